@@ -1,0 +1,30 @@
+"""Centralised: all data pooled at the server. The ceiling of every comparison.
+
+One model takes as many steps a round as all clients together. What crosses the network is the raw data, once.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mosaic.fl.channel import upload
+from mosaic.fl.federation import open_federation
+from mosaic.fl.stages import pooled_model
+from mosaic.fl.task import Snapshot, Task
+from mosaic.fl.training import n_steps, predictor
+
+
+@dataclass(frozen=True)
+class Config:
+    pass
+
+
+SPACE = {}
+
+
+def run(task: Task, config: Config) -> Iterator[Snapshot]:
+    federation = open_federation(task)
+    for shard in federation.shards:
+        upload([shard.images[shard.indices], shard.labels[shard.indices]], "data")
+    steps = sum(n_steps(task, size) for size in federation.sizes)
+    for t in filter(task.scored, range(1, task.rounds + 1)):
+        yield Snapshot(t, predictor(pooled_model(task.without_clients(), t, steps), task))

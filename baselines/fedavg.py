@@ -1,0 +1,36 @@
+"""FedAvg: clients train the server's model on their own data, the server takes the weighted mean.
+
+McMahan et al., Communication-Efficient Learning of Deep Networks from Decentralized Data, AISTATS 2017,
+arXiv:1602.05629, Algorithm 1. The rounds are those of the shared warm-up (``mosaic/fl/stages.py``), which distillation
+methods start from: they are computed once for all.
+
+Differs from the paper: every client takes part in every round. BatchNorm's running statistics are averaged with the
+weights; leaving them at the clients would be FedBN. Where clients' widths differ, all train the narrowest client's
+model: FedAvg knows no other way to include everybody.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from mosaic.fl.stages import warm_up
+from mosaic.fl.task import Snapshot, Task
+from mosaic.fl.training import predictor
+
+
+@dataclass(frozen=True)
+class Config:
+    pass
+
+
+SPACE = {}
+
+
+def run(task: Task, config: Config) -> Iterator[Snapshot]:
+    task = at_smallest_width(task)
+    for t in filter(task.scored, range(1, task.rounds + 1)):
+        yield Snapshot(t, predictor(warm_up(task, t), task))
+
+
+def at_smallest_width(task: Task) -> Task:
+    return replace(task, base_width=math.ceil(min(task.widths, default=1) * task.base_width), widths=())

@@ -1,0 +1,29 @@
+"""FedRolex: each client trains a sub-model of its width, cut by a window that rolls over the server's channels.
+
+Alam et al., FedRolex: Model-Heterogeneous Federated Learning with Rolling Sub-Model Extraction, NeurIPS 2022,
+arXiv:2212.01548, Algorithm 1. The rounds are those of the shared warm-up (``mosaic/fl/stages.py``).
+
+Differs from the paper and its code: clients weigh n_k instead of 1 (so that FedRolex at width 1 is FedAvg); every
+client takes part and keeps its width; the window rolls forwards, as in the paper's text; every client updates all
+classes' rows of the classifier, and its loss masks none; BatchNorm follows the task's policy for all methods.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mosaic.fl.stages import warm_up
+from mosaic.fl.task import Snapshot, Task
+from mosaic.fl.training import predictor
+
+
+@dataclass(frozen=True)
+class Config:
+    pass
+
+
+SPACE = {}
+
+
+def run(task: Task, config: Config) -> Iterator[Snapshot]:
+    for t in filter(task.scored, range(1, task.rounds + 1)):
+        yield Snapshot(t, predictor(warm_up(task, t), task))

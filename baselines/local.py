@@ -1,0 +1,25 @@
+"""Local: nobody collaborates. The floor of every comparison.
+
+Each client trains the common initial model alone, for the local work of all rounds; nothing crosses the network. The
+result is the mean of the clients' accuracies on the full test set. At mixed widths a client trains its static prefix.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mosaic.fl.stages import lone_model
+from mosaic.fl.task import Snapshot, Task
+from mosaic.fl.training import predictor
+
+
+@dataclass(frozen=True)
+class Config:
+    pass
+
+
+SPACE = {}
+
+
+def run(task: Task, config: Config) -> Iterator[Snapshot]:
+    models = [lone_model(task, i) for i in range(task.n_clients)]
+    yield Snapshot(task.rounds, [predictor(model, task, task.width(i)) for i, model in enumerate(models)])

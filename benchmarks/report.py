@@ -1,0 +1,63 @@
+"""report: from a suite's records to its CSV files, tables and figures."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.cells import Cell
+from benchmarks.plots import generated_images, label_distribution, write_figures
+from benchmarks.records import load
+from benchmarks.tables import write_tables
+from mosaic.fl.store import write_whole
+
+
+def report(folder: Path, cells: Sequence[Cell]) -> pd.DataFrame:
+    """Write records.csv, the tables and the figures of these cells' records into ``folder``; the records come back."""
+    records = load(folder, cells)
+    write_whole(folder / "records.csv", records.to_csv(index=False).encode())
+    if (records["status"] == "done").any():
+        write_tables(records, folder)
+        figures = folder / "figures"
+        figures.mkdir(exist_ok=True)
+        write_figures(records, figures)
+        _write_label_distribution(records, folder)
+        _write_pictures(records, folder)
+    return records
+
+
+def _write_label_distribution(records: pd.DataFrame, folder: Path) -> None:
+    """Clients x classes of each data set and omega, at the first seed."""
+    counts = {}
+    done = records[(records["status"] == "done") & (records["seed"] == records["seed"].min())]
+    for (dataset, omega, n), rows in done.groupby(["dataset", "omega", "n_clients"]):
+        certificate = json.loads((folder / "partitions" / f"{rows['partition'].iloc[0]}.json").read_text())
+        counts[f"{dataset}, $\\omega$ = {omega:g}, {n} clients"] = np.array(certificate["label_counts"])
+    label_distribution(counts, folder / "figures")
+
+
+def _write_pictures(records: pd.DataFrame, folder: Path) -> None:
+    """Per data set, generator and omega a grid of generated images, a row a client, beside real ones; first seed."""
+    done = records[
+        (records["status"] == "done") & (records["seed"] == records["seed"].min()) & (records["widths"] == "full")
+    ]
+    for row in done.drop_duplicates("cell").itertuples():
+        path = folder / "pictures" / f"{row.cell}.npz"
+        if not path.exists():
+            continue
+        with np.load(path) as kept:
+            panels = [(f"{row.method}, generated", _hwc(kept["generated"]))]
+            if kept["real"].size:
+                panels.insert(0, ("real, of the same client", _hwc(kept["real"])))
+        generated_images(
+            panels, folder / "figures", f"generated_{row.method}_{row.dataset}_omega{row.omega:g}_{row.n_clients}"
+        )
+
+
+def _hwc(images: np.ndarray) -> np.ndarray:
+    """(R, M, C, H, W) to (R, M, H, W, C); one row of many images becomes rows of eight."""
+    if len(images) == 1:
+        images = images[0].reshape(-1, 8, *images.shape[2:])
+    return images.transpose(0, 1, 3, 4, 2)

@@ -1,0 +1,203 @@
+"""python -m benchmarks.run: run a suite's cells, those that are missing, and write its tables and figures."""
+
+import argparse
+import os
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from benchmarks.progress import Estimate, show_progress
+from benchmarks.suites import check_omega, read_suite, seeds_of, spell_out, suite_names
+from mosaic.fl.errors import InputError
+
+console = Console()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0: all cells are done; 1: a cell failed; 2: a wrong command. 130: stopped by Ctrl-C."""
+    try:
+        return command(parse(argv))
+    except InputError as error:
+        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        return 2
+    except KeyboardInterrupt:
+        console.print("\nstopped; the same command goes on from here.")
+        return 130
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    add = parser.add_argument
+    add("--suite", default="heterogeneity", help="a suite's name or a TOML file; see --list (default: %(default)s)")
+    add("--scale", default="quick", help="quick | laptop | paper (default: %(default)s)")
+    add("--datasets", help="comma-separated; default: the scale's")
+    add("--omega", help="Dirichlet concentrations, e.g. 0.01,0.1,inf")
+    add("--clients", help="numbers of clients, e.g. 10,20")
+    add("--widths", action="append", help="full | mixed | rho=5 | 1,0.5,0.25; may be given several times")
+    add("--methods", help="comma-separated; default: the suite's")
+    add("--seeds", help="how many (3) or which (0,1,2)")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="METHOD.KEY=VALUE",
+        help="e.g. mosaic.lambda_d=5 or task.rounds=10",
+    )
+    add("--out", type=Path, default=Path("results"), help="folder of the records, tables and cache (default: results)")
+    add("--jobs", type=int, help="processes (default: one a core and --threads; 1 on a GPU)")
+    add("--threads", type=int, default=1, help="CPU threads a process; part of a record's identity (default: 1)")
+    add("--device", default="auto", help="auto | cpu | cuda (default: auto)")
+    add("--precision", default="auto", help="auto | fp32 | bf16; auto: bf16 where the processor is fast in it")
+    add("--data-dir", type=Path, help="where data sets lie; also MOSAIC_DATA")
+    add("--inception-weights", default="auto", help="file for FID over Inception; 'download' fetches it")
+    add("--dry-run", action="store_true", help="print the cells and an estimate, run nothing")
+    add("--force", action="store_true", help="run finished cells again (stages stay cached)")
+    add("--list", action="store_true", help="print suites, scales, methods and data sets")
+    return parser.parse_args(argv)
+
+
+def command(options: argparse.Namespace) -> int:
+    if options.list:
+        return print_list()
+    # torch and the rest are imported only now: --help and --list answer at once
+    from benchmarks.executors import run_cells
+    from benchmarks.harness import Session
+    from benchmarks.records import done_file, read_rows
+    from benchmarks.report import report
+    from mosaic.fl.device import choose_precision, use_device
+
+    device = use_device(options.device)
+    if options.threads < 1:
+        raise InputError(f"--threads is {options.threads}; it must be at least 1.")
+    name, suite = read_suite(options.suite)
+    cells = spell_out(
+        name,
+        suite,
+        options.scale,
+        datasets=_listed(options.datasets),
+        omega=[check_omega(text) for text in _listed(options.omega)] if options.omega else None,
+        clients=[_count("--clients", text) for text in _listed(options.clients)] if options.clients else None,
+        methods=_listed(options.methods),
+        seeds=seeds_of(options.seeds) if options.seeds else None,
+        widths=options.widths,
+        settings=read_settings(options.set),
+        precision=choose_precision(options.precision),
+        threads=options.threads,
+    )
+    session = Session(writable(options.out), device, options.data_dir, options.inception_weights)
+    check_data(cells, session)
+    folder = session.folder(name)
+    finished = [cell for cell in cells if read_rows(done_file(folder, cell)) is not None and not options.force]
+    missing = [cell for cell in cells if cell not in finished]
+    estimate = Estimate(folder, cells)
+    jobs = options.jobs or (1 if device.startswith("cuda") else max(1, (os.cpu_count() or 1) // options.threads))
+    if jobs < 1:
+        raise InputError(f"--jobs is {jobs}; it must be at least 1.")
+    if options.dry_run:
+        return print_plan(cells, finished, estimate, jobs, session)
+    for cell in missing if options.force else ():
+        done_file(folder, cell).unlink(missing_ok=True)
+    failed = 0
+    outcomes = lambda watch: run_cells(missing, session, min(jobs, max(1, len(missing))), watch)  # noqa: E731
+    for outcome in show_progress(outcomes, missing, len(finished), estimate, jobs, console):
+        failed += outcome.status == "failed"
+    with console.status("writing tables and figures"):
+        records = report(folder, cells)
+    print_result(records, folder, failed)
+    return 1 if failed else 0
+
+
+def _listed(text: str | None) -> list[str] | None:
+    return [part.strip() for part in text.split(",") if part.strip()] if text else None
+
+
+def _count(option: str, text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise InputError(f"{option} is {text!r}; it must be a whole number of at least 1.")
+    return int(text)
+
+
+def read_settings(given: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """``mosaic.lambda_d=5`` to {"mosaic": {"lambda_d": 5}}; values are read as TOML, else as text."""
+    settings: dict[str, dict[str, Any]] = {}
+    for text in given:
+        where, equals, value = text.partition("=")
+        method, dot, key = where.strip().partition(".")
+        if not (equals and dot and method and key):
+            raise InputError(f"--set {text!r} is not METHOD.KEY=VALUE, e.g. mosaic.lambda_d=5 or task.rounds=10.")
+        try:
+            settings.setdefault(method, {})[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            settings.setdefault(method, {})[key] = value.strip()
+    return settings
+
+
+def writable(out: Path) -> Path:
+    """The folder, made where it is not there; InputError where nothing can be written to it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / f".writable.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"cannot write to --out {out}: {error.strerror}; give a folder of your own.") from None
+    return out.resolve()
+
+
+def check_data(cells: Sequence, session) -> None:
+    """Find each data set, and split it once, before the first cell runs: what cannot be had is said at once."""
+    from mosaic.fl.data import DATASETS, load, use_data_dir
+    from mosaic.fl.partition import partition
+
+    use_data_dir(session.data_dir)
+    for dataset in dict.fromkeys(cell.task.dataset for cell in cells):
+        load(dataset, "train")
+        load(dataset, "test")
+    for task in dict.fromkeys(cell.task for cell in cells):
+        labels = load(task.dataset, "train").labels[: task.n_train]
+        kept = labels[: len(labels) - round(task.validation * len(labels)) - DATASETS[task.dataset].n_classes]
+        partition(kept, task.n_clients, task.omega, task.law, task.min_samples, task.seed)
+
+
+def print_list() -> int:
+    from benchmarks.cells import METHODS
+    from benchmarks.scales import SCALES
+    from mosaic.fl.data import DATASETS
+
+    for name in suite_names():
+        console.print(f"[bold]suite[/] {name}: {read_suite(name)[1].question}", highlight=False)
+    for name, method in METHODS.items():
+        console.print(f"[bold]method[/] {name}: {method.__doc__.splitlines()[0].split(': ', 1)[-1]}", highlight=False)
+    for name, scale in SCALES.items():
+        console.print(
+            f"[bold]scale[/] {name}: {', '.join(scale.datasets)}; {scale.task['rounds']} rounds", highlight=False
+        )
+    console.print(f"[bold]data sets[/] {', '.join(DATASETS)}", highlight=False)
+    return 0
+
+
+def print_plan(cells: Sequence, finished: Sequence, estimate: "Estimate", jobs: int, session) -> int:
+    for cell in cells:
+        console.print(f"{'done  ' if cell in finished else 'to run'} {cell.key} {cell.title}", highlight=False)
+    missing = [cell for cell in cells if cell not in finished]
+    console.print(f"{len(cells)} cells, {len(finished)} done, {len(missing)} to run: {estimate.text(missing, jobs)}")
+    return 0
+
+
+def print_result(records, folder: Path, failed: int) -> None:
+    from benchmarks.tables import terminal_table
+
+    if (records["status"] == "done").any():
+        console.print(terminal_table(records))
+    if failed:
+        console.print(f"[red]{failed} cells failed[/]; their tracebacks are in {folder / 'cells'}/*.failed.json")
+    console.print(f"tables and figures: {folder}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

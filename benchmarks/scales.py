@@ -1,0 +1,61 @@
+"""The sizes a suite can be run at, in one place: --scale quick | laptop | paper.
+
+A scale says which data, how much local work, and by which factor the steps that methods spend on generators at the
+clients (``client_work``) and on synthesis and distillation at the server (``server_work``) fall short of their
+papers': one factor for all methods of a side. It is in every record.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Scale:
+    datasets: tuple[str, ...]
+    seeds: int
+    client_work: float
+    server_work: float
+    fidelity_n: int  # generated images that FID / IS / KID are measured on
+    task: dict[str, Any]
+    methods: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+SCALES = {
+    # Does it all work, and roughly in which order? 1,797 images of 8x8: minutes on two cores.
+    "quick": Scale(
+        datasets=("digits",),
+        seeds=2,
+        client_work=0.02,  # 340 steps a generator
+        server_work=0.1,  # 150 steps of distillation, 20 epochs of DENSE
+        fidelity_n=256,  # the reference halves are a data set of 1,797's
+        task={"rounds": 20, "score_every": 4, "steps": 10, "base_width": 16, "batch_size": 32, "lr": 0.05},
+        methods={
+            "mosaic": {
+                "ngf": 16,  # 8x8 images need no 3.57 M parameters
+                "distil_lr": 1e-3,  # a tenth of the paper's steps, ten times its rate: the same path length
+            }
+        },
+    ),
+    # Real images at the size and depth of the papers' small experiments: an hour a seed on two cores.
+    "laptop": Scale(
+        datasets=("fashion_mnist",),
+        seeds=3,
+        client_work=0.035,  # 600 steps a generator
+        server_work=0.1,
+        fidelity_n=2048,
+        task={"rounds": 60, "score_every": 10, "steps": 10, "base_width": 32},
+        methods={"mosaic": {"ngf": 32, "distil_lr": 1e-3}},
+    ),
+    # The seed's seven data sets as its authors ran them, for a GPU.
+    "paper": Scale(
+        datasets=("mnist", "fashion_mnist", "svhn", "cifar10", "cifar100", "tiny_imagenet", "food101"),
+        seeds=3,
+        client_work=1.0,
+        server_work=1.0,
+        fidelity_n=10_000,
+        task={"rounds": 300, "score_every": 10, "steps": 10, "model": "resnet18", "base_width": 64},
+    ),
+}
+
+MIXED = {"rho": 3, "sigma": 2}
+"""The widths called "mixed", by the seed's law: for ten clients three of 1, three of 1/2 and four of 1/4."""

@@ -1,0 +1,24 @@
+"""Mosaic, part 3: one expert per class, from class-weighted client models.
+
+W_c = sum_k n_k^c w_k / sum_k n_k^c (arXiv 2505.19699, phase 2), coordinate by coordinate where widths differ: one that
+no client with class c covers keeps the server's value, and the expert of a class that nobody has is the server model.
+BatchNorm statistics are averaged like weights, as in the authors' code (which knows full-width models only).
+"""
+
+from torch import Tensor
+
+from mosaic.fl.aggregation import average_parts
+from mosaic.fl.models import layout
+from mosaic.fl.stages import local_models, warm_up, windows
+from mosaic.fl.task import State, Task
+from mosaic.fl.training import spec_of
+
+
+def class_experts(task: Task, label_counts: Tensor) -> list[State]:
+    """The K experts, from the clients' models of the last round and ``label_counts`` (N, K)."""
+    server, clients, held = warm_up(task, task.rounds), local_models(task), windows(task, task.rounds)
+    parts = layout(spec_of(task))
+    return [
+        average_parts(server, zip(clients, held, strict=True), weights=of_class.tolist(), layout=parts)
+        for of_class in label_counts.T
+    ]

@@ -1,0 +1,49 @@
+"""Averages of models. Sums are kept as models come, so memory does not grow with their number.
+
+Sums are in float64: averaging equal models is the identity to the last bit.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+
+from mosaic.fl.models import Layout
+from mosaic.fl.submodel import Window, coordinates
+from mosaic.fl.task import State
+
+
+def average(states: Iterable[State], weights: Sequence[float]) -> State:
+    """sum_k w_k state_k / sum_k w_k, over parameters and BatchNorm statistics alike (McMahan et al., 2017, Alg. 1)."""
+    total: dict[str, torch.Tensor] = {}
+    mass = 0.0
+    for state, weight in zip(states, weights, strict=True):
+        mass += float(weight)
+        for name, tensor in state.items():
+            if name not in total:
+                total[name] = torch.zeros_like(tensor, dtype=torch.float64)
+            total[name].add_(tensor, alpha=float(weight))
+    if not mass > 0:
+        raise ValueError(f"the weights of an average sum to {mass}; at least one must be positive")
+    return {name: (tensor / mass).float() for name, tensor in total.items()}
+
+
+def average_parts(
+    server: State, parts: Iterable[tuple[State, Window]], weights: Sequence[float], layout: Layout
+) -> State:
+    """The weighted mean of sub-models, coordinate by coordinate; one that nobody covers keeps the server's value.
+
+    FedRolex, Alam et al., NeurIPS 2022, Eq. 3, with weights. Where every window is the whole model this is ``average``.
+    """
+    total = {name: torch.zeros_like(tensor, dtype=torch.float64) for name, tensor in server.items()}
+    mass = {name: torch.zeros_like(tensor, dtype=torch.float64) for name, tensor in server.items()}
+    for (part, held), weight in zip(parts, weights, strict=True):
+        if weight == 0:
+            continue
+        for name, tensor in part.items():
+            where = coordinates(total[name], layout[name], held)
+            total[name][where] += tensor.double() * float(weight)
+            mass[name][where] += float(weight)
+    return {
+        name: torch.where(mass[name] > 0, total[name] / mass[name].clamp_min(1e-300), server[name]).float()
+        for name in server
+    }

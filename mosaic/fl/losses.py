@@ -1,0 +1,88 @@
+"""Every loss term once, each with its source. Logits are (B, K); a loss is a scalar, in nats where it is one."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def cross_entropy(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """The local objective of FedAvg: mean cross entropy of a batch (B, C, H, W) with labels (B,)."""
+    return F.cross_entropy(model(images).float(), labels)
+
+
+def soft_distillation(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """T^2 KL(teacher || student), batch mean (Hinton et al., 2015, section 2); 0 where they agree."""
+    p = (teacher / temperature).log_softmax(1)
+    q = (student / temperature).log_softmax(1)
+    return temperature**2 * F.kl_div(q, p, reduction="batchmean", log_target=True)
+
+
+def hard_distillation(student: Tensor, teacher: Tensor) -> Tensor:
+    """Cross entropy with the teacher's first choice."""
+    return F.cross_entropy(student, teacher.argmax(1))
+
+
+def jensen_shannon(student: Tensor, teacher: Tensor) -> Tensor:
+    """Jensen-Shannon divergence of the two distributions, in [0, log 2]."""
+    p, q = teacher.log_softmax(1), student.log_softmax(1)
+    middle = torch.logaddexp(p, q) - torch.log(torch.tensor(2.0, device=p.device))
+    return (
+        F.kl_div(middle, p, reduction="batchmean", log_target=True)
+        + F.kl_div(middle, q, reduction="batchmean", log_target=True)
+    ) / 2
+
+
+def prediction_entropy(logits: Tensor) -> Tensor:
+    """Mean entropy of single predictions, in [0, log K]: low where each image is surely of one class."""
+    log_p = logits.log_softmax(1)
+    return -(log_p.exp() * log_p).sum(1).mean()
+
+
+def class_imbalance(logits: Tensor) -> Tensor:
+    """sum_c p_c log p_c of the batch-mean prediction p, in [-log K, 0]: lowest where all classes are equally frequent.
+
+    The information entropy loss of DAFL (Chen et al., ICCV 2019, Eq. 5), Mosaic's diversity term.
+    """
+    p = logits.softmax(1).mean(0)
+    return torch.special.xlogy(p, p).sum()
+
+
+def adversarial_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """-log D(x) - log(1 - D(G(z))), batch mean, from D's logits (B,) (Goodfellow et al., 2014, Eq. 1)."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def adversarial_generator(fake: Tensor) -> Tensor:
+    """-log D(G(z)), batch mean: the non-saturating form (Goodfellow et al., 2014, section 3)."""
+    return F.softplus(-fake).mean()
+
+
+class StatisticsMatch:
+    """How far the batch statistics at a network's BatchNorm layers are from its running ones.
+
+    sum_l ||mean_l - running mean_l||_2 + ||var_l - running var_l||_2 (DeepInversion, Yin et al., CVPR 2020, Eq. 4):
+    zero on data with the network's own statistics, with a gradient to the images. The network is in eval mode. Use as a
+    context around the forward pass, then ask ``loss()``; the hooks are gone afterwards.
+    """
+
+    def __init__(self, network: nn.Module):
+        self.layers = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+        if not self.layers:
+            raise ValueError("no BatchNorm layer to match statistics with")
+
+    def __enter__(self) -> "StatisticsMatch":
+        self.terms: list[Tensor] = []
+        self.hooks = [layer.register_forward_pre_hook(self._compare) for layer in self.layers]
+        return self
+
+    def _compare(self, layer: nn.Module, inputs: tuple[Tensor]) -> None:
+        x = inputs[0].float()
+        var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+        self.terms.append((mean - layer.running_mean).norm() + (var - layer.running_var).norm())
+
+    def __exit__(self, *_) -> None:
+        for hook in self.hooks:
+            hook.remove()
+
+    def loss(self) -> Tensor:
+        return torch.stack(self.terms).sum()

@@ -1,0 +1,118 @@
+"""The shared stages: what several methods need, computed once and identical for all of them.
+
+``warm_up``, ``local_models`` and ``lone_model`` are FedAvg / FedRolex and training alone; a method file names the
+stage, and the loop stands here.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from mosaic.fl.aggregation import average_parts
+from mosaic.fl.channel import download, upload
+from mosaic.fl.federation import open_federation
+from mosaic.fl.models import initial, layout
+from mosaic.fl.rng import seed_of
+from mosaic.fl.store import stage
+from mosaic.fl.submodel import Window, cut, window
+from mosaic.fl.task import State, Task
+from mosaic.fl.training import spec_of, train
+
+
+@stage(version=1)
+def warm_up(task: Task, t: int) -> State:
+    """The server model after ``t`` rounds of FedRolex, which at width 1 is FedAvg.
+
+    Each client trains a sub-model of its width, cut from the server's by a window that rolls one channel a round; the
+    server takes the mean of each coordinate over the clients that hold it, weighted by their sample counts.
+    McMahan et al., AISTATS 2017, Alg. 1; Alam et al., NeurIPS 2022, Alg. 1.
+    """
+    if t == 0:
+        return initial(spec_of(task), task.seed)
+    start = last_checkpoint(task, t - 1)
+    server = warm_up(task, start)
+    for r in range(start + 1, t + 1):
+        server = average_round(task, server, local_models(task) if r == task.rounds else updates(task, server, r), r)
+    return server
+
+
+@stage(version=1)
+def local_models(task: Task) -> list[State]:
+    """The clients' models after their local training of the last round: FedAvg's last average is over exactly these."""
+    return list(updates(task, warm_up(task, task.rounds - 1), task.rounds))
+
+
+def last_checkpoint(task: Task, t: int) -> int:
+    """The last round up to ``t`` whose server model is kept: 0, the scored ones, and the last but one."""
+    return t if t == task.rounds - 1 else t - t % task.score_every
+
+
+def updates(task: Task, server: State, t: int) -> Iterator[State]:
+    """Round ``t`` from the clients' side: each downloads its sub-model, trains it and uploads it."""
+    parts = layout(spec_of(task))
+    for shard, held in zip(open_federation(task).shards, windows(task, t), strict=True):
+        received = download(cut(server, parts, held))
+        yield upload(train(received, shard, task, "round", t, shard.client, width=shard.width))
+
+
+def average_round(task: Task, server: State, clients: Iterable[State], t: int) -> State:
+    """Round ``t`` from the server's side: its model, with each coordinate averaged over the clients that hold it."""
+    sizes = open_federation(task).sizes
+    return average_parts(server, zip(clients, windows(task, t), strict=True), sizes, layout(spec_of(task)))
+
+
+def windows(task: Task, t: int) -> list[Window]:
+    """Which channels each client holds in round ``t``."""
+    return [window(spec_of(task, shard.width), shift=t) for shard in open_federation(task).shards]
+
+
+@stage(version=1)
+def lone_model(task: Task, client: int) -> State:
+    """A client's own model, trained alone from the common start for the local work of all rounds."""
+    shard = open_federation(task).shards[client]
+    start = cut(initial(spec_of(task), task.seed), layout(spec_of(task)), window(spec_of(task, shard.width)))
+    for t in range(1, task.rounds + 1):
+        start = train(start, shard, task, "round", t, client, width=shard.width)
+    return start
+
+
+@stage(version=1)
+def pooled_model(task: Task, t: int, steps: int) -> State:
+    """The server model trained on the whole pool for ``t`` rounds of ``steps`` steps each.
+
+    ``task`` is one without clients (:meth:`Task.without_clients`), so that all partitions share it.
+    """
+    if t == 0:
+        return initial(spec_of(task), task.seed)
+    start = (t - 1) - (t - 1) % task.score_every
+    state = pooled_model(task, start, steps)
+    for r in range(start + 1, t + 1):
+        state = train(state, open_federation(task).pool, task, "pool", r, steps=steps)
+    return state
+
+
+DOMAIN_STEPS, DOMAIN_BATCH, DOMAIN_LR = 2000, 64, 0.05
+
+
+@stage(version=1)
+def domain_classifier(dataset: str, model: str, base_width: int, precision: str, threads: int) -> State:
+    """A classifier of the pooled real data, for metrics only: SGD with momentum 0.9, 2,000 steps of 64.
+
+    It depends on the data set alone and on no seed of a run, so that FID over its features can be compared between
+    all records of a data set.
+    """
+    task = domain_task(dataset, model, base_width, precision, threads)
+    state = initial(spec_of(task), seed_of(dataset, "domain"))
+    return train(state, open_federation(task).pool, task, "domain", steps=DOMAIN_STEPS)
+
+
+def domain_task(dataset: str, model: str, base_width: int, precision: str, threads: int) -> Task:
+    return Task(
+        dataset=dataset,
+        model=model,
+        base_width=base_width,
+        precision=precision,
+        threads=threads,
+        batch_size=DOMAIN_BATCH,
+        lr=DOMAIN_LR,
+        momentum=0.9,
+        weight_decay=5e-4,
+    ).without_clients()

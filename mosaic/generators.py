@@ -1,0 +1,204 @@
+"""Mosaic, part 1: each client trains a lightweight unconditional generator on its own real data.
+
+Mosaic, arXiv 2505.19699, phase 1:  L_G = L_adv + lambda_e L_entropy + lambda_d L_diversity + lambda_i L_inversion,
+with the client's frozen model f_i as the judge of the last three.
+
+Differs from the paper or takes a side where its text and its code differ:
+- f_i is the client's model of the last warm-up round, frozen in eval mode; the code trains a fresh classifier and
+  leaves it in training mode, so that fakes drift its BatchNorm statistics.
+- The discriminator is a network of its own, as in the code.
+- Entropy and diversity are taken over the classes that the client holds (the code: over all of them), so that nobody
+  is asked for images of a class it has never seen.
+- The inversion loss matches the BatchNorm statistics of f_i and has a gradient, for clients with fewer than ``tau``
+  samples, as the text says; in the code it is switched off, and would run without gradients.
+- The generator's tanh range [-1, 1] is that of the data; in the code data are standardised beyond it.
+- All clients train for the same number of steps; the code trains for 200 epochs (about 17,000 steps of 64 for an
+  average client of 5,400 images), which is 100 times more for a large client than for a small one.
+- All classes are used; the code's filter drops class 0.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mosaic.fl import losses
+from mosaic.fl.channel import upload
+from mosaic.fl.costs import metered
+from mosaic.fl.data import DATASETS, augment, normalise
+from mosaic.fl.device import autocast, device
+from mosaic.fl.federation import open_federation
+from mosaic.fl.rng import generator, seed_of
+from mosaic.fl.stages import local_models
+from mosaic.fl.store import stage
+from mosaic.fl.task import State, Task, work
+from mosaic.fl.training import batches, frozen, spec_of
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    latent: int = 100  # DCGAN's
+    ngf: int = 64  # channels of the last hidden layer: 3.57 M parameters in all
+    generator_steps: int = work(17_000, "client")
+    generator_batch: int = 64
+    generator_lr: float = 2e-4  # Adam, beta1 0.5: DCGAN's, and the code's
+    lambda_e: float = 1.0  # entropy; the text's range 0.5-2, the code 0
+    lambda_d: float = 5.0  # diversity; the text's range 2-10, the code 5
+    lambda_i: float = 10.0  # inversion; the text's range 5-15, the code 10 but unused
+    tau: int = 500  # inversion for clients with fewer samples; the text gives no number
+
+
+class Generator(nn.Module):
+    """DCGAN's generator (Radford et al., ICLR 2016): latent (B, Z) to images (B, C, S, S) in [-1, 1].
+
+    4x4 at first, then as many doublings as the image size asks for, each with half the channels (at most 8 ngf), a 1x1
+    convolution to the image's channels and tanh. A size between two powers of two is cut from the middle.
+    3,573,824 parameters at latent 100, ngf 64, 3 channels, 32x32.
+    """
+
+    def __init__(self, latent: int, ngf: int, channels: int, size: int):
+        super().__init__()
+        doublings = max(1, math.ceil(math.log2(size / 4)))
+        widths = [ngf * min(8, 2**i) for i in reversed(range(doublings + 1))]
+        self.latent, self.size = latent, size
+        layers: list[nn.Module] = [nn.ConvTranspose2d(latent, widths[0], 4, 1, 0, bias=False)]
+        for n_in, n_out in zip(widths, widths[1:], strict=False):
+            layers += [
+                nn.BatchNorm2d(n_in),
+                nn.ReLU(inplace=True),
+                nn.ConvTranspose2d(n_in, n_out, 4, 2, 1, bias=False),
+            ]
+        layers += [nn.BatchNorm2d(ngf), nn.ReLU(inplace=True), nn.Conv2d(ngf, channels, 1, bias=False), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.layers(z[:, :, None, None])
+        edge = (x.shape[-1] - self.size) // 2
+        return x[:, :, edge : edge + self.size, edge : edge + self.size]
+
+
+def discriminator(ndf: int, channels: int, size: int) -> nn.Sequential:
+    """DCGAN's discriminator: images (B, C, S, S) to logits (B, 1), halving down to 2 pixels or fewer."""
+    halvings = max(1, math.ceil(math.log2(size)) - 1)
+    widths = [channels, *(ndf * min(8, 2**i) for i in range(halvings))]
+    layers: list[nn.Module] = []
+    for i, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        layers += [nn.Conv2d(n_in, n_out, 4, 2, 1, bias=False)]
+        layers += [nn.BatchNorm2d(n_out)] if i else []
+        layers += [nn.LeakyReLU(0.2, inplace=True)]
+    return nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, size >> halvings, bias=False), nn.Flatten())
+
+
+def _dcgan_init(network: nn.Module) -> None:
+    """Weights N(0, 0.02), BatchNorm scales N(1, 0.02) (Radford et al., section 3)."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, 0.02)
+
+
+@stage(version=1)
+def client_generator(task: Task, config: GeneratorConfig, client: int) -> dict[str, State | dict[str, float]]:
+    """One client's trained generator, uploaded, and the means of its losses over the last tenth of its steps."""
+    shard = open_federation(task).shards[client]
+    torch.manual_seed(seed_of(task.seed, "generator", client))
+    source = DATASETS[task.dataset]
+    G = Generator(config.latent, config.ngf, source.channels, source.size)
+    D = discriminator(config.ngf, source.channels, source.size)
+    for network in (G, D):
+        _dcgan_init(network)
+        network.to(device(), memory_format=torch.channels_last).train()
+    judge_spec = spec_of(task, shard.width)
+    judge = frozen(local_models(task)[client], judge_spec, task)
+    held = shard.classes.to(device())
+    adam = {"lr": config.generator_lr, "betas": (0.5, 0.999), "fused": True}
+    of_G, of_D = torch.optim.Adam(G.parameters(), **adam), torch.optim.Adam(D.parameters(), **adam)
+
+    rng = generator(task.seed, "generator", client, "noise")
+    order = shard.indices[batches(shard.size, config.generator_batch, config.generator_steps, rng).to(device())]
+    inverts = config.lambda_i > 0 and shard.size < config.tau
+    late = config.generator_steps - max(1, config.generator_steps // 10)
+    means = torch.zeros(5, device=device())
+    for step, batch in enumerate(order):
+        real = normalise(augment(shard.images[batch], rng) if source.augment else shard.images[batch])
+        real = real.contiguous(memory_format=torch.channels_last)
+        z = torch.randn(len(batch), config.latent, generator=rng).to(device(), non_blocking=True)
+        with metered("generator", config, inverts, real.shape[1:], judge_spec, items=len(batch)):
+            with autocast(task.precision):
+                fake = G(z)
+                loss_D = losses.adversarial_discriminator(D(real).float(), D(fake.detach()).float())
+            of_D.zero_grad(set_to_none=True)
+            loss_D.backward()
+            of_D.step()
+
+            D.requires_grad_(False)  # the generator's step needs no gradient of D's weights
+            with autocast(task.precision):
+                adversarial = losses.adversarial_generator(D(fake).float())
+                entropy, diversity, inversion = judged(judge, fake, held, inverts)
+            loss_G = adversarial + config.lambda_e * entropy + config.lambda_d * diversity + config.lambda_i * inversion
+            of_G.zero_grad(set_to_none=True)
+            loss_G.backward()
+            of_G.step()
+            D.requires_grad_(True)
+        if step >= late:
+            means += torch.stack([loss_D, adversarial, entropy, diversity, inversion]).detach()
+    means = dict(
+        zip(("discriminator", "adversarial", "entropy", "diversity", "inversion"), means.tolist(), strict=True)
+    )
+    if not all(math.isfinite(mean) for mean in means.values()):
+        raise FloatingPointError(f"client {client}'s generator diverged: {means}; lower generator_lr or the lambdas")
+    return {
+        "state": upload(_state(G), "generator"),
+        "losses": {k: v / (config.generator_steps - late) for k, v in means.items()},
+    }
+
+
+def judged(judge: nn.Module, fake: Tensor, held: Tensor, inverts: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """L_entropy, L_diversity (over the classes ``held``) and L_inversion of a batch, by the client's frozen model."""
+    if inverts:
+        with losses.StatisticsMatch(judge) as match:
+            logits = judge(fake)
+        inversion = match.loss()
+    else:
+        logits, inversion = judge(fake), fake.new_zeros(())
+    logits = logits.float()[:, held]
+    return losses.prediction_entropy(logits), losses.class_imbalance(logits), inversion
+
+
+def _state(network: nn.Module) -> State:
+    return {k: v.detach().clone() for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
+
+
+class Ensemble:
+    """The clients' generators, in eval mode, as one source of images; client i drawn with probability p_i."""
+
+    def __init__(self, task: Task, config: GeneratorConfig, states: Sequence[State], probabilities: Sequence[float]):
+        source = DATASETS[task.dataset]
+        self.task, self.states = task, states
+        self.network = Generator(config.latent, config.ngf, source.channels, source.size)
+        self.network.to(device(), memory_format=torch.channels_last).eval().requires_grad_(False)
+        self.live = {k: v for k, v in self.network.state_dict().items() if not k.endswith("num_batches_tracked")}
+        self.shape = (config.latent, config.ngf, source.channels, source.size)
+        self.probabilities = torch.tensor(probabilities, dtype=torch.float64)
+
+    @torch.no_grad()
+    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """``n`` images (n, C, S, S) in [-1, 1] in random order, and the client (n,) whose generator drew each."""
+        clients = torch.multinomial(self.probabilities, n, replacement=True, generator=rng)
+        z = torch.randn(n, self.network.latent, generator=rng).to(device())
+        images = None
+        for client in clients.unique().tolist():
+            for name, live in self.live.items():
+                live.copy_(self.states[client][name])
+            mine = (clients == client).nonzero().flatten().to(device())
+            for part in mine.split(512):
+                with metered("draw", *self.shape, items=len(part)), autocast(self.task.precision):
+                    drawn = self.network(z[part]).float()
+                if images is None:
+                    shape = (n, *drawn.shape[1:])
+                    images = torch.empty(shape, device=drawn.device, memory_format=torch.channels_last)
+                images[part] = drawn
+        return images, clients.to(device())

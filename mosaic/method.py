@@ -1,0 +1,176 @@
+"""Mosaic: data-free knowledge distillation through a mixture of experts.
+
+Mosaic, arXiv 2505.19699. The paper's three phases: (1) clients train generators and state prototypes, (2) the server
+builds one expert per class and a meta model over them, (3) the mixture teaches the global model on synthetic images.
+Each part's own deviations stand in its file.
+
+Differs from the paper or takes a side where its text and its code differ:
+- The warm-up is T rounds of FedAvg (FedRolex where widths differ), and its last models are the experts' material; the
+  code runs 300 rounds, then 41 more while it gathers prototypes. Generators, prototypes and counts cross once.
+- The teacher is the meta model over the experts, as in the paper; ``teacher`` can be the experts' plain mean, or for
+  each image the model of the client whose generator drew it ("source"), which the server knows.
+- The loss is soft and hard distillation, as in the text; the code's third term is a field, off by default, and is the
+  Jensen-Shannon divergence it is named after.
+- The code's 39 rounds of fine-tuning at lr 1e-4 are a field, off by default: the text has none.
+- The student's BatchNorm statistics stay as they are, as in the code.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from mosaic.experts import class_experts
+from mosaic.fl import losses
+from mosaic.fl.channel import upload
+from mosaic.fl.federation import open_federation
+from mosaic.fl.rng import generator
+from mosaic.fl.stages import average_round, local_models, updates, warm_up
+from mosaic.fl.task import Snapshot, State, Task, choice, work
+from mosaic.fl.training import distil, predictor
+from mosaic.generators import Ensemble, GeneratorConfig, client_generator
+from mosaic.meta import train_meta
+from mosaic.prototypes import client_prototypes
+
+
+@dataclass(frozen=True)
+class Config(GeneratorConfig):
+    k: int = 10  # prototypes a client and class; the code's
+    meta: str = choice("gate", "linear", "transformer")  # the code: transformer
+    teacher: str = choice("meta", "experts", "source")
+    sampling: str = choice("uniform", "size")  # which generator draws an image; the code: uniform
+    distil_steps: int = work(1500, "server")  # the code's
+    distil_batch: int = 320  # 32 of each of ten generators
+    distil_lr: float = 1e-4  # Adam; the code's
+    weight_soft: float = 0.8  # the code's
+    weight_hard: float = 0.2  # the code's
+    weight_jsd: float = 0.0  # the code: 1.0
+    finetune_rounds: int = 0  # the code: 39
+    finetune_lr: float = 1e-4
+
+
+SPACE = {
+    "lambda_e": (0.5, 2.0),
+    "lambda_d": (2.0, 10.0),
+    "lambda_i": (5.0, 15.0),
+    "weight_hard": (0.0, 1.0),
+    "distil_lr": (1e-5, 1e-2),
+}
+
+Teacher = Callable[[Tensor, Tensor], Tensor]
+"""Images (B, C, H, W) and the client (B,) whose generator drew each, to logits (B, K)."""
+
+
+def run(task: Task, config: Config) -> Iterator[Snapshot]:
+    federation = open_federation(task)
+    server = warm_up(task, task.rounds)
+    label_counts = torch.stack([upload(shard.label_counts, "counts") for shard in federation.shards])
+
+    # (1) Each client trains a generator and condenses its classes to prototypes; both are uploaded once.
+    generators = [client_generator(task, generator_config(config), i) for i in range(task.n_clients)]
+    likely = [1.0] * task.n_clients if config.sampling == "uniform" else federation.sizes
+    ensemble = Ensemble(task, config, [g["state"] for g in generators], likely)
+    prototypes = {
+        k: torch.cat([p[k] for p in client_prototypes(task, config.k)]) for k in ("features", "labels", "weights")
+    }
+
+    # (2) One expert per class, and a meta model that learns from the prototypes whom to believe.
+    experts = class_experts(task, label_counts)
+    said = torch.stack([head(expert, prototypes["features"]) for expert in experts], 1)  # (P, E, K)
+    meta, learned = train_meta(config.meta, said, prototypes, generator(task.seed, "meta"))
+    teachers = {
+        "meta": lambda images, _: meta(predictions(experts, task, images)),
+        "experts": lambda images, _: predictions(experts, task, images).mean(1),
+        "source": partial(source_predictions, local_models(task), task),
+    }
+
+    # (3) The teacher's knowledge of synthetic images becomes the global model's.
+    rng = generator(task.seed, "distil")
+    lesson = lessons(ensemble, teachers[config.teacher], config.distil_steps, config.distil_batch, rng)
+    adam = partial(torch.optim.Adam, lr=config.distil_lr, fused=True)
+    student, curve = distil(server, lesson, task, adam, partial(distillation_loss, config=config), frozen_norms=True)
+
+    yield Snapshot(
+        round=task.rounds,
+        predict=predictor(student, task),
+        synthesise=ensemble.draw,
+        probes=probes(task, server, experts, meta, config.teacher),
+        diagnostics=learned | diagnostics(generators, label_counts, curve),
+    )
+
+    # (4) Fine-tuning, where asked for: FedAvg from the distilled model.
+    gentle = replace(task, lr=config.finetune_lr)
+    for t in range(task.rounds + 1, task.rounds + 1 + config.finetune_rounds):
+        student = average_round(gentle, student, updates(gentle, student, t), t)
+        yield Snapshot(round=t, predict=predictor(student, task))
+
+
+def generator_config(config: Config) -> GeneratorConfig:
+    """What of the configuration determines the generators: the rest does not make them anew."""
+    return GeneratorConfig(**{f.name: getattr(config, f.name) for f in fields(GeneratorConfig)})
+
+
+def head(expert: State, features: Tensor) -> Tensor:
+    """An expert's classifier on penultimate features (P, F), to logits (P, K)."""
+    return features @ expert["linear.weight"].T + expert["linear.bias"]
+
+
+def predictions(experts: list[State], task: Task, images: Tensor) -> Tensor:
+    """All experts' logits (B, E, K) for images (B, C, H, W)."""
+    return torch.stack([predictor(expert, task)(images) for expert in experts], 1)
+
+
+def source_predictions(clients: list[State], task: Task, images: Tensor, drawn_by: Tensor) -> Tensor:
+    """For each image the logits of the client whose generator drew it."""
+    logits = None
+    for client in drawn_by.unique().tolist():
+        mine = (drawn_by == client).nonzero().flatten()
+        said = predictor(clients[client], task, task.width(client))(images[mine])
+        logits = said.new_empty(len(images), said.shape[1]) if logits is None else logits
+        logits[mine] = said
+    return logits
+
+
+def lessons(ensemble: Ensemble, teacher: Teacher, steps: int, batch: int, rng: torch.Generator, at_once: int = 8):
+    """``steps`` batches of fresh images and the teacher's logits; drawn and labelled ``at_once`` batches at a time."""
+    for first in range(0, steps, at_once):
+        images, drawn_by = ensemble.draw(batch * min(at_once, steps - first), rng)
+        logits = teacher(images, drawn_by)
+        yield from zip(images.split(batch), logits.split(batch), strict=True)
+
+
+def distillation_loss(student: Tensor, teacher: Tensor, config: Config) -> Tensor:
+    loss = config.weight_soft * losses.soft_distillation(student, teacher)
+    loss = loss + config.weight_hard * losses.hard_distillation(student, teacher)
+    return loss + config.weight_jsd * losses.jensen_shannon(student, teacher) if config.weight_jsd else loss
+
+
+def probes(task: Task, server: State, experts: list[State], meta: torch.nn.Module, teacher: str) -> dict:
+    """What the harness scores on the test set for diagnosis: before distillation, each expert, their mean, the teacher.
+
+    The source teacher needs to know who drew an image; it has no answer for a real one, and so no probe.
+    """
+    found = {f"expert_{c}": predictor(expert, task) for c, expert in enumerate(experts)}
+    found["before"] = predictor(server, task)
+    found["experts"] = lambda images: predictions(experts, task, images).mean(1)
+    if teacher == "meta":
+        found["teacher"] = lambda images: meta(predictions(experts, task, images))
+    elif teacher == "experts":
+        found["teacher"] = found["experts"]
+    return found
+
+
+def diagnostics(generators: list[dict], label_counts: Tensor, curve: list[float]) -> dict[str, float]:
+    """The seed's failure signatures: the generators' diversity, the experts' balance, the distillation's course."""
+    share = label_counts / label_counts.sum(0).clamp_min(1)  # (N, K): each client's weight in each expert
+    tenth = max(1, len(curve) // 10)
+    found = {
+        f"generator_{k}": sum(g["losses"][k] for g in generators) / len(generators) for k in generators[0]["losses"]
+    }
+    return found | {
+        "expert_weight_entropy": -torch.special.xlogy(share, share).sum(0).mean().item(),
+        "distil_loss_start": sum(curve[:tenth]) / tenth,
+        "distil_loss_end": sum(curve[-tenth:]) / tenth,
+    }

@@ -1,0 +1,70 @@
+"""Figures: all there, deterministic, one style per method, nothing drawn for nothing."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.plots import generated_images, label_distribution, method_styles, write_figures
+
+CURVES = {"local": 0.42, "fedavg": 0.72, "fedprox": 0.73, "fedrolex": 0.66, "centralised": 0.91}  # accuracy at omega 1
+ONE_SHOT = {"dense": 0.68, "mosaic": 0.78}
+OMEGAS = (0.01, 0.1, 1.0)
+MB = 10**6
+
+
+def realistic_records(n_seeds: int = 2, widths: tuple[str, ...] = ("full", "mixed"), rounds: int = 20) -> pd.DataFrame:
+    """7 methods x 3 omegas with saturating curves, one-shot methods scored once, and FedAvg skipped at mixed widths."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for width in widths:
+        for omega in OMEGAS:
+            for seed in range(n_seeds):
+                for method, top in {**CURVES, **ONE_SHOT}.items():
+                    cell = f"{width}-{omega}-{seed}-{method}"
+                    rows += cell_rows(cell, method, width, omega, seed, top, rounds, rng)
+    return pd.DataFrame(rows)
+
+
+def cell_rows(
+    cell: str, method: str, width: str, omega: float, seed: int, top: float, rounds: int, rng: np.random.Generator
+) -> list[dict]:
+    names = {"suite": "test", "cell": cell, "method": method, "dataset": "fashion-mnist", "omega": omega}
+    names |= {"n_clients": 10, "widths": width, "seed": seed, "scale": "quick"}
+    if method in ("fedavg", "fedprox") and width == "mixed":
+        return [names | {"status": "skipped", "reason": "averaging needs one architecture"}]
+    if method == "dense" and omega == 0.01 and seed == 1:
+        return [names | {"status": "failed", "reason": "loss is not finite"}]
+    hard = {0.01: 0.3, 0.1: 0.12, 1.0: 0.0}[omega] * (method not in ("centralised", "mosaic"))
+    scored = [rounds] if method in ONE_SHOT or method == "local" else [1, *range(2, rounds + 1, 2)]
+    rows = []
+    for t in scored:
+        grown = 1.0 if len(scored) == 1 else 1 - 0.8 * np.exp(-4 * t / rounds)
+        accuracy = float(np.clip((top - hard) * grown + rng.normal(0, 0.012), 0.05, 0.99))
+        traffic = {m: 0 for m in ("local", "centralised")}.get(method, 48 * MB * (1 if method in ONE_SHOT else t))
+        generator = 36 * MB * (method in ONE_SHOT)
+        cost = {"upload_bytes_model": traffic, "download_bytes_model": traffic, "upload_bytes_generator": generator}
+        cost |= {"upload_bytes_prototypes": 2 * MB * (method == "mosaic"), "upload_bytes_counts": 80 * (traffic > 0)}
+        cost |= {"upload_bytes": sum(v for k, v in cost.items() if k.startswith("upload")), "download_bytes": traffic}
+        cost |= {"method_s": 400.0 if method in ONE_SHOT else 6.0 * t, "stage_s": 60.0}
+        rows.append(names | {"status": "done", "round": t, "accuracy": accuracy, "selection": ""} | cost)
+    rows[-1]["selection"] = "last+validation+oracle"
+    return rows
+
+
+def test_every_figure_is_written_twice_and_the_same_again(tmp_path):
+    records = realistic_records(widths=("full",))
+    first = write_figures(records, tmp_path / "a")
+    again = write_figures(records, tmp_path / "b")
+    names = ["accuracy_vs_omega", "learning_curves", "accuracy_vs_bytes", "accuracy_vs_seconds", "bytes_by_kind"]
+    assert [path.name for path in first] == [f"{name}.{suffix}" for name in names for suffix in ("png", "svg")]
+    for one, other in zip(first, again, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == sorted(path.name for path in first)
+
+
+def test_a_figure_with_nothing_to_show_is_not_written(tmp_path):
+    records = realistic_records(n_seeds=1, widths=("full",))
+    failed = records.assign(status="failed", selection="")
+    assert write_figures(failed, tmp_path) == []
+    assert label_distribution({}, tmp_path) == generated_images([], tmp_path, "images") == []
+    assert not list(tmp_path.iterdir())
