@@ -79,13 +79,13 @@ class Generator(nn.Module):
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
     clients = local_models(task)
-    teachers = [frozen(state, spec_of(task, task.width(i)), task) for i, state in enumerate(clients)]
+    teachers = [frozen(state, spec_of(task, task.width(i))) for i, state in enumerate(clients)]
     student = warm_up(task, task.rounds) if config.student == "average" else initial(spec_of(task), task.seed)
     before, pool, taught = student, [], []
     sgd = partial(torch.optim.SGD, lr=config.student_lr, momentum=0.9, fused=True)
     soften = partial(losses.soft_distillation, temperature=config.temperature)
     for epoch in range(1, config.epochs + 1):
-        pool.append(synthesise(task, config, teachers, frozen(student, spec_of(task), task), epoch))
+        pool.append(synthesise(task, config, teachers, frozen(student, spec_of(task), task.batch_norm), epoch))
         taught.append(said(teachers, pool[-1], task))
         order = torch.randperm(len(pool), generator=generator(task.seed, "dense", epoch)).tolist()
         lesson = ((pool[i], taught[i]) for i in order)
@@ -101,6 +101,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     )
 
 
+@torch.random.fork_rng(devices=[])  # the seed below is of this call alone
 def synthesise(task: Task, config: Config, teachers: list[nn.Module], student: nn.Module, epoch: int) -> Tensor:
     """One batch: a fresh generator and its noise, fitted together for some steps; the images of lowest loss."""
     torch.manual_seed(seed_of(task.seed, "dense", epoch))
@@ -111,7 +112,7 @@ def synthesise(task: Task, config: Config, teachers: list[nn.Module], student: n
     adam = torch.optim.Adam([*G.parameters(), z], lr=config.synthesis_lr, betas=(0.5, 0.999))
     best, best_loss = None, torch.full((), torch.inf, device=device())
     for _ in range(config.synthesis_steps):
-        with metered("dense", config, spec, task.widths, items=config.batch):
+        with metered("dense", config, spec, source.size, len(teachers), task.widths, items=config.batch):
             with autocast(task.precision):
                 images = G(z)
                 ensemble, statistics = ask(teachers, images, config.weight_bn > 0)
@@ -138,7 +139,7 @@ def ask(teachers: list[nn.Module], images: Tensor, match: bool) -> tuple[Tensor,
         if match:
             with losses.StatisticsMatch(teacher) as statistics:
                 logits.append(teacher(images).float())
-            mismatch.append(statistics.loss())
+            mismatch.append(statistics.norms())
         else:
             logits.append(teacher(images).float())
     return torch.stack(logits).mean(0), torch.stack(mismatch).mean() if match else images.new_zeros(())
@@ -147,7 +148,8 @@ def ask(teachers: list[nn.Module], images: Tensor, match: bool) -> tuple[Tensor,
 @torch.no_grad()
 def said(teachers: list[nn.Module], images: Tensor, task: Task) -> Tensor:
     """The ensemble's mean logits (B, K), without gradients."""
-    with metered("ensemble", spec_of(task), task.widths, images.shape[1:], items=len(images)), autocast(task.precision):
+    asked = (spec_of(task), images.shape[1:], len(teachers), task.widths)
+    with metered("ensemble", *asked, items=len(images)), autocast(task.precision):
         return ask(teachers, images.contiguous(memory_format=torch.channels_last), match=False)[0]
 
 

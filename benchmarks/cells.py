@@ -82,6 +82,8 @@ def checked(what: str, config: type, name: str, value: Any) -> Any:
     if possible and value not in possible:
         raise InputError(f"{what} is {value!r}; possible: {', '.join(possible)}.")
     wanted = get_type_hints(config)[name]
+    if wanted == int | None:
+        wanted = int
     if wanted in (int, float, str):
         try:
             if wanted is int and float(value) != int(float(value)):

@@ -32,8 +32,8 @@ LOOK |= dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 8) | {"
 LOOK |= dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 7)
 LOOK |= {"font.family": "DejaVu Sans"}  # ships with matplotlib: the same glyphs on every machine
 LOOK |= {"axes.linewidth": 0.6, "axes.grid": True, "grid.color": "0.9", "grid.linewidth": 0.5}
-LOOK |= {"lines.linewidth": 1.2, "lines.markersize": 4.2, "hatch.linewidth": 0.6}
-LOOK |= {"savefig.dpi": 200, "svg.hashsalt": "mosaic-bench"}
+LOOK |= {"lines.linewidth": 1.2, "lines.markersize": 4.2, "hatch.linewidth": 0.6, "savefig.dpi": 200}
+LOOK |= {"svg.hashsalt": "mosaic-bench"}  # with no date in the metadata: the same bytes for the same figure
 PALETTE = [sns.color_palette("colorblind")[i] for i in (0, 1, 2, 3, 4, 5, 9, 6, 8)]  # 7 is grey, kept for the frame
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h"]
 LINES = ["-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 2))]
@@ -41,7 +41,6 @@ KINDS = sns.color_palette("Set2")
 HATCH = {"upload": "", "download": "////"}
 BARS = {"capsize": 1.5, "elinewidth": 0.7}
 PANEL = (2.5, 2.0)  # width and height of one panel, inches
-Draw = Callable[[Axes, pd.DataFrame, dict[str, dict]], None]  # one panel, from its rows and the methods' styles
 ACROSS = 3  # panels in a row at most, so that a figure fits a page's width
 
 
@@ -59,7 +58,11 @@ def write_figures(records: pd.DataFrame, folder: Path) -> list[Path]:
 
 def label_distribution(counts: dict[str, np.ndarray], folder: Path) -> list[Path]:
     """Draw each client's images of each class as a heat map; ``counts`` is {panel title: (N, K) array of counts}."""
-    counts = {title: np.asarray(table) for title, table in counts.items() if np.size(table) and np.max(table) > 0}
+    counts = {
+        textwrap.fill(title, 24): np.asarray(table)
+        for title, table in counts.items()
+        if np.size(table) and np.max(table) > 0
+    }
     if not counts:
         return []
     top = max(table.max() for table in counts.values())
@@ -128,13 +131,11 @@ def _accuracy_vs_omega(records: pd.DataFrame) -> Figure | None:
             # Side by side, so that bars do not hide one another.
             axes.errorbar(mine["omega"] * 1.35**place, 100 * mine["accuracy"], bars, **BARS, **styles[method])
         omegas = sorted(rows["omega"].unique())
-        axes.set_xscale("log")
-        axes.set_xlim(omegas[0] / 1.6, omegas[-1] * 1.6)
+        axes.set(xscale="log", xlim=(omegas[0] / 1.6, omegas[-1] * 1.6))
         axes.set_xticks(omegas, [f"{omega:g}" for omega in omegas])
         axes.xaxis.set_minor_locator(NullLocator())
 
-    x_label = "Dirichlet concentration ω (log scale)"
-    return _figure(records, summary, st.SETTING, draw, "Accuracy against heterogeneity, last round", x_label)
+    return _figure(records, summary, st.SETTING, draw, "Accuracy in the last round", "concentration ω (log scale)")
 
 
 def _learning_curves(records: pd.DataFrame) -> Figure | None:
@@ -183,7 +184,7 @@ def _accuracy_vs_cost(records: pd.DataFrame, what: str) -> Figure | None:
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}" if x >= 1 else f"{x:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
 
-    free = " (line without marker: nothing)" if (done["cost"] == 0).any() else ""
+    free = " (no marker: sends nothing)" if (done["cost"] == 0).any() else ""
     x_label = "upload + download (MB, log scale)" if what == "bytes" else "method + stages (s, log scale)"
     return _figure(records, done, st.GROUP, draw, f"Accuracy against {what}, all clients{free}", x_label)
 
@@ -193,7 +194,7 @@ def _bytes_by_kind(records: pd.DataFrame) -> Figure | None:
     columns = [c for c in last if c.startswith(("upload_bytes_", "download_bytes_")) and last[c].fillna(0).gt(0).any()]
     if not columns:
         return None
-    kinds = list(dict.fromkeys(column.split("_bytes_")[1] for column in columns))
+    kinds = dict.fromkeys(column.split("_bytes_")[1] for column in columns)
     looks = {kind: {"fc": KINDS[i % len(KINDS)], "ec": "0.25", "lw": 0.3} for i, kind in enumerate(kinds)}
     settings = {_title(setting): rows for setting, rows in last.groupby(st.SETTING)}
     size = (2.5, 0.36 * max(rows["method"].nunique() for rows in settings.values()))
@@ -217,13 +218,12 @@ def _bytes_by_kind(records: pd.DataFrame) -> Figure | None:
             axes.xaxis.set_major_locator(MaxNLocator(4))
         handles = [Patch(**look, label=kind) for kind, look in looks.items()]
         handles += [Patch(fc="w", ec="0.25", lw=0.3, hatch=h, label=way) for way, h in HATCH.items()]
-        seeds = st.seeds_name(st.summarise(records)["n"])
-        _finish(figure, f"Bytes by kind to the last round, mean over seeds and ω, {seeds}", handles)
+        _finish(figure, f"Bytes by kind, mean over ω, {st.seeds_name(st.summarise(records)['n'])}", handles)
         return figure
 
 
 def _figure(
-    records: pd.DataFrame, rows: pd.DataFrame, by: list[str], draw: Draw, title: str, x_label: str
+    records: pd.DataFrame, rows: pd.DataFrame, by: list[str], draw: Callable[..., None], title: str, x_label: str
 ) -> Figure | None:
     """One panel for each group of ``rows``, accuracy in per cent upwards, the legend below."""
     groups = {_title(group): members for group, members in rows.groupby(by)}
@@ -232,12 +232,11 @@ def _figure(
     styles = method_styles(st.method_order(records))  # of all records: a method that failed here keeps its colour
     across = rows["omega"].nunique() if by == st.GROUP and rows["omega"].nunique() <= 4 else ACROSS
     with matplotlib.rc_context(LOOK):
-        figure, panels = _panels(list(groups), PANEL, x_label, "accuracy (per cent)", across)
+        figure, panels = _panels(list(groups), PANEL, x_label, "accuracy (per cent)", across, share=True)
         for members, axes in zip(groups.values(), panels, strict=True):
             draw(axes, members, styles)
         seeds = st.seeds_name(st.summarise(records)["n"])
-        present = set(rows["method"])
-        handles = [Line2D([], [], label=method, **look) for method, look in styles.items() if method in present]
+        handles = [Line2D([], [], label=m, **look) for m, look in styles.items() if m in set(rows["method"])]
         _finish(figure, f"{title}, {seeds}" + ", ± 1 sd" * (seeds != "n = 1 seed"), handles)
         return figure
 
@@ -251,13 +250,13 @@ def _finish(figure: Figure, title: str, handles: list[Line2D | Patch]) -> None:
 
 
 def _panels(
-    titles: list[str], size: tuple[float, float], x_label: str, y_label: str, across: int = ACROSS
+    titles: list[str], size: tuple[float, float], x_label: str, y_label: str, across: int = ACROSS, share: bool = False
 ) -> tuple[Figure, list[Axes]]:
     """A figure with one titled panel of about the given size (inches) each; labels stand on the outer panels."""
     across = min(across, len(titles))
     down = math.ceil(len(titles) / across)
     figure = Figure((size[0] * across + 0.9, (size[1] + 0.35) * down + 0.9), layout="constrained")
-    panels = figure.subplots(down, across, squeeze=False, sharey=bool(y_label)).ravel().tolist()
+    panels = figure.subplots(down, across, squeeze=False, sharey=share).ravel().tolist()
     for spare in panels[len(titles) :]:
         spare.remove()
     for i, title in enumerate(titles):
@@ -294,8 +293,7 @@ def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = {folder / f"{name}.png": {}, folder / f"{name}.svg": {"Date": None}}
     for path, metadata in paths.items():
-        content = io.BytesIO()
         with matplotlib.rc_context(LOOK):
-            figure.savefig(content, format=path.suffix[1:], metadata=metadata)
+            figure.savefig(content := io.BytesIO(), format=path.suffix[1:], metadata=metadata)
         write_whole(path, content.getvalue())
     return list(paths)

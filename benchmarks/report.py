@@ -43,21 +43,26 @@ def _write_pictures(records: pd.DataFrame, folder: Path) -> None:
     done = records[
         (records["status"] == "done") & (records["seed"] == records["seed"].min()) & (records["widths"] == "full")
     ]
+    drawn = set()
     for row in done.drop_duplicates("cell").itertuples():
         path = folder / "pictures" / f"{row.cell}.npz"
         if not path.exists():
             continue
         with np.load(path) as kept:
-            panels = [(f"{row.method}, generated", _hwc(kept["generated"]))]
-            if kept["real"].size:
-                panels.insert(0, ("real, of the same client", _hwc(kept["real"])))
-        generated_images(
-            panels, folder / "figures", f"generated_{row.method}_{row.dataset}_omega{row.omega:g}_{row.n_clients}"
-        )
+            generated, real, clients = kept["generated"], kept["real"], kept["clients"]
+        if generated.tobytes() in drawn:
+            continue  # a variant with the same generators
+        drawn.add(generated.tobytes())
+        name = f"generated_{row.method}_{row.dataset}_omega{row.omega:g}_{row.n_clients}"
+        if real.size:
+            panels = [("real", _hwc(real)), (f"{row.method}, generated", _hwc(generated))]
+            labels = [f"client {client}" for client in clients]
+        else:  # the server's generator: rows of eight
+            panels = [(f"{row.method}, generated", _hwc(generated.reshape(-1, 8, *generated.shape[2:])))]
+            labels = [""] * len(panels[0][1])
+        generated_images(panels, folder / "figures", name, labels)
 
 
 def _hwc(images: np.ndarray) -> np.ndarray:
-    """(R, M, C, H, W) to (R, M, H, W, C); one row of many images becomes rows of eight."""
-    if len(images) == 1:
-        images = images[0].reshape(-1, 8, *images.shape[2:])
+    """(R, M, C, H, W) to (R, M, H, W, C)."""
     return images.transpose(0, 1, 3, 4, 2)

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import tomllib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,10 @@ def command(options: argparse.Namespace) -> int:
     device = use_device(options.device)
     if options.threads < 1:
         raise InputError(f"--threads is {options.threads}; it must be at least 1.")
+    a_job_a_core = 1 if device.startswith("cuda") else max(1, (os.cpu_count() or 1) // options.threads)
+    jobs = a_job_a_core if options.jobs is None else options.jobs
+    if jobs < 1:
+        raise InputError(f"--jobs is {jobs}; it must be at least 1.")
     name, suite = read_suite(options.suite)
     cells = spell_out(
         name,
@@ -92,12 +97,13 @@ def command(options: argparse.Namespace) -> int:
     session = Session(writable(options.out), device, options.data_dir, options.inception_weights)
     check_data(cells, session)
     folder = session.folder(name)
-    finished = [cell for cell in cells if read_rows(done_file(folder, cell)) is not None and not options.force]
+    with warnings.catch_warnings(record=True) as damaged:
+        warnings.simplefilter("always")
+        finished = [cell for cell in cells if read_rows(done_file(folder, cell)) is not None and not options.force]
+    for warning in damaged:
+        console.print(f"[yellow]{escape(str(warning.message))}[/]", highlight=False, soft_wrap=True)
     missing = [cell for cell in cells if cell not in finished]
     estimate = Estimate(folder, cells)
-    jobs = options.jobs or (1 if device.startswith("cuda") else max(1, (os.cpu_count() or 1) // options.threads))
-    if jobs < 1:
-        raise InputError(f"--jobs is {jobs}; it must be at least 1.")
     if options.dry_run:
         return print_plan(cells, finished, estimate, jobs, session)
     for cell in missing if options.force else ():

@@ -25,8 +25,7 @@ LATEX = str.maketrans(
     | {"<": "$<$", ">": "$>$", "|": "$|$", "[": "{[}", "]": "{]}"}  # a row that opens with [ would end \\[...]
     | {"±": r"$\pm$", "ω": r"$\omega$", "α": r"$\alpha$", "≥": r"$\geq$", "−": "$-$", "†": r"$^\dagger$", "–": "--"}
 )
-# heading: (column of the summary, what one unit of it is)
-COSTS = {"upload MB": ("upload_bytes", 1e6), "download MB": ("download_bytes", 1e6)}
+COSTS = {"upload MB": ("upload_bytes", 1e6), "download MB": ("download_bytes", 1e6)}  # heading: (column, its unit)
 COSTS |= {"seconds": ("total_s", 1), "of stages": ("stage_s", 1)}
 COSTS |= {"TFLOP": ("flops", 1e12), "peak MB": ("peak_memory_bytes", 1e6)}
 COSTS |= {"FID domain": ("fid_domain", 1), "(floor)": ("fid_domain_floor", 1)}
@@ -157,8 +156,7 @@ def _selection_page(summary: pd.DataFrame, setting: tuple) -> Page:
 
 def _difference_page(differences: pd.DataFrame, setting: tuple, reference: str) -> Page:
     columns = {"points": "difference", "sd": "sd", "± 95% CI": "ci", "n": "n", "p": "p"}
-    columns |= {"p Wilcoxon": "p_wilcoxon"} if differences["p_wilcoxon"].notna().any() else {}
-    columns |= {"p Holm": "p_holm"}
+    columns |= ({"p Wilcoxon": "p_wilcoxon"} if differences["p_wilcoxon"].notna().any() else {}) | {"p Holm": "p_holm"}
     write = dict.fromkeys(columns, _p_value) | {
         "points": lambda d: f"{100 * d:+.1f}".replace("-", "−").replace("+nan", "–"),
         "n": str,

@@ -10,7 +10,8 @@ Differs from the paper or takes a side where its text and its code differ:
 - Entropy and diversity are taken over the classes that the client holds (the code: over all of them), so that nobody
   is asked for images of a class it has never seen.
 - The inversion loss matches the BatchNorm statistics of f_i and has a gradient, for clients with fewer than ``tau``
-  samples, as the text says; in the code it is switched off, and would run without gradients.
+  samples, as the text says; in the code it is switched off, and would run without gradients. It is a mean of squares
+  over layers and channels: as DeepInversion's sum of norms, lambda_i = 10 drowns the adversarial loss on small images.
 - The generator's tanh range [-1, 1] is that of the data; in the code data are standardised beyond it.
 - All clients train for the same number of steps; the code trains for 200 epochs (about 17,000 steps of 64 for an
   average client of 5,400 images), which is 100 times more for a large client than for a small one.
@@ -30,6 +31,7 @@ from mosaic.fl.costs import metered
 from mosaic.fl.data import DATASETS, augment, normalise
 from mosaic.fl.device import autocast, device
 from mosaic.fl.federation import open_federation
+from mosaic.fl.models import Resident
 from mosaic.fl.rng import generator, seed_of
 from mosaic.fl.stages import local_models
 from mosaic.fl.store import stage
@@ -112,7 +114,7 @@ def client_generator(task: Task, config: GeneratorConfig, client: int) -> dict[s
         _dcgan_init(network)
         network.to(device(), memory_format=torch.channels_last).train()
     judge_spec = spec_of(task, shard.width)
-    judge = frozen(local_models(task)[client], judge_spec, task)
+    judge = frozen(local_models(task)[client], judge_spec)
     held = shard.classes.to(device())
     adam = {"lr": config.generator_lr, "betas": (0.5, 0.999), "fused": True}
     of_G, of_D = torch.optim.Adam(G.parameters(), **adam), torch.optim.Adam(D.parameters(), **adam)
@@ -151,7 +153,7 @@ def client_generator(task: Task, config: GeneratorConfig, client: int) -> dict[s
     if not all(math.isfinite(mean) for mean in means.values()):
         raise FloatingPointError(f"client {client}'s generator diverged: {means}; lower generator_lr or the lambdas")
     return {
-        "state": upload(_state(G), "generator"),
+        "state": upload(Resident(G).save(), "generator"),
         "losses": {k: v / (config.generator_steps - late) for k, v in means.items()},
     }
 
@@ -161,15 +163,11 @@ def judged(judge: nn.Module, fake: Tensor, held: Tensor, inverts: bool) -> tuple
     if inverts:
         with losses.StatisticsMatch(judge) as match:
             logits = judge(fake)
-        inversion = match.loss()
+        inversion = match.squares()
     else:
         logits, inversion = judge(fake), fake.new_zeros(())
     logits = logits.float()[:, held]
     return losses.prediction_entropy(logits), losses.class_imbalance(logits), inversion
-
-
-def _state(network: nn.Module) -> State:
-    return {k: v.detach().clone() for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
 
 
 class Ensemble:
@@ -178,27 +176,23 @@ class Ensemble:
     def __init__(self, task: Task, config: GeneratorConfig, states: Sequence[State], probabilities: Sequence[float]):
         source = DATASETS[task.dataset]
         self.task, self.states = task, states
-        self.network = Generator(config.latent, config.ngf, source.channels, source.size)
-        self.network.to(device(), memory_format=torch.channels_last).eval().requires_grad_(False)
-        self.live = {k: v for k, v in self.network.state_dict().items() if not k.endswith("num_batches_tracked")}
         self.shape = (config.latent, config.ngf, source.channels, source.size)
+        with torch.random.fork_rng(devices=[]):
+            network = Generator(*self.shape).to(device(), memory_format=torch.channels_last)
+        self.home = Resident(network.eval().requires_grad_(False))
         self.probabilities = torch.tensor(probabilities, dtype=torch.float64)
 
     @torch.no_grad()
     def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """``n`` images (n, C, S, S) in [-1, 1] in random order, and the client (n,) whose generator drew each."""
         clients = torch.multinomial(self.probabilities, n, replacement=True, generator=rng)
-        z = torch.randn(n, self.network.latent, generator=rng).to(device())
-        images = None
+        z = torch.randn(n, self.home.network.latent, generator=rng).to(device())
+        shape = (n, self.shape[2], self.shape[3], self.shape[3])
+        images = torch.empty(shape, device=device(), memory_format=torch.channels_last)
         for client in clients.unique().tolist():
-            for name, live in self.live.items():
-                live.copy_(self.states[client][name])
+            self.home.load(self.states[client])
             mine = (clients == client).nonzero().flatten().to(device())
             for part in mine.split(512):
                 with metered("draw", *self.shape, items=len(part)), autocast(self.task.precision):
-                    drawn = self.network(z[part]).float()
-                if images is None:
-                    shape = (n, *drawn.shape[1:])
-                    images = torch.empty(shape, device=drawn.device, memory_format=torch.channels_last)
-                images[part] = drawn
+                    images[part] = self.home.network(z[part]).float()
         return images, clients.to(device())

@@ -38,7 +38,7 @@ from mosaic.prototypes import client_prototypes
 @dataclass(frozen=True)
 class Config(GeneratorConfig):
     k: int = 10  # prototypes a client and class; the code's
-    meta: str = choice("gate", "linear", "transformer")  # the code: transformer
+    meta: str = choice("linear", "gate", "transformer")  # the code: transformer
     teacher: str = choice("meta", "experts", "source")
     sampling: str = choice("uniform", "size")  # which generator draws an image; the code: uniform
     distil_steps: int = work(1500, "server")  # the code's
@@ -123,8 +123,8 @@ def predictions(experts: list[State], task: Task, images: Tensor) -> Tensor:
 
 
 def source_predictions(clients: list[State], task: Task, images: Tensor, drawn_by: Tensor) -> Tensor:
-    """For each image the logits of the client whose generator drew it."""
-    logits = None
+    """For each image the logits of the client whose generator drew it, by its own running BatchNorm statistics."""
+    task, logits = replace(task, batch_norm="average"), None
     for client in drawn_by.unique().tolist():
         mine = (drawn_by == client).nonzero().flatten()
         said = predictor(clients[client], task, task.width(client))(images[mine])

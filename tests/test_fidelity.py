@@ -11,7 +11,6 @@ from torch import nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from benchmarks.metrics import fidelity as module
-from mosaic.fl.data import normalise
 from benchmarks.metrics.fidelity import (
     Extractor,
     collapse,
@@ -25,6 +24,7 @@ from benchmarks.metrics.fidelity import (
     nearest,
     reference,
 )
+from mosaic.fl.data import normalise
 from mosaic.fl.errors import InputError
 
 

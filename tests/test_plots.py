@@ -1,9 +1,11 @@
 """Figures: all there, deterministic, one style per method, nothing drawn for nothing."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import plots
 from benchmarks.plots import generated_images, label_distribution, method_styles, write_figures
 
 CURVES = {"local": 0.42, "fedavg": 0.72, "fedprox": 0.73, "fedrolex": 0.66, "centralised": 0.91}  # accuracy at omega 1
@@ -52,7 +54,8 @@ def cell_rows(
 
 
 def test_every_figure_is_written_twice_and_the_same_again(tmp_path):
-    records = realistic_records(widths=("full",))
+    records = realistic_records(widths=("full",), rounds=6)
+    records = records[records["omega"] < 1]
     first = write_figures(records, tmp_path / "a")
     again = write_figures(records, tmp_path / "b")
     names = ["accuracy_vs_omega", "learning_curves", "accuracy_vs_bytes", "accuracy_vs_seconds", "bytes_by_kind"]
@@ -68,3 +71,43 @@ def test_a_figure_with_nothing_to_show_is_not_written(tmp_path):
     assert write_figures(failed, tmp_path) == []
     assert label_distribution({}, tmp_path) == generated_images([], tmp_path, "images") == []
     assert not list(tmp_path.iterdir())
+
+
+def test_every_method_has_a_look_of_its_own_in_colour_and_in_grey():
+    methods = ["local", *(f"method {i}" for i in range(30)), "centralised"]
+    styles = method_styles(methods)
+    assert list(styles) == methods
+    assert len({(style["marker"], str(style["linestyle"])) for style in styles.values()}) == len(methods)
+    assert method_styles(methods[:5]) == {method: styles[method] for method in methods[:5]}
+
+
+def test_one_cell_without_learning_curve_or_bytes(tmp_path):
+    records = realistic_records(n_seeds=1, widths=("full",))
+    alone = records[(records["method"] == "local") & (records["omega"] == 0.1)].assign(method_s=0.5, stage_s=0.0)
+    assert {path.stem for path in write_figures(alone, tmp_path)} == {"accuracy_vs_omega", "accuracy_vs_seconds"}
+
+
+def test_infinite_omega_has_no_place_on_the_axis_but_breaks_nothing(tmp_path):
+    records = realistic_records(n_seeds=1, widths=("full",), rounds=4).replace({"omega": {1.0: np.inf}})
+    records = records[records["omega"] > 0.01]
+    assert len(write_figures(records, tmp_path)) == 10
+    assert not plt.get_fignums()  # nothing is left in pyplot's global state
+
+
+@pytest.mark.parametrize(("n_seeds", "title"), [(1, "n = 1 seed"), (3, "n = 2 to 3 seeds, ± 1 sd")])
+def test_the_title_says_how_many_seeds_and_one_seed_has_no_bars(n_seeds, title):
+    records = realistic_records(n_seeds, widths=("full",), rounds=2)
+    figure = plots._accuracy_vs_omega(records)
+    assert figure.get_suptitle().replace("\n", " ").endswith(title)
+    bars = [container.lines[2] for container in figure.axes[0].containers]
+    assert all(bool(lines) == (n_seeds > 1) for lines in bars)
+
+
+def test_label_distribution_and_images(tmp_path):
+    counts = {"omega 0.1": np.array([[5, 0, 200], [0, 1, 3000]]), "omega 1": np.full((3, 3), 7)}
+    assert [path.name for path in label_distribution(counts, tmp_path)] == [
+        *("label_distribution.png", "label_distribution.svg")
+    ]
+    grey, colour = np.zeros((2, 3, 8, 8, 1), np.uint8), np.zeros((2, 4, 8, 8, 3), np.uint8)
+    paths = generated_images([("real", grey), ("generated", colour), ("none", [])], tmp_path, "images", ["a", "b"])
+    assert [path.name for path in paths] == ["images.png", "images.svg"]

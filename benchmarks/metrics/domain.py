@@ -17,7 +17,7 @@ def domain_reference(dataset: str, model: str, base_width: int, precision: str, 
     """The extractor over the data set's domain classifier, and what real test images score by it."""
     facts = (dataset, model, base_width, precision, threads)
     task = domain_task(*facts)
-    network = frozen(domain_classifier(*facts), spec_of(task), task)
+    network = frozen(domain_classifier(*facts), spec_of(task))
 
     def look(images: Tensor) -> tuple[Tensor, Tensor]:
         features = network.features(images)

@@ -14,6 +14,7 @@ from mosaic.fl.errors import InputError, did_you_mean
 from mosaic.fl.task import Task, capacity_widths
 
 FOLDER = Path(__file__).parent
+GRID = {"dataset", "omega", "n_clients", "widths", "seed", "precision", "threads"}  # facts with a key of their own
 
 
 class Entry(BaseModel):
@@ -109,10 +110,10 @@ def widths_of(name: str, n_clients: int) -> tuple[float, ...]:
     try:
         if name.startswith("rho="):
             law = {"sigma": 4.0} | {k: float(v) for k, v in (part.split("=") for part in name.split(","))}
-            if set(law) == {"rho", "sigma"}:
-                return capacity_widths(n_clients, **law)
+            widths = capacity_widths(n_clients, **law)
+            return () if all(width == 1 for width in widths) else widths
         listed = [float(part) for part in name.split(",")]
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         raise InputError(
             f"widths are {name!r}; possible: full, mixed, rho=5, rho=5,sigma=4, or a list such as 1,0.5,0.25."
         ) from None
@@ -158,6 +159,8 @@ def spell_out(
     entries = _entries(suite, methods, settings)
     seeds = seeds or seeds_of(suite.seeds or scale.seeds)
     facts = {**scale.task, **suite.task, **settings.get("task", {})}
+    for fact in GRID & facts.keys():
+        raise InputError(f"task.{fact} is no setting: give the suite's or the command's own key for it.")
     facts = {k: checked(f"task.{k}", Task, k, v) for k, v in facts.items()}
     cells: dict[str, Cell] = {}
     for dataset in datasets or suite.datasets or scale.datasets:
@@ -213,6 +216,8 @@ def _entries(suite: Suite, methods: list[str] | None, settings: dict[str, dict])
     for name in settings:
         if name != "task" and name not in METHODS and name not in by_label:
             raise did_you_mean("method", name, [*METHODS, *by_label, "task"])
+        if name != "task":  # a wrong setting is an error, also of a method that is not run this time
+            configure(by_label[name].name if name in by_label else name, {"client": 1, "server": 1}, settings[name])
     if methods is None:
         return list(by_label.values())
     for name in methods:

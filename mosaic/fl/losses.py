@@ -60,9 +60,8 @@ def adversarial_generator(fake: Tensor) -> Tensor:
 class StatisticsMatch:
     """How far the batch statistics at a network's BatchNorm layers are from its running ones.
 
-    sum_l ||mean_l - running mean_l||_2 + ||var_l - running var_l||_2 (DeepInversion, Yin et al., CVPR 2020, Eq. 4):
-    zero on data with the network's own statistics, with a gradient to the images. The network is in eval mode. Use as a
-    context around the forward pass, then ask ``loss()``; the hooks are gone afterwards.
+    Zero on data with the network's own statistics, with a gradient to the images. The network is in eval mode. Use as
+    a context around the forward pass, then ask for one of the two losses; the hooks are gone afterwards.
     """
 
     def __init__(self, network: nn.Module):
@@ -71,18 +70,22 @@ class StatisticsMatch:
             raise ValueError("no BatchNorm layer to match statistics with")
 
     def __enter__(self) -> "StatisticsMatch":
-        self.terms: list[Tensor] = []
+        self.gaps: list[tuple[Tensor, Tensor]] = []  # of mean and variance (C,), by layer
         self.hooks = [layer.register_forward_pre_hook(self._compare) for layer in self.layers]
         return self
 
     def _compare(self, layer: nn.Module, inputs: tuple[Tensor]) -> None:
-        x = inputs[0].float()
-        var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
-        self.terms.append((mean - layer.running_mean).norm() + (var - layer.running_var).norm())
+        var, mean = torch.var_mean(inputs[0].float(), (0, 2, 3), correction=0)
+        self.gaps.append((mean - layer.running_mean, var - layer.running_var))
 
     def __exit__(self, *_) -> None:
         for hook in self.hooks:
             hook.remove()
 
-    def loss(self) -> Tensor:
-        return torch.stack(self.terms).sum()
+    def norms(self) -> Tensor:
+        """sum_l ||mean_l - running mean_l||_2 + ||var_l - running var_l||_2 (DeepInversion, CVPR 2020, Eq. 4)."""
+        return torch.stack([mean.norm() + var.norm() for mean, var in self.gaps]).sum()
+
+    def squares(self) -> Tensor:
+        """The mean over layers and channels of (mean - running mean)^2 + (var - running var)^2."""
+        return torch.stack([(mean.square() + var.square()).mean() for mean, var in self.gaps]).mean()

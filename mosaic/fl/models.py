@@ -144,7 +144,7 @@ def full(spec: Spec, group: str) -> int:
 
 def scaled(spec: Spec, group: str) -> int:
     """Channels of ``group`` at the spec's width r: ceil(r c), as in HeteroFL and FedRolex."""
-    return math.ceil(spec.width * full(spec, group))
+    return max(1, math.ceil(spec.width * full(spec, group) - 1e-9))  # 0.28 x 25 is 7, not floating point's 8
 
 
 def layout(spec: Spec) -> Layout:

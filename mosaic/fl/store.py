@@ -139,7 +139,7 @@ def _hit(name: str, key: str) -> tuple[Any, dict[str, Cost]] | None:
     try:
         note = json.loads(notes.read_text())
         data = tensors.read_bytes()
-        if hashlib.sha256(data).hexdigest() != note["sha256"]:
+        if _checksum(data, note["artifact"], note["costs"]) != note["sha256"]:
             raise ValueError("its checksum is wrong")
         parts = {k: v.to(device()) for k, v in safetensors.torch.load(data).items()}
         artifact = _unpack(note["artifact"], parts)
@@ -156,14 +156,22 @@ def _write(name: str, key: str, artifact: Any, costs: dict[str, Cost]) -> None:
     tensors: dict[str, Tensor] = {}
     skeleton = _pack(artifact, tensors, "")
     data = safetensors.torch.save(tensors)
+    bill = {k: dataclasses.asdict(cost) for k, cost in costs.items()}
     note = {
         "artifact": skeleton,
-        "costs": {k: dataclasses.asdict(cost) for k, cost in costs.items()},
-        "sha256": hashlib.sha256(data).hexdigest(),
+        "costs": bill,
+        "sha256": _checksum(data, skeleton, bill),
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     write_whole(_folder / name / f"{key}.safetensors", data)
     write_whole(_folder / name / f"{key}.json", json.dumps(note).encode())  # last: it marks the artifact as whole
+
+
+def _checksum(data: bytes, skeleton: Any, bill: Any) -> str:
+    """Of all that a hit returns: the tensors' file and, as JSON, the numbers beside them and the costs."""
+    digest = hashlib.sha256(data)
+    digest.update(json.dumps([skeleton, bill]).encode())
+    return digest.hexdigest()
 
 
 def write_whole(path: Path, data: bytes) -> None:

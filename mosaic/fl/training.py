@@ -78,11 +78,11 @@ def train(
     order = samples.indices[order.to(device(), non_blocking=True)]
     with torch.enable_grad():
         total = _sgd(network, samples, order, spec, task, loss, rng)
+    trained = home.save()
+    total += sum(float(tensor.sum()) for tensor in trained.values())  # the losses do not see the last step's result
     if not math.isfinite(total):
-        raise FloatingPointError(
-            f"the loss is {total} in {'/'.join(map(str, names))}: lower the learning rate {task.lr}"
-        )
-    return home.save()
+        raise FloatingPointError(f"{'/'.join(map(str, names))} diverged: lower the learning rate {task.lr}")
+    return trained
 
 
 def _sgd(network: nn.Module, samples: Samples, order: Tensor, spec: Spec, task: Task, loss: Loss, rng) -> float:
@@ -144,11 +144,14 @@ def loss_name(loss: Loss) -> str:
     return loss_name(loss.func) if isinstance(loss, functools.partial) else loss.__qualname__
 
 
-def frozen(state: State, spec: Spec, task: Task) -> nn.Module:
-    """A network of its own in eval mode with this state, whose weights take no gradient (its inputs may)."""
+def frozen(state: State, spec: Spec, batch_norm: str = "average") -> nn.Module:
+    """A network of its own in eval mode with this state, whose weights take no gradient (its inputs may).
+
+    A client's own model is judged by the running statistics of its own training, whatever the policy at test.
+    """
     own = Resident(copy.deepcopy(resident(spec, device()).network))
     own.load(state)
-    return own.evaluating(task.batch_norm).requires_grad_(False)
+    return own.evaluating(batch_norm).requires_grad_(False)
 
 
 def predictor(state: State, task: Task, width: float = 1.0) -> Predict:

@@ -1,0 +1,182 @@
+"""python -m benchmarks.speed: how fast the training loop is here, against a plain one and against its own bare steps.
+
+The work is FedAvg on Fashion-MNIST: 10 clients, Dirichlet(0.1), 10 steps of batch 64 a client and round, a 4-layer CNN.
+All variants run in turn, round by round in one process, so that a busy machine slows them alike; read the ratios.
+"""
+
+import argparse
+import copy
+import dataclasses
+import multiprocessing
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.harness import environment
+from benchmarks.metrics.accuracy import score
+from mosaic.fl.costs import peak_memory, reset_peak_memory
+from mosaic.fl.data import load, normalise
+from mosaic.fl.device import autocast, choose_precision, device, use_device
+from mosaic.fl.federation import open_federation
+from mosaic.fl.models import initial, resident
+from mosaic.fl.rng import generator
+from mosaic.fl.stages import average_round, updates, warm_up
+from mosaic.fl.store import use_store
+from mosaic.fl.task import State, Task
+from mosaic.fl.training import batches, predictor, spec_of
+
+console = Console()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=8, help="timed rounds of each variant (default: 8)")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads (default: all)")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--peer", action="append", default=[], help="a script that prints its seconds a round last")
+    parser.add_argument("--memory", action="store_true", help="also: peak memory at 10 and at 100 clients")
+    parser.add_argument("--accuracy", type=int, default=0, metavar="ROUNDS", help="also: bf16 against fp32, 3 seeds")
+    options = parser.parse_args(argv)
+    use_device(options.device)
+    use_store(None)
+    torch.set_num_threads(options.threads)
+    task = Task(dataset="fashion_mnist", omega=0.1, precision=choose_precision("auto"), threads=options.threads)
+    console.print(
+        f"{environment()['processor']}, {options.threads} threads, torch {torch.__version__}, {task.precision}"
+    )
+    compare_rounds(task, options.rounds)
+    for script in options.peer:
+        command = [sys.executable, script, "--clients", str(task.n_clients), "--rounds", str(options.rounds)]
+        ran = subprocess.run(command, capture_output=True, text=True, check=True)
+        console.print(f"{script}: {ran.stdout.splitlines()[-1]}", highlight=False)
+    if options.memory:
+        compare_memory(task)
+    if options.accuracy:
+        compare_precisions(dataclasses.replace(task, rounds=options.accuracy))
+    return 0
+
+
+def compare_rounds(task: Task, rounds: int) -> None:
+    """Seconds a round: the project's loop, the same steps bare, and the loop that anybody would write first."""
+    variants: dict[str, Callable[[int], None]] = {
+        "plain loop, float32": plain_rounds(task),
+        "bare steps": bare_rounds(task),
+        "this project": our_rounds(task),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for t in range(1, rounds + 3):
+        for name, run in variants.items():
+            begun = time.perf_counter()
+            run(t)
+            seconds[name].append(time.perf_counter() - begun)
+    table = Table("variant", "s a round (median)", "this project against it")
+    medians = {name: statistics.median(values[2:]) for name, values in seconds.items()}  # two rounds to warm up
+    for name in variants:
+        ratio = statistics.median(
+            theirs / ours for theirs, ours in zip(seconds[name][2:], seconds["this project"][2:], strict=True)
+        )
+        table.add_row(name, f"{medians[name]:.3f}", f"{ratio:.3f} times as fast")
+    console.print(table)
+
+
+def our_rounds(task: Task) -> Callable[[int], None]:
+    server = initial(spec_of(task), task.seed)
+
+    def run(t: int) -> None:
+        nonlocal server
+        server = average_round(task, server, updates(task, server, t), t)
+
+    return run
+
+
+def bare_rounds(task: Task) -> Callable[[int], None]:
+    """The same training steps on the same batches and nothing else: no model is exchanged, averaged or counted."""
+    federation = open_federation(task)
+    network = copy.deepcopy(resident(spec_of(task), device()).network).train()
+
+    def run(t: int) -> None:
+        for shard in federation.shards:
+            sgd = torch.optim.SGD(network.parameters(), lr=task.lr, weight_decay=task.weight_decay, fused=True)
+            rng = generator(task.seed, "batches", "round", t, shard.client)
+            order = shard.indices[batches(shard.size, task.batch_size, task.steps, rng).to(device())]
+            for batch in order:
+                images = normalise(shard.images[batch]).contiguous(memory_format=torch.channels_last)
+                sgd.zero_grad(set_to_none=True)
+                with autocast(task.precision):
+                    loss = F.cross_entropy(network(images).float(), shard.labels[batch])
+                loss.backward()
+                sgd.step()
+
+    return run
+
+
+def plain_rounds(task: Task) -> Callable[[int], None]:
+    """FedAvg as a first script has it: float32, default layout, float images in memory, state dicts copied."""
+    federation = open_federation(task)
+    images = normalise(federation.pool.images)
+    server = copy.deepcopy(resident(spec_of(task), device()).network).to(memory_format=torch.contiguous_format)
+    client = copy.deepcopy(server)
+    total = sum(federation.sizes)
+
+    def run(t: int) -> None:
+        mean: State = {}
+        for shard in federation.shards:
+            client.load_state_dict(server.state_dict())
+            client.train()
+            sgd = torch.optim.SGD(client.parameters(), lr=task.lr)
+            for _ in range(task.steps):
+                batch = shard.indices[torch.randint(shard.size, (task.batch_size,))]
+                sgd.zero_grad()
+                F.cross_entropy(client(images[batch]), shard.labels[batch]).backward()
+                sgd.step()
+            for name, tensor in client.state_dict().items():
+                mean[name] = mean.get(name, 0) + tensor.float() * (shard.size / total)
+        server.load_state_dict(mean)
+
+    return run
+
+
+def compare_memory(task: Task) -> None:
+    """Peak resident memory of three rounds in a process of its own, at 10 and at 100 clients."""
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        peaks = {n: pool.apply(_peak, (dataclasses.replace(task, n_clients=n),)) for n in (10, 100)}
+    at_10, at_100 = (f"{peaks[n] / 1e6:.0f} MB at {n} clients" for n in (10, 100))
+    console.print(f"peak memory: {at_10}, {at_100}: {peaks[100] / peaks[10]:.2f} times", highlight=False)
+
+
+def _peak(task: Task) -> int:
+    torch.set_num_threads(task.threads)
+    reset_peak_memory()
+    run = our_rounds(task)
+    for t in (1, 2, 3):
+        run(t)
+    return peak_memory()
+
+
+def compare_precisions(task: Task) -> None:
+    """Test accuracy after the task's rounds over 3 seeds, in bfloat16 and in float32."""
+    test = load(task.dataset, "test")
+    scratch = tempfile.TemporaryDirectory()
+    use_store(Path(scratch.name))
+    for precision in ("fp32", "bf16"):
+        found = []
+        for seed in range(3):
+            one = dataclasses.replace(task, seed=seed, precision=precision, score_every=task.rounds)
+            model = predictor(warm_up(one, one.rounds), one)
+            found.append(score(model, test.images, test.labels, test.n_classes, device=device()).accuracy)
+        mean_sd = f"{statistics.mean(found):.2%} ± {statistics.stdev(found):.2%}"
+        each = ", ".join(f"{accuracy:.2%}" for accuracy in found)
+        console.print(f"{precision}: accuracy {mean_sd} after {task.rounds} rounds, seeds: {each}", highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

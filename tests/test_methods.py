@@ -1,0 +1,353 @@
+"""The contract over all METHODS: each learns, is finite, is repeatable, and is written by the house's rules."""
+
+import ast
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from baselines import centralised, dense, fedavg, fedrolex, local
+from benchmarks.cells import METHODS
+from benchmarks.scales import SCALES
+from benchmarks.suites import widths_of
+from mosaic import method as mosaic
+from mosaic.fl import costs
+from mosaic.fl.aggregation import average, average_parts
+from mosaic.fl.channel import n_bytes
+from mosaic.fl.costs import Account, opened
+from mosaic.fl.data import load, normalise
+from mosaic.fl.federation import open_federation
+from mosaic.fl.models import initial, layout, scaled
+from mosaic.fl.stages import local_models, warm_up
+from mosaic.fl.store import use_store
+from mosaic.fl.submodel import cut, window
+from mosaic.fl.task import Snapshot, Task
+from mosaic.fl.training import predictor, spec_of, train
+
+ROOT = Path(__file__).parent.parent
+
+# A few steps of everything; methods without settings are as they are
+SMALL = {
+    "dense": dense.Config(epochs=2, synthesis_steps=2, batch=32, latent=8),
+    "mosaic": mosaic.Config(
+        latent=8, ngf=4, generator_steps=4, generator_batch=16, k=3, distil_steps=4, distil_batch=32
+    ),
+}
+
+
+def config_of(method: str):
+    return SMALL.get(method) or METHODS[method].Config()
+
+
+def learnable(**changes) -> Task:
+    """Alike clients and enough rounds for a tiny network to learn the digits."""
+    facts = dict(omega=100.0, n_clients=3, rounds=4, score_every=2, steps=15, base_width=8, batch_size=32, lr=0.1)
+    return Task(**facts | changes)
+
+
+def images() -> torch.Tensor:
+    return normalise(load("digits", "test").images)
+
+
+def run(method: str, task: Task) -> list[Snapshot]:
+    return list(METHODS[method].run(task, config_of(method)))
+
+
+def logits_of(snapshot: Snapshot) -> torch.Tensor:
+    """Logits (M, B, K) of the snapshot's M models."""
+    models = [snapshot.predict] if callable(snapshot.predict) else snapshot.predict
+    return torch.stack([predict(images()) for predict in models])
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory):
+    """Each method once on the learnable task: its snapshots and its account, from a store that was empty."""
+    use_store(tmp_path_factory.mktemp("first"))
+    found = {}
+    for method in METHODS:
+        torch.manual_seed(3)
+        with opened(Account()) as account:
+            found[method] = run(method, learnable()), account
+    yield found
+    use_store(None)
+
+
+# What a method does
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_learns_better_than_chance_and_says_finite_logits(method, first_run):
+    logits = logits_of(first_run[method][0][-1])
+    labels = load("digits", "test").labels
+    assert logits.shape[1:] == (len(labels), 10) and logits.isfinite().all() and logits.dtype == torch.float32
+    accuracy = (logits.argmax(2) == labels).float().mean().item()
+    assert accuracy > 0.3, accuracy  # chance is 0.1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_snapshots_are_of_scored_rounds_in_order_and_the_last_is_of_the_last(method, first_run):
+    task, snapshots = learnable(), first_run[method][0]
+    rounds = [snapshot.round for snapshot in snapshots]
+    assert rounds == sorted(set(rounds)) and rounds[-1] == task.rounds and all(map(task.scored, rounds))
+    for snapshot in snapshots:
+        assert all(isinstance(value, (int, float)) for value in snapshot.diagnostics.values())
+        assert all(probe(images()[:5]).shape == (5, 10) for probe in snapshot.probes.values())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_cell_twice_gives_the_same_bits_and_the_same_bill(method, first_run, tmp_path, monkeypatch):
+    """From an empty store, from a full one, in another order of cells, and whatever the global random state is."""
+    snapshots, account = first_run[method]
+    monkeypatch.setattr(costs, "_flops", {})
+    use_store(tmp_path)
+    try:
+        for _ in ("miss", "hit"):
+            torch.manual_seed(4)
+            with opened(Account()) as again:
+                repeated = run(method, learnable())
+            for a, b in zip(snapshots, repeated, strict=True):
+                assert torch.equal(logits_of(a), logits_of(b)) and a.diagnostics == b.diagnostics
+            bills = [(of.total().upload, of.total().download, of.total().flops) for of in (account, again)]
+            assert bills[0] == bills[1]
+    finally:
+        use_store(None)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_leaves_the_global_random_state(method, first_run, task, store):
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    for snapshot in METHODS[method].run(task, config_of(method)):
+        logits_of(snapshot)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_snapshots_models_do_not_change_when_the_method_goes_on(method, store):
+    task = learnable(rounds=2, score_every=1, steps=2)
+    seen = [(snapshot, logits_of(snapshot)) for snapshot in METHODS[method].run(task, config_of(method))]
+    assert all(torch.equal(logits_of(snapshot), logits) for snapshot, logits in seen)
+
+
+@pytest.mark.parametrize("method", ["dense", "mosaic"])
+def test_a_methods_images_have_the_datas_shape_and_range_and_an_author(method, first_run):
+    synthesise = first_run[method][0][-1].synthesise
+    (drawn, by), (again, _) = (synthesise(50, torch.Generator().manual_seed(0)) for _ in range(2))
+    assert drawn.shape == (50, 1, 8, 8) and by.shape == (50,) and torch.equal(drawn, again)
+    assert -1 <= drawn.min() and drawn.max() <= 1
+    assert set(by.tolist()) <= ({-1} if method == "dense" else {0, 1, 2})
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("changes", [{"widths": (1.0, 0.5, 0.25)}, {"batch_norm": "batch"}, {"model": "resnet18"}])
+def test_a_method_runs_at_mixed_widths_on_batch_statistics_and_on_the_other_model(method, changes, store):
+    task = learnable(rounds=1, score_every=1, steps=2, base_width=4, n_train=200, **changes)
+    assert logits_of(run(method, task)[-1]).isfinite().all()
+
+
+@pytest.mark.parametrize("teacher", ["experts", "source"])
+@pytest.mark.parametrize("sampling", ["uniform", "size"])
+def test_mosaics_variants_run(teacher, sampling, task, store):
+    config = dataclasses.replace(
+        SMALL["mosaic"], teacher=teacher, sampling=sampling, weight_jsd=0.5, finetune_rounds=2, finetune_lr=0.01
+    )
+    snapshots = list(mosaic.run(task, config))
+    assert [snapshot.round for snapshot in snapshots] == [2, 3, 4]
+    assert all(logits_of(snapshot).isfinite().all() for snapshot in snapshots)
+    assert not torch.equal(logits_of(snapshots[0]), logits_of(snapshots[2]))
+
+
+def test_dense_from_a_random_student_runs(task, store):
+    snapshot = list(dense.run(task, dataclasses.replace(SMALL["dense"], student="random")))[-1]
+    assert logits_of(snapshot).isfinite().all()
+
+
+# What it costs
+
+
+def total(method: str, task: Task) -> costs.Cost:
+    with opened(Account()) as account:
+        run(method, task)
+    return account.total()
+
+
+def test_bytes_by_method(task, store):
+    """T rounds of N clients' models each way; and what a method sends beyond that."""
+    federation = open_federation(task)
+    rounds = task.rounds * task.n_clients * n_bytes(initial(spec_of(task), 0))
+    one = n_bytes(initial(spec_of(task), 0))
+    assert total("local", task).upload == total("local", task).download == {}
+    for method in ("fedavg", "fedrolex", "dense"):
+        assert total(method, task).upload == total(method, task).download == {"model": rounds}
+    pooled = sum(federation.sizes) * (8 * 8 + 8)  # uint8 images of 64 pixels, int64 labels
+    assert total("centralised", task).upload == {"data": pooled}
+    cost = total("mosaic", task)
+    assert cost.upload.keys() == {"model", "generator", "prototypes", "counts"}
+    assert cost.upload["model"] == rounds and cost.upload["counts"] == task.n_clients * 10 * 8
+    assert cost.download == {"model": rounds + task.n_clients * one}  # the server model, to state prototypes
+
+
+def test_flops_do_not_depend_on_which_cell_ran_before(store, monkeypatch):
+    """The meter knows a piece of work by its name: a name must say all that its FLOPs depend on."""
+    small, large = (learnable(rounds=1, score_every=1, steps=2, n_clients=n) for n in (2, 5))
+    for method in ("dense", "mosaic"):
+        flops = []
+        for before in ((), (small,)):
+            monkeypatch.setattr(costs, "_flops", {})
+            for task in before:
+                run(method, task)
+            use_store(store / f"{method}{len(before)}")
+            flops.append(total(method, large).flops)
+        assert flops[0] == flops[1], method
+
+
+# Laws between methods
+
+
+def test_fedrolex_at_width_one_is_fedavg(task, store):
+    task = dataclasses.replace(task, widths=(1.0, 1.0, 1.0))
+    of_fedrolex, of_fedavg = list(fedrolex.run(task, fedrolex.Config())), list(fedavg.run(task, fedavg.Config()))
+    for a, b in zip(of_fedrolex, of_fedavg, strict=True):
+        assert torch.equal(logits_of(a), logits_of(b))
+
+
+def test_fedavg_is_the_plain_loop(task, store):
+    """McMahan et al., Algorithm 1, written out: the stages' bookkeeping changes no bit of it."""
+    task = dataclasses.replace(task, rounds=5, score_every=2)
+    federation, server = open_federation(task), initial(spec_of(task), task.seed)
+    for t in range(1, 6):
+        clients = [train(server, shard, task, "round", t, shard.client) for shard in federation.shards]
+        server = average(clients, federation.sizes)
+    found = warm_up(task, 5)
+    assert all(torch.equal(found[name], server[name]) for name in server)
+    assert all(
+        torch.equal(a[name], b[name]) for a, b in zip(local_models(task), clients, strict=True) for name in server
+    )
+
+
+def test_fedrolex_is_the_plain_loop(task, store):
+    """Alam et al., Algorithm 1, written out: in round t the window starts at channel t."""
+    task = dataclasses.replace(task, rounds=3, widths=(1.0, 0.5, 0.25))
+    federation, server, parts = open_federation(task), initial(spec_of(task), task.seed), layout(spec_of(task))
+    for t in range(1, 4):
+        clients = []
+        for shard, width in zip(federation.shards, task.widths, strict=True):
+            held = window(spec_of(task, width), shift=t)
+            part = train(cut(server, parts, held), shard, task, "round", t, shard.client, width=width)
+            clients.append((part, held))
+        server = average_parts(server, clients, federation.sizes, parts)
+    found = warm_up(task, 3)
+    assert all(torch.equal(found[name], server[name]) for name in server)
+
+
+def test_fedavgs_last_average_is_over_the_local_models(task, store):
+    mean, server = average(local_models(task), open_federation(task).sizes), warm_up(task, task.rounds)
+    assert all(torch.equal(mean[name], server[name]) for name in server)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("model", ["cnn", "resnet18"])
+def test_fedavg_at_mixed_widths_is_the_narrowest_clients_model(scale, model):
+    """At every base width that a scale has, for both laws of widths: 1/4, and 1/16 of DFRD's rho = 5, sigma = 4."""
+    base = SCALES[scale].task["base_width"]
+    for widths in (widths_of("mixed", 10), widths_of("rho=5,sigma=4", 10)):
+        task = Task(n_clients=10, widths=widths, base_width=base, model=model)
+        of_all, of_narrowest = spec_of(fedavg.at_smallest_width(task)), spec_of(task, min(widths))
+        assert [scaled(of_all, f"c{i}") for i in (1, 2, 3, 4)] == [scaled(of_narrowest, f"c{i}") for i in (1, 2, 3, 4)]
+
+
+def test_local_shares_nothing_but_the_start(task, store):
+    """A client's lone model is what it was, whoever else there is; its first round is FedAvg's first local training."""
+    task = dataclasses.replace(task, rounds=1)
+    alone = list(local.run(task, local.Config()))[-1]
+    clients = [train(warm_up(task, 0), s, task, "round", 1, s.client) for s in open_federation(task).shards]
+    assert len(alone.predict) == 3
+    for said, client in zip(logits_of(alone), clients, strict=True):
+        assert torch.equal(said, predictor(client, task)(images()))
+
+
+def test_the_ceiling_is_the_same_for_all_partitions(task, store):
+    """The same pool and the same number of steps, however it is split."""
+    runs = [
+        list(centralised.run(dataclasses.replace(task, omega=omega, widths=widths), centralised.Config()))
+        for omega, widths in ((0.1, ()), (100.0, ()), (1.0, (1.0, 0.5, 0.25)))
+    ]
+    assert all(torch.equal(logits_of(a[-1]), logits_of(runs[0][-1])) for a in runs)
+
+
+# How it is written
+
+
+def imports(path: Path) -> set[str]:
+    """The modules that a file imports, with ``from a import b`` as a.b."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def ours(path: Path) -> set[str]:
+    return {name for name in imports(path) if name.split(".")[0] in ("mosaic", "baselines", "benchmarks", "tests")}
+
+
+def files(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).glob("*.py"))
+
+
+@pytest.mark.parametrize("path", files("mosaic/fl") + files("baselines"), ids=lambda path: path.stem)
+def test_the_substrate_and_the_baselines_import_the_substrate_only(path):
+    allowed = ("mosaic.fl.",) + (("baselines.",) if path.stem == "__init__" else ())
+    assert all(name.startswith(allowed) for name in ours(path)), ours(path)
+
+
+@pytest.mark.parametrize("path", files("mosaic"), ids=lambda path: path.stem)
+def test_mosaic_imports_itself_and_the_substrate_only(path):
+    assert all(name.startswith("mosaic.") for name in ours(path)), ours(path)
+
+
+METHOD_FILES = files("baselines") + files("mosaic")
+
+
+@pytest.mark.parametrize("path", METHOD_FILES, ids=lambda path: path.stem)
+def test_a_method_file_is_under_200_lines_and_run_under_60(path):
+    source = path.read_text()
+    assert len(source.splitlines()) < 200
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and node.name == "run":
+            assert node.end_lineno - node.lineno + 1 < 60
+
+
+@pytest.mark.parametrize("path", METHOD_FILES, ids=lambda path: path.stem)
+def test_a_method_file_prints_nothing_opens_nothing_and_never_names_a_device_or_the_test_data(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in ("print", "open", "load"), ast.unparse(node)
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in ("cuda", "argparse"), ast.unparse(node)
+    assert not {name.split(".")[0] for name in imports(path)} & {"argparse", "logging"}
+    assert "mosaic.fl.data.load" not in imports(path)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_has_a_frozen_config_a_space_of_its_fields_and_a_docstring(name):
+    method = METHODS[name]
+    config = method.Config()
+    assert method.__doc__ and dataclasses.is_dataclass(config) and config.__dataclass_params__.frozen
+    fields = {f.name: f for f in dataclasses.fields(config)}
+    for field, (low, high) in method.SPACE.items():
+        assert field in fields, field
+        assert low <= getattr(config, field) <= high, f"the default of {field} is outside its range"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_field_that_counts_work_is_a_whole_number_of_steps_and_a_choice_has_its_default(name):
+    for field in dataclasses.fields(METHODS[name].Config):
+        if "work" in field.metadata:
+            assert field.metadata["work"] in ("client", "server") and isinstance(field.default, int)
+        if "choices" in field.metadata:
+            assert field.metadata["choices"][0] == field.default
