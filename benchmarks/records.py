@@ -77,4 +77,4 @@ def load(folder: Path, cells: Iterable[Cell]) -> pd.DataFrame:
     first = [column for column in FIRST_COLUMNS if column not in frame]
     frame[first] = pd.DataFrame(index=frame.index, columns=first, dtype=float)
     frame[["reason", "warnings", "selection"]] = frame[["reason", "warnings", "selection"]].astype(object).fillna("")
-    return frame[[*FIRST_COLUMNS, *sorted(set(frame.columns) - set(FIRST_COLUMNS))]]
+    return frame[[*FIRST_COLUMNS, *sorted(set(frame.columns) - set(FIRST_COLUMNS))]].copy()

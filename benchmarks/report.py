@@ -34,7 +34,7 @@ def _write_label_distribution(records: pd.DataFrame, folder: Path) -> None:
     done = records[(records["status"] == "done") & (records["seed"] == records["seed"].min())]
     for (dataset, omega, n), rows in done.groupby(["dataset", "omega", "n_clients"]):
         certificate = json.loads((folder / "partitions" / f"{rows['partition'].iloc[0]}.json").read_text())
-        counts[f"{dataset}, $\\omega$ = {omega:g}, {n} clients"] = np.array(certificate["label_counts"])
+        counts[f"{dataset}, {n} clients, ω {omega:g}"] = np.array(certificate["label_counts"])
     label_distribution(counts, folder / "figures")
 
 

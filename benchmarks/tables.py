@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -66,23 +68,26 @@ def write_tables(records: pd.DataFrame, folder: Path, reference: str = "mosaic")
     return [Path(folder) / name for name in texts]
 
 
-def terminal_table(records: pd.DataFrame) -> Table:
-    """Accuracy by omega and the cost of each method (mean over omega), for the end of a run in a terminal."""
-    omegas = sorted(records["omega"].unique())
-    table = Table("method", title="Accuracy in per cent, last round, full test set", title_justify="left")
-    for heading in [*(f"ω {omega:g}" for omega in omegas), "upload MB", "download MB", "seconds"]:
-        table.add_column(heading, justify="right")
-    for setting, here in records.groupby(st.SETTING):
-        rows = st.summarise(here)
-        page = _accuracy_page(here, rows, setting, None)
-        column = {heading: j for j, heading in enumerate(page.header)}
-        costs = rows.groupby("method")[["upload_bytes", "download_bytes", "total_s"]].mean() / [1e6, 1e6, 1]
-        table.add_section()
-        table.add_row(Text(f"{st.setting_name(*setting)}, {st.seeds_name(rows['n'])}", style="italic"))
-        for i, method in enumerate(st.method_order(here)):
-            places = [column.get(f"ω {omega:g}") for omega in omegas]  # None where this setting lacks that omega
-            cells = [Text(page.rows[i][j] if j else "–", "bold" if (i, j) in page.bold else "") for j in places]
-            table.add_row(Text(page.rows[i][0]), *cells, *(Text(_short(cost)) for cost in costs.loc[method]))
+def terminal_table(records: pd.DataFrame) -> Group:
+    """Accuracy by omega, MB up and down and seconds of each method (mean over omega), for the end of a run."""
+    return Group(*(_terminal_table(here, setting) for setting, here in records.groupby(st.SETTING)))
+
+
+def _terminal_table(records: pd.DataFrame, setting: tuple) -> Table:
+    rows = st.summarise(records)
+    page = _accuracy_page(records, rows, setting, None)
+    title = f"accuracy on {st.setting_name(*setting)}, per cent, last round, {st.seeds_name(rows['n'])}"
+    table = Table(
+        title=Text(title, "italic"), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
+    table.add_column("method", no_wrap=True)
+    for heading in [*page.header[1:], "MB", "s"]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    megabytes = (rows["upload_bytes"] + rows["download_bytes"]) / 1e6
+    costs = rows.assign(megabytes=megabytes).groupby("method")[["megabytes", "total_s"]].mean()
+    for i, method in enumerate(st.method_order(records)):
+        cells = [Text(text, "bold" if (i, j) in page.bold else "") for j, text in enumerate(page.rows[i])]
+        table.add_row(*cells, *(Text(_short(cost)) for cost in costs.loc[method]))
     return table
 
 

@@ -142,4 +142,4 @@ def test_terminal_table_shows_names_with_brackets_as_they_are():
     console.print(terminal_table(records))
     text = console.file.getvalue()
     assert "dense[bold]" in text and "73.0 ± 1.2" in text and "digits, 4 clients" in text
-    assert terminal_table(records.iloc[:0]).row_count == 0
+    assert not terminal_table(records.iloc[:0]).renderables
