@@ -10,6 +10,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from benchmarks.metrics.domain import references
 from benchmarks.metrics.fidelity import fidelity
 from benchmarks.records import done_file, failed_file, read_rows, write_rows
 from mosaic.fl.costs import Account, opened
-from mosaic.fl.data import load, to_uint8, use_data_dir
+from mosaic.fl.data import fingerprint, load, to_uint8, use_data_dir
 from mosaic.fl.device import device, use_device
 from mosaic.fl.federation import open_federation
 from mosaic.fl.rng import generator
@@ -112,6 +113,7 @@ def _rows(cell: Cell, session: Session) -> list[dict[str, Any]]:
     write_whole(path, json.dumps(certificate | {"dataset": task.dataset, "n_clients": task.n_clients}).encode())
     for row in rows:
         row["partition"] = certificate["sha256"][:16]
+        row["data"] = fingerprint(load(task.dataset, "train"))
         row |= {
             f"partition_{k}": certificate[k]
             for k in ("moved", "mean_total_variation", "mean_classes_per_client", "gini")
@@ -150,6 +152,8 @@ def environment() -> dict[str, str]:
         "device": torch.cuda.get_device_name() if device().startswith("cuda") else "cpu",
         "processor": _processor(),
         "torch": torch.__version__,
+        "torchvision": metadata.version("torchvision"),
+        "numpy": np.__version__,
         "python": platform.python_version(),
         "commit": _commit(),
     }
@@ -183,9 +187,18 @@ def _costs(account: Account) -> dict[str, float]:
         **{f"download_bytes_{kind}": n for kind, n in total.download.items()},
         "method_s": account.own.seconds,
         "stage_s": staged.seconds,
+        **_seconds_by_stage(account),
         "flops": total.flops,
         "peak_memory_bytes": total.peak_memory,
     }
+
+
+def _seconds_by_stage(account: Account) -> dict[str, float]:
+    seconds: dict[str, float] = {}
+    for key, cost in account.stages.items():
+        column = f"stage_s_{key.split('/')[0]}"
+        seconds[column] = seconds.get(column, 0.0) + cost.seconds
+    return seconds
 
 
 def _scores(cell: Cell, snapshot: Snapshot) -> dict[str, Any]:

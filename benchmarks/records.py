@@ -19,7 +19,7 @@ from mosaic.fl.store import write_whole
 
 FIRST_COLUMNS = (
     *("suite", "cell", "method", "status", "dataset", "omega", "n_clients", "widths", "seed", "scale", "round"),
-    *("selection", "accuracy", "accuracy_validation", "accuracy_before", "accuracy_teacher", "accuracy_experts"),
+    *("selection", "accuracy", "accuracy_validation", "accuracy_before", "accuracy_teacher", "accuracy_ensemble"),
     *("fid_domain", "fid_domain_floor", "is_domain", "is_domain_real", "kid_domain", "kid_domain_floor"),
     *("fid_inception", "fid_inception_floor", "is_inception", "is_inception_real", "kid_inception"),
     *("kid_inception_floor", "fidelity_n", "upload_bytes", "download_bytes", "method_s", "stage_s", "flops"),

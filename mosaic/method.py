@@ -28,7 +28,7 @@ from mosaic.fl.channel import upload
 from mosaic.fl.federation import open_federation
 from mosaic.fl.rng import generator
 from mosaic.fl.stages import average_round, local_models, updates, warm_up
-from mosaic.fl.task import Snapshot, State, Task, choice, work
+from mosaic.fl.task import Predict, Snapshot, State, Task, choice, work
 from mosaic.fl.training import distil, predictor
 from mosaic.generators import Ensemble, GeneratorConfig, client_generator
 from mosaic.meta import train_meta
@@ -133,6 +133,13 @@ def source_predictions(clients: list[State], task: Task, images: Tensor, drawn_b
     return logits
 
 
+def clients_mean(clients: list[State], task: Task) -> Predict:
+    """The plain ensemble: the mean of the clients' logits, each by its own running BatchNorm statistics."""
+    task = replace(task, batch_norm="average")
+    own = [predictor(state, task, task.width(client)) for client, state in enumerate(clients)]
+    return lambda images: torch.stack([predict(images) for predict in own]).mean(0)
+
+
 def lessons(ensemble: Ensemble, teacher: Teacher, steps: int, batch: int, rng: torch.Generator, at_once: int = 8):
     """``steps`` batches of fresh images and the teacher's logits; drawn and labelled ``at_once`` batches at a time."""
     for first in range(0, steps, at_once):
@@ -148,12 +155,13 @@ def distillation_loss(student: Tensor, teacher: Tensor, config: Config) -> Tenso
 
 
 def probes(task: Task, server: State, experts: list[State], meta: torch.nn.Module, teacher: str) -> dict:
-    """What the harness scores on the test set for diagnosis: before distillation, each expert, their mean, the teacher.
+    """What the harness scores on the test set for diagnosis: before distillation, the clients' mean, experts, teacher.
 
     The source teacher needs to know who drew an image; it has no answer for a real one, and so no probe.
     """
     found = {f"expert_{c}": predictor(expert, task) for c, expert in enumerate(experts)}
     found["before"] = predictor(server, task)
+    found["ensemble"] = clients_mean(local_models(task), task)
     found["experts"] = lambda images: predictions(experts, task, images).mean(1)
     if teacher == "meta":
         found["teacher"] = lambda images: meta(predictions(experts, task, images))
