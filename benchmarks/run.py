@@ -156,18 +156,15 @@ def writable(out: Path) -> Path:
 
 
 def check_data(cells: Sequence, session) -> None:
-    """Find each data set, and split it once, before the first cell runs: what cannot be had is said at once."""
-    from mosaic.fl.data import DATASETS, load, use_data_dir
-    from mosaic.fl.partition import partition
+    """Find each data set and split it for each task before the first cell runs: what cannot be had is said at once."""
+    from mosaic.fl.data import load, use_data_dir
+    from mosaic.fl.federation import split
 
     use_data_dir(session.data_dir)
     for dataset in dict.fromkeys(cell.task.dataset for cell in cells):
-        load(dataset, "train")
         load(dataset, "test")
     for task in dict.fromkeys(cell.task for cell in cells):
-        labels = load(task.dataset, "train").labels[: task.n_train]
-        kept = labels[: len(labels) - round(task.validation * len(labels)) - DATASETS[task.dataset].n_classes]
-        partition(kept, task.n_clients, task.omega, task.law, task.min_samples, task.seed)
+        split(task)
 
 
 def print_list() -> int:

@@ -169,3 +169,14 @@ def test_statistics_match_takes_its_hooks_away_and_changes_no_prediction():
 def test_statistics_match_needs_a_batch_norm_layer():
     with pytest.raises(ValueError, match="no BatchNorm layer"):
         StatisticsMatch(torch.nn.Linear(2, 2))
+
+
+def test_moments_are_var_means_with_its_gradient():
+    x = torch.randn(6, 5, 4, 3, dtype=torch.float32, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    up = torch.randn(2, 5, generator=torch.Generator().manual_seed(1))
+    var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+    ours = losses.Moments.apply(x)
+    torch.testing.assert_close(ours, (mean, var))
+    (theirs,) = torch.autograd.grad((mean * up[0] + var * up[1]).sum(), x)
+    (found,) = torch.autograd.grad((ours[0] * up[0] + ours[1] * up[1]).sum(), x)
+    torch.testing.assert_close(found, theirs)

@@ -13,7 +13,7 @@ from mosaic.fl.channel import download, n_bytes, upload
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data import normalise
 from mosaic.fl.federation import open_federation
-from mosaic.fl.models import initial, layout
+from mosaic.fl.models import initial, layout, resident
 from mosaic.fl.rng import generator
 from mosaic.fl.stages import lone_model, warm_up
 from mosaic.fl.submodel import cut, window
@@ -246,3 +246,10 @@ def test_a_warm_up_moves_one_model_each_way_a_client_and_round(task, store, roun
     crossed = rounds * task.n_clients * n_bytes(initial(spec_of(task), 0))
     assert account.total().upload == account.total().download == {"model": crossed}
     assert account.own.upload == {}
+
+
+def test_a_network_first_used_in_inference_mode_can_be_trained_afterwards(task, start, shard):
+    resident.cache_clear()
+    with torch.inference_mode():
+        predictor(start, task)(torch.zeros(2, 1, 8, 8))
+    train(start, shard, task, "here")

@@ -44,7 +44,7 @@ def score(
     return Score((mean_hits.sum() / len(labels)).item(), mean_hits / counts, len(labels))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def predict_all(
     predict: Predict,
     images: Tensor,

@@ -60,15 +60,24 @@ def open_federation(task: Task) -> Federation:
     return _open(task, device())
 
 
-@functools.lru_cache(maxsize=4)
-def _open(task: Task, device: str) -> Federation:
-    data = load(task.dataset, "train")
-    kept, held_out = split_validation(data.labels, task.validation, task.seed)
+def split(task: Task) -> tuple[Tensor, Tensor, Partition]:
+    """Who gets what of the training data: the pool's indices (n,), the held-out ones, and the partition of the pool.
+
+    InputError where the data or the task do not allow it.
+    """
+    labels = load(task.dataset, "train").labels
+    kept, held_out = split_validation(labels, task.validation, task.seed)
     if task.n_train is not None:
         if not 1 <= task.n_train <= len(kept):
             raise InputError(f"n_train is {task.n_train}; {task.dataset} has 1 to {len(kept)} training images.")
         kept = kept[numpy_generator(task.seed, "n_train").permutation(len(kept))[: task.n_train]]
-    parts = partition(data.labels[kept], task.n_clients, task.omega, task.law, task.min_samples, task.seed)
+    parts = partition(labels[kept], task.n_clients, task.omega, task.law, task.min_samples, task.seed)
+    return kept, held_out, parts
+
+
+@functools.lru_cache(maxsize=4)
+def _open(task: Task, device: str) -> Federation:
+    data, (kept, held_out, parts) = load(task.dataset, "train"), split(task)
     images, labels = data.images.to(device), data.labels.to(device)
 
     def shard(client: int, indices: Tensor) -> Shard:

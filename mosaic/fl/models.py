@@ -194,9 +194,9 @@ class Resident:
 def resident(spec: Spec, device: str) -> Resident:
     if spec.model not in MODELS:
         raise InputError(f"unknown model {spec.model!r}; possible: {', '.join(MODELS)}.")
-    with torch.random.fork_rng(devices=[]), torch.device(device):
-        network = MODELS[spec.model].network(spec)
-    return Resident(network.to(memory_format=torch.channels_last))
+    # weights that are born in inference mode could never be trained: the first to ask may be a scorer
+    with torch.inference_mode(False), torch.random.fork_rng(devices=[]), torch.device(device):
+        return Resident(MODELS[spec.model].network(spec).to(memory_format=torch.channels_last))
 
 
 def initial(spec: Spec, seed: int) -> State:
