@@ -44,7 +44,7 @@ SCALES = {
         fidelity_n=2048,
         task={"rounds": 60, "score_every": 10, "steps": 10, "base_width": 32},
         methods={
-            "mosaic": {"ngf": 32, "generator_batch": 32, "distil_lr": 1e-3},
+            "mosaic": {"ngf": 32, "generator_batch": 32, "generator_lr": 5e-4, "distil_lr": 1e-3},
             "dense": {"batch": 128},  # each of its 600 steps goes through all clients' models, there and back
         },
     ),

@@ -6,9 +6,12 @@ with the client's frozen model f_i as the judge of the last three.
 Differs from the paper or takes a side where its text and its code differ:
 - f_i is the client's model of the last warm-up round, frozen in eval mode; the code trains a fresh classifier and
   leaves it in training mode, so that fakes drift its BatchNorm statistics.
-- The discriminator is a network of its own, as in the code.
+- The discriminator is a network of its own, as in the code, but without BatchNorm: where each batch of real and of fake
+  images is standardised by itself, the generators of clients with one or two classes end in checkerboards.
 - Entropy and diversity are taken over the classes that the client holds (the code: over all of them), so that nobody
-  is asked for images of a class it has never seen.
+  is asked for images of a class it has never seen. Diversity wants them as frequent as the client has them; with
+  ``diversity="uniform"``, the code's, a client with 31 images of one class and 5,400 of another is driven to noise that
+  its model gives to both by half.
 - The inversion loss matches the BatchNorm statistics of f_i and has a gradient, for clients with fewer than ``tau``
   samples, as the text says; in the code it is switched off, and would run without gradients. It is a mean of squares
   over layers and channels: as DeepInversion's sum of norms, lambda_i = 10 drowns the adversarial loss on small images.
@@ -25,6 +28,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mosaic.dcgan import Generator, dcgan_init, discriminator
 from mosaic.fl import losses
 from mosaic.fl.channel import upload
 from mosaic.fl.costs import metered
@@ -35,7 +39,7 @@ from mosaic.fl.models import Resident
 from mosaic.fl.rng import generator, seed_of
 from mosaic.fl.stages import local_models
 from mosaic.fl.store import stage
-from mosaic.fl.task import State, Task, work
+from mosaic.fl.task import State, Task, choice, work
 from mosaic.fl.training import batches, frozen, spec_of
 
 
@@ -46,60 +50,12 @@ class GeneratorConfig:
     generator_steps: int = work(17_000, "client")
     generator_batch: int = 64
     generator_lr: float = 2e-4  # Adam, beta1 0.5: DCGAN's, and the code's
+    discriminator_norm: str = choice("none", "batch")  # the code: batch
     lambda_e: float = 1.0  # entropy; the text's range 0.5-2, the code 0
     lambda_d: float = 5.0  # diversity; the text's range 2-10, the code 5
     lambda_i: float = 10.0  # inversion; the text's range 5-15, the code 10 but unused
+    diversity: str = choice("shares", "uniform")  # how frequent the client's classes shall be; the code: uniform
     tau: int = 500  # inversion for clients with fewer samples; the text gives no number
-
-
-class Generator(nn.Module):
-    """DCGAN's generator (Radford et al., ICLR 2016): latent (B, Z) to images (B, C, S, S) in [-1, 1].
-
-    4x4 at first, then as many doublings as the image size asks for, each with half the channels (at most 8 ngf), a 1x1
-    convolution to the image's channels and tanh. A size between two powers of two is cut from the middle.
-    3,573,824 parameters at latent 100, ngf 64, 3 channels, 32x32.
-    """
-
-    def __init__(self, latent: int, ngf: int, channels: int, size: int):
-        super().__init__()
-        doublings = max(1, math.ceil(math.log2(size / 4)))
-        widths = [ngf * min(8, 2**i) for i in reversed(range(doublings + 1))]
-        self.latent, self.size = latent, size
-        layers: list[nn.Module] = [nn.ConvTranspose2d(latent, widths[0], 4, 1, 0, bias=False)]
-        for n_in, n_out in zip(widths, widths[1:], strict=False):
-            layers += [
-                nn.BatchNorm2d(n_in),
-                nn.ReLU(inplace=True),
-                nn.ConvTranspose2d(n_in, n_out, 4, 2, 1, bias=False),
-            ]
-        layers += [nn.BatchNorm2d(ngf), nn.ReLU(inplace=True), nn.Conv2d(ngf, channels, 1, bias=False), nn.Tanh()]
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, z: Tensor) -> Tensor:
-        x = self.layers(z[:, :, None, None])
-        edge = (x.shape[-1] - self.size) // 2
-        return x[:, :, edge : edge + self.size, edge : edge + self.size]
-
-
-def discriminator(ndf: int, channels: int, size: int) -> nn.Sequential:
-    """DCGAN's discriminator: images (B, C, S, S) to logits (B, 1), halving down to 2 pixels or fewer."""
-    halvings = max(1, math.ceil(math.log2(size)) - 1)
-    widths = [channels, *(ndf * min(8, 2**i) for i in range(halvings))]
-    layers: list[nn.Module] = []
-    for i, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
-        layers += [nn.Conv2d(n_in, n_out, 4, 2, 1, bias=False)]
-        layers += [nn.BatchNorm2d(n_out)] if i else []
-        layers += [nn.LeakyReLU(0.2, inplace=True)]
-    return nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, size >> halvings, bias=False), nn.Flatten())
-
-
-def _dcgan_init(network: nn.Module) -> None:
-    """Weights N(0, 0.02), BatchNorm scales N(1, 0.02) (Radford et al., section 3)."""
-    for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-            nn.init.normal_(module.weight, 0.0, 0.02)
-        elif isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.weight, 1.0, 0.02)
 
 
 @stage(version=1)
@@ -109,13 +65,15 @@ def client_generator(task: Task, config: GeneratorConfig, client: int) -> dict[s
     torch.manual_seed(seed_of(task.seed, "generator", client))
     source = DATASETS[task.dataset]
     G = Generator(config.latent, config.ngf, source.channels, source.size)
-    D = discriminator(config.ngf, source.channels, source.size)
+    D = discriminator(config.ngf, source.channels, source.size, config.discriminator_norm == "batch")
     for network in (G, D):
-        _dcgan_init(network)
+        dcgan_init(network)
         network.to(device(), memory_format=torch.channels_last).train()
     judge_spec = spec_of(task, shard.width)
     judge = frozen(local_models(task)[client], judge_spec)
     held = shard.classes.to(device())
+    shares = shard.label_counts[shard.classes].to(device()) if config.diversity == "shares" else torch.ones_like(held)
+    shares = shares / shares.sum()
     adam = {"lr": config.generator_lr, "betas": (0.5, 0.999), "fused": True}
     of_G, of_D = torch.optim.Adam(G.parameters(), **adam), torch.optim.Adam(D.parameters(), **adam)
 
@@ -139,7 +97,7 @@ def client_generator(task: Task, config: GeneratorConfig, client: int) -> dict[s
             D.requires_grad_(False)  # the generator's step needs no gradient of D's weights
             with autocast(task.precision):
                 adversarial = losses.adversarial_generator(D(fake).float())
-                entropy, diversity, inversion = judged(judge, fake, held, inverts)
+                entropy, diversity, inversion = judged(judge, fake, held, shares, inverts)
             loss_G = adversarial + config.lambda_e * entropy + config.lambda_d * diversity + config.lambda_i * inversion
             of_G.zero_grad(set_to_none=True)
             loss_G.backward()
@@ -158,7 +116,9 @@ def client_generator(task: Task, config: GeneratorConfig, client: int) -> dict[s
     }
 
 
-def judged(judge: nn.Module, fake: Tensor, held: Tensor, inverts: bool) -> tuple[Tensor, Tensor, Tensor]:
+def judged(
+    judge: nn.Module, fake: Tensor, held: Tensor, shares: Tensor, inverts: bool
+) -> tuple[Tensor, Tensor, Tensor]:
     """L_entropy, L_diversity (over the classes ``held``) and L_inversion of a batch, by the client's frozen model."""
     if inverts:
         with losses.StatisticsMatch(judge) as match:
@@ -167,7 +127,7 @@ def judged(judge: nn.Module, fake: Tensor, held: Tensor, inverts: bool) -> tuple
     else:
         logits, inversion = judge(fake), fake.new_zeros(())
     logits = logits.float()[:, held]
-    return losses.prediction_entropy(logits), losses.class_imbalance(logits), inversion
+    return losses.prediction_entropy(logits), losses.class_imbalance(logits, shares), inversion
 
 
 class Ensemble:

@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mosaic.dcgan import Generator, discriminator
 from mosaic.fl.channel import n_bytes
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.federation import open_federation
 from mosaic.fl.task import Task
-from mosaic.generators import Ensemble, Generator, GeneratorConfig, client_generator, discriminator, judged
+from mosaic.generators import Ensemble, GeneratorConfig, client_generator, judged
 
 SMALL = GeneratorConfig(latent=8, ngf=4, generator_steps=4, generator_batch=16)
 
@@ -36,12 +37,12 @@ def test_images_have_the_datas_size_and_range_and_the_discriminator_reads_them(c
     images = Generator(latent=5, ngf=3, channels=channels, size=size)(10 * torch.randn(4, 5))
     assert images.shape == (4, channels, size, size)
     assert -1 <= images.min() and images.max() <= 1
-    assert discriminator(3, channels, size)(images).shape == (4, 1)
+    assert discriminator(3, channels, size, batch_norm=False)(images).shape == (4, 1)
 
 
 @pytest.mark.parametrize("size", [4, 7, 8, 10, 28, 32, 33, 64, 96])
 def test_the_discriminator_reads_any_size(size):
-    assert discriminator(2, 1, size)(torch.zeros(2, 1, size, size)).shape == (2, 1)
+    assert discriminator(2, 1, size, batch_norm=True)(torch.zeros(2, 1, size, size)).shape == (2, 1)
 
 
 def test_a_client_with_one_class_and_fewer_samples_than_a_batch_has_a_generator(few_and_alike, store):
@@ -90,13 +91,15 @@ def test_each_term_has_a_gradient_that_reaches_the_generator(task, store, weight
 
 
 def test_the_judge_is_asked_about_the_clients_own_classes_only():
-    """Logits (9, 0, 0): over all classes the judge is sure; over the last two, entropy log 2 and imbalance -log 2."""
+    """Logits (9, 0, 0): over all classes the judge is sure; over the last two, entropy log 2 and imbalance 0."""
 
     def judge(fake):
         return torch.tensor([[9.0, 0.0, 0.0]]).expand(len(fake), 3)
 
-    entropy, diversity, inversion = judged(judge, torch.zeros(4, 1, 8, 8), torch.tensor([1, 2]), inverts=False)
-    assert entropy.item() == pytest.approx(math.log(2)) and diversity.item() == pytest.approx(-math.log(2))
+    entropy, diversity, inversion = judged(
+        judge, torch.zeros(4, 1, 8, 8), torch.tensor([1, 2]), torch.tensor([0.5, 0.5]), inverts=False
+    )
+    assert entropy.item() == pytest.approx(math.log(2)) and diversity.item() == pytest.approx(0)
     assert inversion.item() == 0
 
 

@@ -73,16 +73,19 @@ def test_prediction_entropy_by_hand():
 
 
 def test_class_imbalance_by_hand():
-    """The mean of P and Q is (3/8, 5/8). All of one class: 0; each class equally often, and surely: -log K."""
-    wanted = 3 / 8 * log(3 / 8) + 5 / 8 * log(5 / 8)
-    assert losses.class_imbalance(torch.cat([P, Q])).item() == pytest.approx(wanted)
-    assert losses.class_imbalance(torch.tensor([[200.0, 0.0]] * 5)).item() == 0
-    assert losses.class_imbalance(200 * torch.eye(10)).item() == pytest.approx(-log(10))
+    """The mean of P and Q is (3/8, 5/8). At equal shares a batch of one class alone is log K away, all of them 0."""
+    half, tenth = torch.full((2,), 1 / 2), torch.full((10,), 1 / 10)
+    wanted = 3 / 8 * log(3 / 8 / (1 / 2)) + 5 / 8 * log(5 / 8 / (1 / 2))
+    assert losses.class_imbalance(torch.cat([P, Q]), half).item() == pytest.approx(wanted)
+    assert losses.class_imbalance(torch.tensor([[200.0, 0.0]] * 5), half).item() == pytest.approx(log(2))
+    assert losses.class_imbalance(200 * torch.eye(10), tenth).item() == pytest.approx(0, abs=1e-6)
+    # 0 exactly where classes are as frequent as wanted
+    assert losses.class_imbalance(torch.cat([P, Q]), torch.tensor([3 / 8, 5 / 8])).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_one_class_alone_has_neither_entropy_nor_imbalance():
     only = noise(8, 1)
-    assert losses.prediction_entropy(only).item() == 0 and losses.class_imbalance(only).item() == 0
+    assert losses.prediction_entropy(only).item() == 0 and losses.class_imbalance(only, torch.ones(1)).item() == 0
 
 
 def test_adversarial_losses_by_hand():

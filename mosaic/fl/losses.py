@@ -38,13 +38,14 @@ def prediction_entropy(logits: Tensor) -> Tensor:
     return -(log_p.exp() * log_p).sum(1).mean()
 
 
-def class_imbalance(logits: Tensor) -> Tensor:
-    """sum_c p_c log p_c of the batch-mean prediction p, in [-log K, 0]: lowest where all classes are equally frequent.
+def class_imbalance(logits: Tensor, shares: Tensor) -> Tensor:
+    """KL(p || shares) of the batch-mean prediction p: 0 where classes are as frequent as ``shares`` (K,), all > 0.
 
-    The information entropy loss of DAFL (Chen et al., ICCV 2019, Eq. 5), Mosaic's diversity term.
+    At equal shares it is log K above sum_c p_c log p_c, the information entropy loss of DAFL (Chen et al., ICCV 2019,
+    Eq. 5) and Mosaic's diversity term.
     """
     p = logits.softmax(1).mean(0)
-    return torch.special.xlogy(p, p).sum()
+    return (torch.special.xlogy(p, p) - p * shares.log()).sum()
 
 
 def adversarial_discriminator(real: Tensor, fake: Tensor) -> Tensor:
