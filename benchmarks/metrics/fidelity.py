@@ -187,14 +187,6 @@ def collapse(features: Tensor, logits: Tensor, duplicate_distance: float) -> dic
     }
 
 
-def memorised_ratio(generated: Tensor, train: Tensor, held_out: Tensor) -> float:
-    """Share of generated images nearer to a training image than 99 % of the held-out real images are.
-
-    Features (N, D), (M, D) and (L, D). About 0.01 for new images of the same law, 1 for copies of training images.
-    """
-    return (nearest(generated, train) < nearest(held_out, train).quantile(0.01)).double().mean().item()
-
-
 def nearest(rows: Tensor, others: Tensor | None = None) -> Tensor:
     """Euclidean distance (N,) from each of ``rows`` (N, D) to its nearest of ``others`` (M, D), or other row."""
     among = rows if others is None else others
