@@ -6,9 +6,7 @@ What the numbers are, over how many seeds, and what went wrong stands under each
 """
 
 import math
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks import statistics as st
+from benchmarks.pages import Page, latex, markdown, mean_sd, p_value, short
 from mosaic.fl.store import write_whole
 
-LATEX = str.maketrans(
-    {c: f"\\{c}" for c in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", '"': "''"}
-    | {"<": "$<$", ">": "$>$", "|": "$|$", "[": "{[}", "]": "{]}"}  # a row that opens with [ would end \\[...]
-    | {"±": r"$\pm$", "ω": r"$\omega$", "α": r"$\alpha$", "≥": r"$\geq$", "−": "$-$", "†": r"$^\dagger$", "–": "--"}
-)
 COSTS = {"upload MB": ("upload_bytes", 1e6), "download MB": ("download_bytes", 1e6)}  # heading: (column, its unit)
 COSTS |= {"seconds": ("total_s", 1), "of stages": ("stage_s", 1), "CPU s": ("cpu_s", 1)}
 COSTS |= {"TFLOP": ("flops", 1e12), "peak MB": ("peak_memory_bytes", 1e6)}
@@ -37,30 +30,16 @@ COSTS |= {"IS Inception": ("is_inception", 1), "[real]": ("is_inception_real", 1
 FACTS = ["scale", "device", "processor", "threads", "precision", "torch", "client_work", "server_work", "commit"]
 
 
-@dataclass(frozen=True)
-class Page:
-    """A table before it has a format: plain texts, the (row, column) of those in bold, and the notes under it."""
-
-    caption: str
-    header: list[str]
-    rows: list[list[str]]
-    notes: list[str]
-    bold: frozenset[tuple[int, int]] = frozenset()
-    rules: frozenset[int] = frozenset()  # a line is drawn above these rows
-    n_names: int = 1  # so many leading columns are text; the others are numbers
-
-
 def write_tables(records: pd.DataFrame, folder: Path, reference: str = "mosaic") -> list[Path]:
     """Write the three files (the LaTeX needs only booktabs) to the folder and return their paths.
 
     The differences are to ``reference``; where it finished nowhere, that table is left out.
     """
     pages = list(make_pages(records, reference))
-    markdown, latex = "\n".join(map(_markdown, pages)), "\n".join(map(_latex, pages))
     texts = {
         "summary.csv": st.summarise(records).to_csv(index=False, lineterminator="\n"),
-        "table.md": markdown or "No cell is recorded yet.\n",
-        "table.tex": "% Needs \\usepackage{booktabs}.\n" + latex,
+        "table.md": "\n".join(map(markdown, pages)) or "No cell is recorded yet.\n",
+        "table.tex": "% Needs \\usepackage{booktabs}.\n" + "\n".join(map(latex, pages)),
     }
     Path(folder).mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
@@ -87,7 +66,7 @@ def _terminal_table(records: pd.DataFrame, setting: tuple) -> Table:
     costs = rows.assign(megabytes=megabytes).groupby("method")[["megabytes", "total_s"]].mean()
     for i, method in enumerate(st.method_order(records)):
         cells = [Text(text, "bold" if (i, j) in page.bold else "") for j, text in enumerate(page.rows[i])]
-        table.add_row(*cells, *(Text(_short(cost)) for cost in costs.loc[method]))
+        table.add_row(*cells, *(Text(short(cost)) for cost in costs.loc[method]))
     return table
 
 
@@ -144,13 +123,13 @@ def _cost_page(summary: pd.DataFrame, setting: tuple) -> Page:
             "not comparable with an Inception FID. Floor: the FID of real images against real images; real: the IS of "
             "real images; both at the same n."
         )
-    cells = [[_short(row[column] / unit) for column, unit in shown.values()] for row in summary.to_dict("records")]
+    cells = [[short(row[column] / unit) for column, unit in shown.values()] for row in summary.to_dict("records")]
     return _by_omega(f"Cost and generators on {st.setting_name(*setting)}", summary, list(shown), cells, notes)
 
 
 def _selection_page(summary: pd.DataFrame, setting: tuple) -> Page:
     ways = {"last": "accuracy", "validation-selected": "accuracy_validation_selected", "oracle": "accuracy_oracle"}
-    cells = [[_mean_sd(row[way], row[f"{way}_sd"]) for way in ways.values()] for row in summary.to_dict("records")]
+    cells = [[mean_sd(row[way], row[f"{way}_sd"]) for way in ways.values()] for row in summary.to_dict("records")]
     note = (
         f"Test accuracy, {st.seeds_name(summary['n'])}. Last: the last round (the headline). Validation-selected: the "
         "round with the best accuracy on held-out training data. Oracle: the round with the best test accuracy; it "
@@ -163,11 +142,11 @@ def _selection_page(summary: pd.DataFrame, setting: tuple) -> Page:
 def _difference_page(differences: pd.DataFrame, setting: tuple, reference: str) -> Page:
     columns = {"points": "difference", "sd": "sd", "± 95% CI": "ci", "n": "n", "p": "p"}
     columns |= ({"p Wilcoxon": "p_wilcoxon"} if differences["p_wilcoxon"].notna().any() else {}) | {"p Holm": "p_holm"}
-    write = dict.fromkeys(columns, _p_value) | {
+    write = dict.fromkeys(columns, p_value) | {
         "points": lambda d: f"{100 * d:+.1f}".replace("-", "−").replace("+nan", "–"),
         "n": str,
     }
-    write |= dict.fromkeys(("sd", "± 95% CI"), lambda fraction: _short(100 * fraction))
+    write |= dict.fromkeys(("sd", "± 95% CI"), lambda fraction: short(100 * fraction))
     cells = [[write[name](row[columns[name]]) for name in columns] for row in differences.to_dict("records")]
     family = ", ".join(f"{k} at ω {o:g}" for o, k in differences.groupby("omega")["holm_over"].first().items())
     note = (
@@ -207,8 +186,8 @@ def _power_notes(records: pd.DataFrame, reference: str) -> Iterator[str]:
         yield "n = 1 seed: no spread and no test, so no difference here is established; run more seeds."
     elif math.isfinite(least):
         yield (
-            f"Power: {n} seeds can only detect differences ≥ {_short(100 * least)} points (paired t-test, 80 % power, "
-            f"α = .05 before correction; the median sd of the differences to {reference} is {_short(100 * sd)} points)."
+            f"Power: {n} seeds can only detect differences ≥ {short(100 * least)} points (paired t-test, 80 % power, "
+            f"α = .05 before correction; the median sd of the differences to {reference} is {short(100 * sd)} points)."
         )
 
 
@@ -241,7 +220,7 @@ def _fact_notes(records: pd.DataFrame) -> Iterator[str]:
     """How heterogeneous the partitions came out, and how the numbers were made; mixed values stand side by side."""
     realised = records.set_index("omega").filter(regex="^partition_").groupby("omega").mean().dropna(axis=1)
     for omega, row in realised.iterrows():
-        texts = [f"{name.removeprefix('partition_').replace('_', ' ')} {_short(value)}" for name, value in row.items()]
+        texts = [f"{name.removeprefix('partition_').replace('_', ' ')} {short(value)}" for name, value in row.items()]
         yield from [f"Partitions at ω {omega:g}, on average: {', '.join(texts)}."] * bool(texts)
     values = {fact: records[fact].dropna().unique() for fact in FACTS if fact in records}
     texts = {fact: [f"{v:g}" if isinstance(v, float) else str(v) for v in mixed] for fact, mixed in values.items()}
@@ -256,50 +235,4 @@ def _accuracy(row: Any, worse: bool) -> str:
     failed = f"failed ({row.n_failed} of {row.n + row.n_failed + row.n_skipped})" if row.n_failed else ""
     if row.n == 0:
         return failed or "n/a"
-    return "; ".join(filter(None, [_mean_sd(row.accuracy, row.accuracy_sd) + " †" * worse, failed]))
-
-
-def _mean_sd(mean: float, sd: float) -> str:
-    """Fractions in per cent, one decimal; the sd only where there is one."""
-    return "–" if math.isnan(mean) else f"{100 * mean:.1f}" + ("" if math.isnan(sd) else f" ± {100 * sd:.1f}")
-
-
-def _p_value(p: float) -> str:
-    return "–" if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _short(value: float) -> str:
-    """A number of at least 0 at about three digits."""
-    if math.isnan(value) or value >= 100 or value == 0:
-        return "–" if math.isnan(value) else f"{value:.0f}"
-    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
-
-
-def _markdown(page: Page) -> str:
-    def escape(text: str) -> str:
-        return re.sub(r"([\\|*_`<\[])", r"\\\1", text)
-
-    def cell(i: int, j: int) -> str:
-        return f"**{escape(page.rows[i][j])}**" if (i, j) in page.bold else escape(page.rows[i][j])
-
-    rows = [page.header, ["---" if j < page.n_names else "---:" for j in range(len(page.header))]]
-    rows += [[cell(i, j) for j in range(len(row))] for i, row in enumerate(page.rows)]
-    lines = [f"### {escape(page.caption)}", "", *(f"| {' | '.join(row)} |" for row in rows), ""]
-    return "\n".join([*lines, *(f"- {escape(note)}" for note in page.notes), ""])
-
-
-def _latex(page: Page) -> str:
-    def tex(text: str) -> str:
-        return text.translate(LATEX).encode("ascii", "replace").decode()  # what LaTeX may not know becomes ?
-
-    def cell(i: int, j: int) -> str:
-        return f"\\textbf{{{tex(page.rows[i][j])}}}" if (i, j) in page.bold else tex(page.rows[i][j])
-
-    columns = "l" * page.n_names + "r" * (len(page.header) - page.n_names)
-    lines = ["\\begin{table}[tbp]", "\\centering\\footnotesize\\setlength{\\tabcolsep}{4pt}"]
-    lines += [f"\\caption{{{tex(page.caption)}}}", f"\\begin{{tabular}}{{{columns}}}", "\\toprule"]
-    lines += [" & ".join(map(tex, page.header)) + " \\\\", "\\midrule"]
-    for i, row in enumerate(page.rows):
-        lines += ["\\midrule"] * (i in page.rules) + [" & ".join(cell(i, j) for j in range(len(row))) + " \\\\"]
-    lines += ["\\bottomrule", "\\end{tabular}", "\\par\\smallskip", "\\begin{minipage}{\\linewidth}\\raggedright"]
-    return "\n".join([*lines, *(f"{tex(note)}\\par" for note in page.notes), "\\end{minipage}", "\\end{table}", ""])
+    return "; ".join(filter(None, [mean_sd(row.accuracy, row.accuracy_sd) + " †" * worse, failed]))
