@@ -13,14 +13,14 @@ from mosaic.fl.training import frozen, spec_of
 
 
 @functools.lru_cache(maxsize=4)
-def domain_reference(dataset: str, model: str, base_width: int, precision: str, threads: int, n: int):
+def domain_reference(dataset: str, precision: str, threads: int, n: int):
     """The extractor over the data set's domain classifier, and what real test images score by it."""
-    return _with_reference(domain_extractor(dataset, model, base_width, precision, threads), dataset, n)
+    return _with_reference(domain_extractor(dataset, precision, threads), dataset, n)
 
 
-def domain_extractor(dataset: str, model: str, base_width: int, precision: str, threads: int) -> Extractor:
+def domain_extractor(dataset: str, precision: str, threads: int) -> Extractor:
     """Features and logits of the data set's domain classifier, which has seen training images only."""
-    facts = (dataset, model, base_width, precision, threads)
+    facts = (dataset, precision, threads)
     task = domain_task(*facts)
     network = frozen(domain_classifier(*facts), spec_of(task))
 
@@ -45,6 +45,6 @@ def _with_reference(extractor: Extractor, dataset: str, n: int) -> tuple[Extract
 
 def references(task: Task, weights: str, n: int) -> list[tuple[Extractor, Reference]]:
     """What generated images of this task are scored over: the domain's features, and Inception's if they are there."""
-    domain = domain_reference(task.dataset, task.model, task.base_width, task.precision, task.threads, n)
+    domain = domain_reference(task.dataset, task.precision, task.threads, n)
     over_inception = inception_reference(task.dataset, weights, n)
     return [domain] if over_inception is None else [domain, over_inception]

@@ -12,7 +12,9 @@ from benchmarks.cells import METHODS, Cell, checked, configure, known_method
 from benchmarks.scales import MIXED, SCALES, Scale
 from mosaic.fl.data import check_name
 from mosaic.fl.errors import InputError, did_you_mean
+from mosaic.fl.models import scaled
 from mosaic.fl.task import Task, capacity_widths
+from mosaic.fl.training import spec_of
 
 FOLDER = Path(__file__).parent
 GRID = {"dataset", "omega", "n_clients", "widths", "seed", "precision", "threads"}  # facts with a key of their own
@@ -180,6 +182,7 @@ def spell_out(
                         where = dict(dataset=dataset, omega=float(omega_), n_clients=n, widths=r, seed=seed)
                         how = dict(precision=precision, threads=threads, batch_norm=batch_norm_of(r))
                         task = Task(**{**where, **how, **facts})
+                        scaled(spec_of(task, min(r, default=1.0)), "c1")  # an InputError if no network is so narrow
                         for entry in entries:
                             if entry.widths is None or width in entry.widths or widths:
                                 cell = _cell(name, scale_name, scale, entry, task, width, settings)

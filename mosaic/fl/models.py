@@ -2,10 +2,11 @@
 
 A model is built from a :class:`Spec` and lives in memory once a process (:func:`resident`); states are loaded into
 it. ``layout`` names, for each tensor of a state, the group of channels that each of its first dimensions counts:
-layers of one group are cut alike, so identity skips line up. Groups "image" and "classes" are never cut.
+layers of one group are cut alike, so identity skips line up. Groups "image", "pixels" and "classes" are never cut.
 """
 
 import functools
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ class Spec:
     n_classes: int
     base_width: int
     width: float = 1.0
+    size: int = 28  # of the images; only ``cnn2`` depends on it
 
 
 BATCH_NORM_MOMENTUM = 0.1  # PyTorch's default, which the authors use
@@ -68,6 +70,37 @@ def _cnn_group(name: str) -> tuple[str, ...]:
         return ("classes", "c4")
     i = int(name.split(".")[1])
     return (f"c{i + 1}", f"c{i}" if i else "image")
+
+
+class CNN2(nn.Module):
+    """Two 5x5 convolutions with BatchNorm, of w and 2w channels, both pooled, and a classifier of all their pixels.
+
+    DENSE's network for grey images (Zhang et al., NeurIPS 2022): 29,034 parameters at w = 16, 28x28 and 10 classes.
+    ``features``: (B, C, S, S) to (B, 2w (S/4)^2). It has no narrower versions.
+    """
+
+    def __init__(self, spec: Spec):
+        super().__init__()
+        widths = [spec.channels, scaled(spec, "c1"), scaled(spec, "c2")]
+        self.blocks = nn.Sequential(
+            *(
+                nn.Sequential(nn.Conv2d(n_in, n_out, 5, padding=2), nn.BatchNorm2d(n_out), nn.ReLU(), nn.MaxPool2d(2))
+                for n_in, n_out in itertools.pairwise(widths)
+            )
+        )
+        self.linear = nn.Linear(widths[2] * (spec.size // 4) ** 2, spec.n_classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.blocks(x).flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.features(x))
+
+
+def _cnn2_group(name: str) -> tuple[str, ...]:
+    if name.startswith("linear"):
+        return ("classes", "pixels")
+    return ("c1", "image") if name.startswith("blocks.0") else ("c2", "c1")
 
 
 class BasicBlock(nn.Module):
@@ -128,11 +161,13 @@ def _resnet_group(name: str) -> tuple[str, ...]:
 class Model:
     network: Callable[[Spec], nn.Module]
     group: Callable[[str], tuple[str, ...]]
-    multiples: tuple[int, int, int, int]  # channels of the groups c1..c4, in base widths
+    multiples: tuple[int, ...]  # channels of the groups c1, c2, ..., in base widths
+    narrows: bool = True  # is there a sub-model of each width?
 
 
 MODELS = {
     "cnn": Model(CNN, _cnn_group, (1, 2, 4, 4)),
+    "cnn2": Model(CNN2, _cnn2_group, (1, 2), narrows=False),
     "resnet18": Model(ResNet18, _resnet_group, (1, 2, 4, 8)),
 }
 
@@ -142,8 +177,18 @@ def full(spec: Spec, group: str) -> int:
     return MODELS[spec.model].multiples[int(group[1:]) - 1] * spec.base_width
 
 
+def channel_groups(model: str) -> list[str]:
+    """The groups of channels that widths cut: c1, c2, and on."""
+    return [f"c{i + 1}" for i in range(len(MODELS[model].multiples))]
+
+
 def scaled(spec: Spec, group: str) -> int:
     """Channels of ``group`` at the spec's width r: ceil(r c), as in HeteroFL and FedRolex."""
+    if spec.width < 1 and not MODELS[spec.model].narrows:
+        able = ", ".join(name for name, model in MODELS.items() if model.narrows)
+        raise InputError(
+            f"model {spec.model!r} has no version of width {spec.width:g}; full width only, or one of: {able}."
+        )
     return max(1, math.ceil(spec.width * full(spec, group) - 1e-9))  # 0.28 x 25 is 7, not floating point's 8
 
 

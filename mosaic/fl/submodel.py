@@ -8,7 +8,7 @@ round is the rolling window (FedRolex, Alam et al., NeurIPS 2022). At width 1 ev
 import torch
 from torch import Tensor
 
-from mosaic.fl.models import Layout, Spec, full, scaled
+from mosaic.fl.models import Layout, Spec, channel_groups, full, scaled
 from mosaic.fl.task import State
 
 Window = dict[str, Tensor | None]
@@ -17,8 +17,8 @@ Window = dict[str, Tensor | None]
 
 def window(spec: Spec, shift: int = 0) -> Window:
     """The channels that a client of ``spec.width`` holds. The image's channels and the classes are never cut."""
-    held: Window = {"image": None, "classes": None}
-    for group in ("c1", "c2", "c3", "c4"):
+    held: Window = {"image": None, "pixels": None, "classes": None}
+    for group in channel_groups(spec.model):
         c, k = full(spec, group), scaled(spec, group)
         held[group] = None if k == c else ((torch.arange(k) + shift) % c).sort().values
     return held

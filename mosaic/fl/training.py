@@ -35,7 +35,7 @@ class Samples(Protocol):
 def spec_of(task: Task, width: float = 1.0) -> Spec:
     """The network of a client of that width; of the server at width 1."""
     source = DATASETS[task.dataset]
-    return Spec(task.model, source.channels, source.n_classes, task.base_width, width)
+    return Spec(task.model, source.channels, source.n_classes, task.base_width, width, source.size)
 
 
 def n_steps(task: Task, n_samples: int) -> int:
