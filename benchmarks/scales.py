@@ -42,13 +42,13 @@ SCALES = {
     "laptop": Scale(
         datasets=("fashion_mnist",),
         seeds=3,
-        client_work=0.035,  # 600 steps a generator
+        client_work=0.06,  # 1,020 steps a generator
         server_work=0.08,  # 120 steps of distillation, 16 epochs of DENSE
         fidelity_n=2048,
-        task={"rounds": 60, "score_every": 10, "steps": 10, "base_width": 32},
+        task={"rounds": 60, "score_every": 10, "steps": 10, "base_width": 16},
         methods={
-            "mosaic": {"ngf": 32, "generator_batch": 32, "generator_lr": 5e-4, "distil_lr": 1e-3},
-            "dense": {"batch": 128},  # each of its 600 steps goes through all clients' models, there and back
+            "mosaic": {"ngf": 16, "generator_batch": 32, "generator_lr": 5e-4, "distil_lr": 1e-3},
+            "dense": {"batch": 64},  # each of its 480 steps goes through all clients' models, there and back
         },
     ),
     # The seed's seven data sets as its authors ran them, for a GPU.

@@ -50,9 +50,14 @@ def discriminator(ndf: int, channels: int, size: int, batch_norm: bool) -> nn.Se
 
 
 def dcgan_init(network: nn.Module) -> None:
-    """Weights N(0, 0.02), BatchNorm scales N(1, 0.02) (Radford et al., section 3)."""
+    """Weights N(0, 0.02), BatchNorm scales N(1, 0.02) (Radford et al., section 3).
+
+    Without BatchNorm, to which the weights' scale is all the same, a discriminator of that scale would give every image
+    the same answer for hundreds of steps: it starts from He's law (ICCV 2015), which keeps the variance.
+    """
+    normed = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-            nn.init.normal_(module.weight, 0.0, 0.02)
+            nn.init.normal_(module.weight, 0.0, 0.02) if normed else nn.init.kaiming_normal_(module.weight, 0.2)
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02)

@@ -8,6 +8,7 @@ Differs from the paper or takes a side where its text and its code differ:
   leaves it in training mode, so that fakes drift its BatchNorm statistics.
 - The discriminator is a network of its own, as in the code, but without BatchNorm: where each batch of real and of fake
   images is standardised by itself, the generators of clients with one or two classes end in checkerboards.
+  Its weights start from He's law, since DCGAN's N(0, 0.02) leaves a network without BatchNorm blind at first.
 - Entropy and diversity are taken over the classes that the client holds (the code: over all of them), so that nobody
   is asked for images of a class it has never seen. Diversity wants them as frequent as the client has them; with
   ``diversity="uniform"``, the code's, a client with 31 images of one class and 5,400 of another is driven to noise that
@@ -59,7 +60,7 @@ class GeneratorConfig:
     tau: int = 500  # inversion for clients with fewer samples; the text gives no number
 
 
-@stage(version=1)
+@stage(version=2)
 def client_generator(task: Task, config: GeneratorConfig, client: int) -> dict[str, State | dict[str, float]]:
     """One client's trained generator, uploaded, and the means of its losses over the last tenth of its steps."""
     shard = open_federation(task).shards[client]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mosaic.dcgan import Generator, discriminator
+from mosaic.dcgan import Generator, dcgan_init, discriminator
 from mosaic.fl.channel import n_bytes
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.federation import open_federation
@@ -138,3 +138,16 @@ def test_an_ensembles_draw_is_fixed_by_its_generator_of_random_numbers(task, sto
     assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) and not torch.equal(a[0], c[0])
     assert len(a[0].flatten(1).unique(dim=0)) == 9  # no image twice
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_discriminator_without_batch_norm_tells_images_apart_from_the_start():
+    """He's law keeps the variance of what passes: the logits of noise images spread by the order of 1, not of 0.01."""
+    x = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+    for batch_norm in (False, True):
+        torch.manual_seed(0)
+        D = discriminator(16, 1, 28, batch_norm)
+        dcgan_init(D)
+        first = next(D.parameters())
+        assert first.std().item() == pytest.approx(0.02 if batch_norm else (2 / (1 + 0.2**2) / 16) ** 0.5, rel=0.1)
+        assert batch_norm or D(x).std() > 0.1

@@ -30,7 +30,7 @@ class CvaeConfig:
 
     cvae_latent: int = 16
     cvae_hidden: int = 512  # units of each hidden layer: a decoder of 678,672 parameters at 28x28
-    cvae_steps: int = work(23_000, "client")  # of the 64 below: 805 at a client work of 0.035
+    cvae_steps: int = work(23_000, "client")  # of the 64 below
     cvae_batch: int = 64
     cvae_lr: float = 1e-3  # Adam
     cvae_kl: float = 1.0  # weight of the KL term
