@@ -2,6 +2,7 @@
 
 from baselines import (
     centralised,
+    coboosting,
     dense,
     dfrd,
     ensemble,
@@ -33,6 +34,7 @@ BASELINES = {
     "fedftg": fedftg,
     "dfrd": dfrd,
     "dense": dense,
+    "coboosting": coboosting,
     "fedcvae": fedcvae,
     "federatedfactory": federatedfactory,
     "centralised": centralised,

@@ -31,7 +31,7 @@ from mosaic.fl.ensemble import answers, drawn_from, teachers_of
 from mosaic.fl.models import initial
 from mosaic.fl.rng import generator, seed_of
 from mosaic.fl.stages import average_round, local_models, updates, warm_up
-from mosaic.fl.synthesis import ConditionalGenerator, UpsamplingGenerator
+from mosaic.fl.synthesis import ConditionalGenerator, fitted_batch
 from mosaic.fl.task import Snapshot, Task, choice, work
 from mosaic.fl.training import distil, frozen, predictor, spec_of
 
@@ -80,7 +80,8 @@ def at_the_end(task: Task, config: Config) -> Iterator[Snapshot]:
     sgd = partial(torch.optim.SGD, lr=config.student_lr, momentum=0.9, fused=True)
     soften = partial(losses.soft_distillation, temperature=config.temperature)
     for epoch in range(1, config.epochs + 1):
-        pool.append(synthesise(task, config, teachers, frozen(student, spec_of(task), task.batch_norm), epoch))
+        pupil = frozen(student, spec_of(task), task.batch_norm)
+        pool.append(fitted_batch(task, config, epoch, partial(synthesis_loss, task, config, teachers, pupil))[0])
         taught.append(answers(teachers, pool[-1], task).mean(0))
         order = torch.randperm(len(pool), generator=generator(task.seed, "dense", epoch)).tolist()
         lesson = ((pool[i], taught[i]) for i in order)
@@ -90,35 +91,15 @@ def at_the_end(task: Task, config: Config) -> Iterator[Snapshot]:
     yield Snapshot(task.rounds, predictor(student, task), drawer, probes, loss)
 
 
-@torch.random.fork_rng(devices=[])  # the seed below is of this call alone
-def synthesise(task: Task, config: Config, teachers: list[nn.Module], student: nn.Module, epoch: int) -> Tensor:
-    """One batch: a fresh generator and its noise, fitted together for some steps; the images of lowest loss."""
-    torch.manual_seed(seed_of(task.seed, "dense", epoch))
-    source, spec = DATASETS[task.dataset], spec_of(task)
-    G = UpsamplingGenerator(config.latent, source.channels, source.size).to(device(), memory_format=torch.channels_last)
-    z = torch.randn(config.batch, config.latent).to(device()).requires_grad_()
-    target = torch.randint(source.n_classes, (config.batch,)).to(device())
-    adam = torch.optim.Adam([*G.parameters(), z], lr=config.synthesis_lr, betas=(0.5, 0.999))
-    best, best_loss = None, torch.full((), torch.inf, device=device())
-    for _ in range(config.synthesis_steps):
-        with metered("dense", config, spec, source.size, len(teachers), task.widths, items=config.batch):
-            with autocast(task.precision):
-                images = G(z)
-                ensemble, statistics = ask(teachers, images)
-                pupil = student(images).float()
-            disagree = (ensemble.argmax(1) != pupil.argmax(1)).float()
-            kl = F.kl_div(pupil.log_softmax(1), ensemble.log_softmax(1), reduction="none", log_target=True).sum(1)
-            loss = config.weight_bn * statistics + config.weight_oh * F.cross_entropy(ensemble, target)
-            loss = loss - config.weight_adv * (disagree * kl).mean()
-            adam.zero_grad(set_to_none=True)
-            loss.backward()
-        adam.step()
-        better = loss.detach() < best_loss
-        best = images.detach().float() if best is None else torch.where(better, images.detach().float(), best)
-        best_loss = torch.minimum(best_loss, loss.detach())
-    if not torch.isfinite(best_loss):
-        raise FloatingPointError(f"epoch {epoch}: the synthesis loss is not finite; lower synthesis_lr or the weights")
-    return best
+def synthesis_loss(task: Task, config: Config, teachers: list[nn.Module], student: nn.Module, images, target) -> Tensor:
+    """L_BN + L_OH + L_adv of images (B, C, S, S) for the labels (B,): known to the ensemble, not to the student."""
+    with autocast(task.precision):
+        ensemble, statistics = ask(teachers, images)
+        pupil = student(images).float()
+    disagree = (ensemble.argmax(1) != pupil.argmax(1)).float()
+    kl = F.kl_div(pupil.log_softmax(1), ensemble.log_softmax(1), reduction="none", log_target=True).sum(1)
+    loss = config.weight_bn * statistics + config.weight_oh * F.cross_entropy(ensemble, target)
+    return loss - config.weight_adv * (disagree * kl).mean()
 
 
 def ask(teachers: list[nn.Module], images: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from baselines import centralised, dense, dfrd, fedavg, fedcvae, federatedfactory, fedftg, fedgen, fedrolex, local
+from baselines import (
+    centralised,
+    coboosting,
+    dense,
+    dfrd,
+    fedavg,
+    fedcvae,
+    federatedfactory,
+    fedftg,
+    fedgen,
+    fedrolex,
+    local,
+)
 from benchmarks.cells import METHODS
 from benchmarks.scales import SCALES
 from benchmarks.suites import widths_of
@@ -33,6 +45,7 @@ SMALL_CVAE = dict(
 
 # A few steps of everything; methods without settings are as they are
 SMALL = {
+    "coboosting": coboosting.Config(epochs=2, synthesis_steps=2, batch=32, latent=8),
     "dfrd": dfrd.Config(turns=2, generator_steps=2, batch=16, latent=8, ngf=4),
     "dense": dense.Config(epochs=2, synthesis_steps=2, batch=32, latent=8),
     "fedcvae": fedcvae.Config(**SMALL_CVAE, kd_steps=8),

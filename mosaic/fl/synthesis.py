@@ -4,10 +4,19 @@ What leaves them lies in [-1, 1], the space of the normalised data.
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from mosaic.fl.costs import metered
+from mosaic.fl.data import DATASETS
+from mosaic.fl.device import autocast, device
+from mosaic.fl.rng import seed_of
+from mosaic.fl.task import Task
+from mosaic.fl.training import spec_of
 
 
 class UpsamplingGenerator(nn.Module):
@@ -72,3 +81,38 @@ class ConditionalGenerator(nn.Module):
         x = self.layers(code[:, :, None, None])
         edge = (x.shape[-1] - self.size) // 2
         return x[:, :, edge : edge + self.size, edge : edge + self.size]
+
+
+@torch.random.fork_rng(devices=[])  # the seed below is of this call alone
+def fitted_batch(
+    task: Task, config: Any, epoch: int, loss_of: Callable[[Tensor, Tensor], Tensor], clip: float = math.inf
+) -> tuple[Tensor, Tensor]:
+    """One batch of images (B, C, S, S), and the uniform labels (B,) that they were made for: DENSE's and Co-Boosting's.
+
+    A fresh generator and its noise are fitted together for ``config.synthesis_steps`` steps of Adam to
+    ``loss_of(images, labels)``, gradients clipped to the norm ``clip``; the images of lowest loss are returned.
+    """
+    torch.manual_seed(seed_of(task.seed, "synthesis", epoch))
+    source = DATASETS[task.dataset]
+    G = UpsamplingGenerator(config.latent, source.channels, source.size).to(device(), memory_format=torch.channels_last)
+    z = torch.randn(config.batch, config.latent).to(device()).requires_grad_()
+    target = torch.randint(source.n_classes, (config.batch,)).to(device())
+    fitted = [*G.parameters(), z]
+    adam = torch.optim.Adam(fitted, lr=config.synthesis_lr, betas=(0.5, 0.999))
+    best, best_loss = None, torch.full((), torch.inf, device=device())
+    for _ in range(config.synthesis_steps):
+        with metered("synthesis", config, spec_of(task), source.size, task.n_clients, task.widths, items=config.batch):
+            with autocast(task.precision):
+                images = G(z)
+            loss = loss_of(images, target)
+            adam.zero_grad(set_to_none=True)
+            loss.backward()
+        if clip < math.inf:
+            nn.utils.clip_grad_norm_(fitted, clip)
+        adam.step()
+        better = loss.detach() < best_loss
+        best = images.detach().float() if best is None else torch.where(better, images.detach().float(), best)
+        best_loss = torch.minimum(best_loss, loss.detach())
+    if not torch.isfinite(best_loss):
+        raise FloatingPointError(f"epoch {epoch}: the synthesis loss is not finite; lower synthesis_lr or the weights")
+    return best, target

@@ -112,11 +112,12 @@ def distil(
     optimiser: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
     loss: Callable[[Tensor, Any], Tensor],
     frozen_norms: bool,
+    clip: float = math.inf,
 ) -> tuple[State, list[float]]:
     """Teach ``student`` (the server model) from batches of images (B, C, H, W) and what teachers say of them.
 
     ``loss(student logits, what teachers say)`` is minimised; with ``frozen_norms`` BatchNorm works as at test
-    and keeps its running statistics. Returns the new state and the loss of each step.
+    and keeps its running statistics. The gradient's norm is at most ``clip``. Returns the new state and all losses.
     """
     spec = spec_of(task)
     own = Resident(copy.deepcopy(resident(spec, device()).network))  # teachers use the resident one meanwhile
@@ -131,6 +132,8 @@ def distil(
                 logits = network(images)
             value = loss(logits.float(), target)
             value.backward()
+        if clip < math.inf:
+            nn.utils.clip_grad_norm_(network.parameters(), clip)
         optimise.step()
         values.append(value.detach())
     values = torch.stack(values).tolist()
