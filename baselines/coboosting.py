@@ -35,6 +35,7 @@ from mosaic.fl.training import distil, frozen, predictor, spec_of
 PAPER = "Dai et al., ICLR 2024"
 PROTOCOL = "once, after the rounds"
 NEEDS = ()
+STUDENT = ("config.student", "trained")
 CLIP = 10.0  # of each gradient's norm; the code's
 
 

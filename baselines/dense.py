@@ -38,6 +38,7 @@ from mosaic.fl.training import distil, frozen, predictor, spec_of
 PAPER = "Zhang et al., NeurIPS 2022"
 PROTOCOL = "once, after the rounds"
 NEEDS = ()
+STUDENT = {"end": ("config.student", "trained"), "every round": ("average", "kept")}  # by protocol
 
 
 @dataclass(frozen=True)

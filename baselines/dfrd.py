@@ -43,6 +43,7 @@ from mosaic.fl.training import distil, frozen, predictor, spec_of
 PAPER = "Luo et al., NeurIPS 2023"
 PROTOCOL = "every round"
 NEEDS = ("label counts",)
+STUDENT = ("average", "kept")
 
 
 @dataclass(frozen=True)

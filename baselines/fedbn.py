@@ -34,6 +34,7 @@ from mosaic.fl.training import predictor, spec_of, train
 PAPER = "Li et al., ICLR 2021"
 PROTOCOL = "every round"
 NEEDS = ()
+STUDENT = ("", "clients' own")
 
 
 @dataclass(frozen=True)

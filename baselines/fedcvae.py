@@ -58,6 +58,7 @@ from mosaic.fl.training import distil, predictor
 PAPER = "Heinbaugh et al., ICLR 2023"
 PROTOCOL = "one upload"
 NEEDS = ("label counts", "generators")
+STUDENT = ("config.start", "trained")
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from mosaic.fl.training import batches, distil, predictor
 PAPER = "Lin et al., NeurIPS 2020"
 PROTOCOL = "every round"
 NEEDS = ("proxy images",)
+STUDENT = ("average", "trained")
 
 
 @dataclass(frozen=True)

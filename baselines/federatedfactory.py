@@ -40,6 +40,7 @@ from mosaic.fl.training import distil, predictor
 PAPER = "Moleri et al., 2026 (arXiv 2603.16370)"
 PROTOCOL = "one upload"
 NEEDS = ("label counts", "generators")
+STUDENT = ("random", "trained")
 
 
 @dataclass(frozen=True)

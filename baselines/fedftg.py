@@ -49,6 +49,7 @@ from mosaic.fl.training import distil, frozen, predictor, spec_of
 PAPER = "Zhang et al., CVPR 2022"
 PROTOCOL = "every round"
 NEEDS = ("label counts",)
+STUDENT = ("average", "kept")
 
 
 @dataclass(frozen=True)

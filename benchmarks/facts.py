@@ -5,16 +5,27 @@ from typing import Any
 from benchmarks.cells import METHODS
 from mosaic.fl.task import NEEDS
 
+SETTING = {"oneshot": "one upload", "every round": "every round"}
+"""Values of a method's setting ``protocol`` that are not its module's ``PROTOCOL``."""
 
-def facts_of(method: str) -> dict[str, Any]:
-    """Its idea, paper, protocol, what it needs beyond models, and whether that makes it data-free."""
+
+def facts_of(method: str, config: Any = None) -> dict[str, Any]:
+    """Its idea, paper, protocol, needs beyond models, whether these are data-free, and what its server's student is.
+
+    ``config`` (by default the method's own) decides what depends on settings.
+    """
     module = METHODS[method]
+    config = module.Config() if config is None else config
+    student = getattr(module, "STUDENT", ("", ""))
+    start, norms = student[config.protocol] if isinstance(student, dict) else student
     return {
         "idea": " ".join(module.__doc__.split("\n\n")[0].split()).split(": ", 1)[1],
         "paper": module.PAPER,
-        "protocol": module.PROTOCOL,
+        "protocol": SETTING.get(getattr(config, "protocol", ""), module.PROTOCOL),
         "needs": ", ".join(module.NEEDS),
         "data_free": all(NEEDS[need] for need in module.NEEDS),
+        "student": getattr(config, start.removeprefix("config.")) if start.startswith("config.") else start,
+        "student_norms": norms,
     }
 
 

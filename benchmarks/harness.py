@@ -20,11 +20,10 @@ from filelock import FileLock
 
 from benchmarks.alarms import warnings_of
 from benchmarks.cells import METHODS, Cell
-from benchmarks.facts import facts_of
 from benchmarks.metrics.accuracy import accuracies, score
 from benchmarks.metrics.domain import references
 from benchmarks.metrics.fidelity import fidelity
-from benchmarks.records import done_file, failed_file, read_rows, write_rows
+from benchmarks.records import done_file, failed_file, read_rows, told_of, write_rows
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data import fingerprint, load, to_uint8, use_data_dir
 from mosaic.fl.device import device, use_device
@@ -139,7 +138,7 @@ def identity(cell: Cell) -> dict[str, Any]:
     del task["widths"]
     return {
         **{"suite": cell.suite, "cell": cell.key, "method": cell.label, "scale": cell.scale, "widths": cell.widths},
-        **{"algorithm": cell.method} | {k: v for k, v in facts_of(cell.method).items() if k not in ("idea", "paper")},
+        **told_of(cell),
         **{"status": "done", **top, "client_work": cell.client_work, "server_work": cell.server_work},
         **{"client_widths": " ".join(f"{cell.task.width(i):g}" for i in range(cell.task.n_clients))},
         **{f"task.{k}": v for k, v in task.items()},

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.cells import Cell
+from benchmarks.facts import facts_of
 from mosaic.fl.store import write_whole
 
 FIRST_COLUMNS = (
@@ -67,12 +68,19 @@ def read_rows(path: Path) -> list[dict[str, Any]] | None:
     return rows
 
 
+def told_of(cell: Cell) -> dict[str, Any]:
+    """What tables tell of a cell's method, whatever its record was written with: its algorithm, protocol, needs ..."""
+    facts = facts_of(cell.method, cell.config)
+    return {"algorithm": cell.method} | {k: v for k, v in facts.items() if k not in ("idea", "paper")}
+
+
 def load(folder: Path, cells: Iterable[Cell]) -> pd.DataFrame:
     """The records of these cells, one row a cell and scored round, under the labels that the cells have now."""
     rows: list[dict[str, Any]] = []
     for cell in cells:
         found = read_rows(done_file(folder, cell)) or read_rows(failed_file(folder, cell)) or []
-        rows += [row | {"method": cell.label, "suite": cell.suite, "widths": cell.widths} for row in found]
+        named = {"method": cell.label, "suite": cell.suite, "widths": cell.widths}
+        rows += [row | named | told_of(cell) for row in found]
     frame = pd.DataFrame(rows)
     first = [column for column in FIRST_COLUMNS if column not in frame]
     frame[first] = pd.DataFrame(index=frame.index, columns=first, dtype=float)

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks import statistics as st
+from benchmarks.fairness import data_free, fairness_page
 from benchmarks.pages import Page, latex, markdown, mean_sd, p_value, short
 from mosaic.fl.store import write_whole
 
@@ -76,6 +77,7 @@ def make_pages(records: pd.DataFrame, reference: str) -> Iterator[Page]:
         rows, differences = st.summarise(here), st.paired_differences(here, reference)
         yield _accuracy_page(here, rows, setting, reference)
         yield _cost_page(rows, setting)
+        yield fairness_page(here, setting)
         yield _selection_page(rows, setting)
         if len(differences):
             yield _difference_page(differences, setting, reference)
@@ -90,8 +92,11 @@ def _accuracy_page(records: pd.DataFrame, summary: pd.DataFrame, setting: tuple,
     verdict = st.best_methods(records).set_index(["method", "omega"])
     worse, sure = set(verdict.index[verdict["worse"]]), set(verdict.index[verdict["bold"]])
     names = {st.FLOOR: f"{st.FLOOR} (floor)", st.CEILING: f"{st.CEILING} (ceiling)"}
-    rows = [[names.get(m, m), *(_accuracy(cells.get((m, o)), (m, o) in worse) for o in omegas)] for m in methods]
-    bold = {(i, j) for i, m in enumerate(methods) for j, o in enumerate(omegas, start=1) if (m, o) in sure}
+    free = {m: data_free(records[records["method"] == m]) for m in methods}
+    rows = [
+        [names.get(m, m), free[m], *(_accuracy(cells.get((m, o)), (m, o) in worse) for o in omegas)] for m in methods
+    ]
+    bold = {(i, j) for i, m in enumerate(methods) for j, o in enumerate(omegas, start=2) if (m, o) in sure}
     seeds, several = st.seeds_name(summary["n"]), summary["n"].max() > 1
     notes = [f"Accuracies on the full test set; last round; {seeds}."]
     if several:
@@ -105,7 +110,8 @@ def _accuracy_page(records: pd.DataFrame, summary: pd.DataFrame, setting: tuple,
     caption = f"Accuracy on {st.setting_name(*setting)} (per cent{', mean ± sd' * bool(several)}, {seeds})"
     rules = {i for i in (1,) if methods[0] == st.FLOOR} | {len(rows) - 1 for m in methods[-1:] if m == st.CEILING}
     notes += [*(_power_notes(records, reference) if reference else ()), *_trouble_notes(records), *_fact_notes(records)]
-    return Page(caption, ["method", *(f"ω {o:g}" for o in omegas)], rows, notes, frozenset(bold), frozenset(rules))
+    header = ["method", "data-free", *(f"ω {o:g}" for o in omegas)]
+    return Page(caption, header, rows, notes, frozenset(bold), frozenset(rules), n_names=2)
 
 
 def _cost_page(summary: pd.DataFrame, setting: tuple) -> Page:

@@ -43,6 +43,7 @@ from mosaic.prototypes import client_prototypes
 PAPER = "Mosaic, 2025 (arXiv 2505.19699)"
 PROTOCOL = "once, after the rounds"
 NEEDS = ("label counts", "generators", "prototypes")
+STUDENT = ("average", "kept")
 
 
 @dataclass(frozen=True)

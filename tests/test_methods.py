@@ -22,6 +22,7 @@ from baselines import (
     local,
 )
 from benchmarks.cells import METHODS
+from benchmarks.facts import facts_of
 from benchmarks.scales import SCALES
 from benchmarks.suites import widths_of
 from mosaic import method as mosaic
@@ -188,6 +189,22 @@ def test_mosaics_variants_run(teacher, sampling, task, store):
 def test_dense_from_a_random_student_runs(task, store):
     snapshot = list(dense.run(task, dataclasses.replace(SMALL["dense"], student="random")))[-1]
     assert logits_of(snapshot).isfinite().all()
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if facts_of(m)["student"]])
+def test_a_student_starts_from_what_its_method_declares(method, task, store):
+    """What a method says the student was before is FedAvg's average of that round, or the common random model."""
+    task = dataclasses.replace(task, rounds=1)
+    config = SMALL[method]
+    snapshot = list(METHODS[method].run(task, config))[-1]
+    start = {"average": warm_up(task, 1), "random": initial(spec_of(task), task.seed)}[
+        facts_of(method, config)["student"]
+    ]
+    images = normalise(load("digits", "test").images[:20])
+    if "before" in snapshot.probes:
+        assert snapshot.probes["before"](images).equal(predictor(start, task)(images))
+    else:
+        assert facts_of(method, config)["student"] == "random"
 
 
 # What it costs

@@ -53,15 +53,15 @@ def texts(tmp_path_factory) -> dict[str, str]:
 def test_accuracy_table(texts):
     lines = texts["table.md"].splitlines()
     assert lines[0] == "### Accuracy on digits, 4 clients, full width (per cent, mean ± sd, n = 2 to 3 seeds)"
-    assert lines[2] == "| method | ω 0.1 | ω 1 |"
+    assert lines[2] == "| method | data-free | ω 0.1 | ω 1 |"
     assert [line.split(" | ")[0].strip("| ") for line in lines[4:10]] == [
         *("local (floor)", "fedavg\\_x", "dense", "mosaic", "fedrolex", "centralised (ceiling)")
     ]
     # mosaic: (71.8 + 73.0 + 74.2) / 3 = 73.0, deviations -1.2 0 1.2, sd sqrt(2.88 / 2) = 1.2.
-    assert lines[7].startswith("| mosaic | **73.0 ± 1.2** |")
+    assert lines[7].startswith("| mosaic | – | **73.0 ± 1.2** |")
     # dense: .55 and .57: mean 56.0, sd sqrt((1 + 1) / 1) = 1.4.
     assert "56.0 ± 1.4" in lines[6] and "failed (1 of 3)" in lines[6]
-    assert lines[8] == "| fedrolex | n/a | n/a |"
+    assert lines[8] == "| fedrolex | – | n/a | n/a |"
 
 
 def test_notes_say_what_was_measured_and_what_went_wrong(texts):
@@ -95,7 +95,7 @@ def test_latex_is_balanced_ascii_and_escaped(texts):
     tex = texts["table.tex"]
     assert tex.isascii()
     for name in ("table", "tabular", "minipage"):
-        assert tex.count(f"\\begin{{{name}}}") == tex.count(f"\\end{{{name}}}") == 5
+        assert tex.count(f"\\begin{{{name}}}") == tex.count(f"\\end{{{name}}}") == 6
     bare = re.sub(r"\\[\\&%$#_{}]", "", tex.split("\n", 1)[1])  # without the first line, a comment, and escapes
     assert bare.count("{") == bare.count("}")
     assert bare.count("$") % 2 == 0
@@ -116,7 +116,7 @@ def test_csv_keeps_fractions_and_bytes(texts):
 
 def test_one_seed_has_no_spread_and_no_bold(tmp_path):
     text = write_tables(make_records(n_seeds=1), tmp_path)[1].read_text()
-    assert "(per cent, n = 1 seed)" in text and "| mosaic | 71.8 | 71.8 |" in text
+    assert "(per cent, n = 1 seed)" in text and "| mosaic | – | 71.8 | 71.8 |" in text
     assert "±" not in text.split("### ")[1] and "**" not in text
     assert "no difference here is established" in text
 

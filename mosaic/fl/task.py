@@ -123,7 +123,9 @@ NEEDS = {
 """What a method may ask of clients or of the world beyond models, and whether it is data-free all the same.
 
 A method's module says it in ``NEEDS``, a tuple of these names, beside ``PAPER`` (authors, venue and year) and
-``PROTOCOL`` (one of ``PROTOCOLS``); tables are made from that.
+``PROTOCOL`` (one of ``PROTOCOLS``); tables are made from that. A method whose server trains a model also says, in
+``STUDENT``, which weights it starts from ("average" or "random") and whether its BatchNorm statistics are "kept" or
+"trained"; "config.x" stands for what the method's setting x is.
 """
 
 PROTOCOLS = ("every round", "once, after the rounds", "one upload", "none")
