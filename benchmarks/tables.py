@@ -19,6 +19,7 @@ from rich.text import Text
 from benchmarks import statistics as st
 from benchmarks.fairness import data_free, fairness_page
 from benchmarks.pages import Page, latex, markdown, mean_sd, p_value, short
+from benchmarks.published import published_pages
 from mosaic.fl.store import write_whole
 
 COSTS = {"upload MB": ("upload_bytes", 1e6), "download MB": ("download_bytes", 1e6)}  # heading: (column, its unit)
@@ -76,6 +77,7 @@ def make_pages(records: pd.DataFrame, reference: str) -> Iterator[Page]:
     for setting, here in records.groupby(st.SETTING):
         rows, differences = st.summarise(here), st.paired_differences(here, reference)
         yield _accuracy_page(here, rows, setting, reference)
+        yield from published_pages(here, setting)
         yield _cost_page(rows, setting)
         yield fairness_page(here, setting)
         yield _selection_page(rows, setting)
