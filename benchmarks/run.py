@@ -72,7 +72,7 @@ def command(options: argparse.Namespace) -> int:
     # torch and the rest are imported only now: --help and --list answer at once
     from benchmarks.executors import run_cells
     from benchmarks.harness import Session
-    from benchmarks.records import done_file, read_rows
+    from benchmarks.records import done_file, read_rows, take_over
     from benchmarks.report import report
     from mosaic.fl.device import choose_precision, use_device
 
@@ -104,7 +104,9 @@ def command(options: argparse.Namespace) -> int:
     folder = session.folder(name)
     with warnings.catch_warnings(record=True) as damaged:
         warnings.simplefilter("always")
-        finished = [cell for cell in cells if read_rows(done_file(folder, cell)) is not None and not options.force]
+        finished = [cell for cell in cells if not options.force and read_rows(done_file(folder, cell)) is not None]
+        if not (options.force or options.dry_run):  # another suite may have run the same cell
+            finished += [cell for cell in cells if cell not in finished and take_over(folder, cell)]
     for warning in damaged:
         console.print(f"[yellow]{escape(str(warning.message))}[/]", highlight=False, soft_wrap=True)
     missing = [cell for cell in cells if cell not in finished]

@@ -45,6 +45,17 @@ def records(out: Path, suite: str = "heterogeneity") -> pd.DataFrame:
     )
 
 
+def test_a_cell_that_another_suite_ran_is_taken_over(tmp_path, monkeypatch):
+    assert run(tmp_path) == 0
+    monkeypatch.setattr("benchmarks.executors.run_cell", None)  # from here on nothing can be computed
+    assert run(tmp_path, "--suite", "scalability") == 0
+    first, again = records(tmp_path), records(tmp_path, "scalability")
+    pd.testing.assert_frame_equal(first.drop(columns="suite"), again.drop(columns="suite"))
+    assert (tmp_path / "scalability" / "figures" / "label_distribution.png").exists()
+    assert run(tmp_path, "--suite", "lambda_sweep", "--dry-run") == 0
+    assert not (tmp_path / "lambda_sweep").exists()
+
+
 def test_the_command_writes_records_tables_and_figures(tmp_path):
     steps = [
         f"--set=mosaic.{setting}" for setting in ("generator_steps=4", "distil_steps=2", "ngf=4", "distil_batch=30")
