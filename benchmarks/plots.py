@@ -25,6 +25,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from benchmarks import statistics as st
+from benchmarks.communication import LINKS, over_link, wants_communication
 from mosaic.fl.store import write_whole
 
 LOOK = sns.axes_style("ticks")
@@ -51,6 +52,10 @@ def write_figures(records: pd.DataFrame, folder: Path) -> list[Path]:
         "learning_curves": _learning_curves(records),
         "accuracy_vs_bytes": _accuracy_vs_cost(records, "bytes"),
         "accuracy_vs_seconds": _accuracy_vs_cost(records, "seconds"),
+        **{
+            f"accuracy_vs_seconds_at_{mbits}mbits": _accuracy_vs_cost(records, "seconds", mbits)
+            for mbits in (LINKS if wants_communication(records) else ())
+        },
         "bytes_by_kind": _bytes_by_kind(records),
     }
     return [path for name, figure in drawn.items() if figure for path in _save(figure, Path(folder), name)]
@@ -157,10 +162,11 @@ def _learning_curves(records: pd.DataFrame) -> Figure | None:
     return _figure(records, done, st.GROUP, draw, "Accuracy by round (marker on a faint line: scored once)", "round")
 
 
-def _accuracy_vs_cost(records: pd.DataFrame, what: str) -> Figure | None:
+def _accuracy_vs_cost(records: pd.DataFrame, what: str, mbits: float = math.inf) -> Figure | None:
+    """Against bytes, or against seconds with transfers over links of so many Mbit/s."""
     done = records[records["status"] == "done"]
     mb = (done["upload_bytes"] + done["download_bytes"]) / 1e6
-    done = done.assign(cost=mb if what == "bytes" else done["method_s"] + done["stage_s"])
+    done = done.assign(cost=mb if what == "bytes" else over_link(done, mbits))
     if not (done["cost"] > 0).any():
         return None
 
@@ -186,6 +192,8 @@ def _accuracy_vs_cost(records: pd.DataFrame, what: str) -> Figure | None:
 
     free = " (no marker: sends nothing)" if (done["cost"] == 0).any() else ""
     x_label = "upload + download (MB, log scale)" if what == "bytes" else "method + stages (s, log scale)"
+    if mbits < math.inf:
+        what, x_label = f"seconds at {mbits:g} Mbit/s", "computation + simulated transfers (s, log scale)"
     return _figure(records, done, st.GROUP, draw, f"Accuracy against {what}, all clients{free}", x_label)
 
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks import statistics as st
+from benchmarks.communication import communication_page, wants_communication
 from benchmarks.fairness import data_free, fairness_page
 from benchmarks.pages import Page, latex, markdown, mean_sd, p_value, short
 from benchmarks.published import published_pages
@@ -78,6 +79,8 @@ def make_pages(records: pd.DataFrame, reference: str) -> Iterator[Page]:
         rows, differences = st.summarise(here), st.paired_differences(here, reference)
         yield _accuracy_page(here, rows, setting, reference)
         yield from published_pages(here, setting)
+        if wants_communication(here):
+            yield communication_page(here, setting)
         yield _cost_page(rows, setting)
         yield fairness_page(here, setting)
         yield _selection_page(rows, setting)
