@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from benchmarks import statistics as st
-from benchmarks.plots import LOOK, _panels, _save
+from benchmarks.plots import LOOK, new_panels, save
 
 POINT = re.compile(r"(.+?)((?: \w+=\S+)+)")
 
@@ -46,7 +46,7 @@ def write_heatmaps(records: pd.DataFrame, folder: Path) -> list[Path]:
             points = rows["method"].str.extractall(r" (\w+)=(\S+)")[1].unstack()
             table = rows.assign(**{key: points[i].map(_number) for i, key in enumerate(keys)})
             title = f"Accuracy of {base} in the last round, {st.setting_name(dataset, n_clients, widths)}, ω {omega:g}"
-            written += _save(_figure(table, keys, title), folder, name)
+            written += save(_figure(table, keys, title), folder, name)
     return written
 
 
@@ -65,7 +65,7 @@ def _figure(table: pd.DataFrame, keys: tuple[str, ...], title: str) -> Figure:
     rest = list(itertools.product(*(ticks[key] for key in others)))
     size = (0.55 * len(ticks[x]) + 0.5, 0.42 * len(ticks[y]) + 0.3)
     titles = [", ".join(f"{key} {_text(value)}" for key, value in zip(others, values, strict=True)) for values in rest]
-    figure, panels = _panels(titles, size, x, y)
+    figure, panels = new_panels(titles, size, x, y)
     shades = {"vmin": means.min(), "vmax": max(means.max(), means.min() + 0.1), "cmap": "viridis", "aspect": "auto"}
     for axes, values in zip(panels, rest, strict=True):
         grid = np.full((len(ticks[y]), len(ticks[x])), np.nan)

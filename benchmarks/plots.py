@@ -1,6 +1,7 @@
 """The figures of a comparison, each as PNG and SVG; a figure with nothing to show is not written.
 
-Every method keeps one colour, marker and line style in all figures, so they read in grey as well. Points are means over
+Every method keeps one colour, marker and line style in all figures, so they read in grey as well; methods of one family
+(what clients send, and when) share a colour, and Mosaic's lines are the thick ones. Points are means over
 seeds, bars and bands ± 1 sample standard deviation where there are several; the title says n. Figures are built
 without pyplot, so nothing global stays behind, and the same records give the same bytes.
 """
@@ -35,13 +36,22 @@ LOOK |= {"font.family": "DejaVu Sans"}  # ships with matplotlib: the same glyphs
 LOOK |= {"axes.linewidth": 0.6, "axes.grid": True, "grid.color": "0.9", "grid.linewidth": 0.5}
 LOOK |= {"lines.linewidth": 1.2, "lines.markersize": 4.2, "hatch.linewidth": 0.6, "savefig.dpi": 200}
 LOOK |= {"svg.hashsalt": "mosaic-bench"}  # with no date in the metadata: the same bytes for the same figure
-PALETTE = [sns.color_palette("colorblind")[i] for i in (0, 1, 2, 3, 4, 5, 9, 6, 8)]  # 7 is grey, kept for the frame
+PALETTE = sns.color_palette("colorblind")
+FAMILIES = {  # (what clients send beside models, when): colour; the first that fits. Grey is kept for the frame
+    ("prototypes", ""): PALETTE[3],
+    ("generators", ""): PALETTE[2],
+    ("proxy images", ""): PALETTE[5],
+    ("label counts", "every round"): PALETTE[1],
+    ("", "once, after the rounds"): PALETTE[4],
+    ("", ""): PALETTE[0],
+}
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h"]
 LINES = ["-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 2))]
 KINDS = sns.color_palette("Set2")
 HATCH = {"upload": "", "download": "////"}
 BARS = {"capsize": 1.5, "elinewidth": 0.7}
 PANEL = (2.5, 2.0)  # width and height of one panel, inches
+MANY = 9  # with more methods than this, lines against omega cannot be told apart, and panels are larger
 ACROSS = 3  # panels in a row at most, so that a figure fits a page's width
 
 
@@ -58,7 +68,7 @@ def write_figures(records: pd.DataFrame, folder: Path) -> list[Path]:
         },
         "bytes_by_kind": _bytes_by_kind(records),
     }
-    return [path for name, figure in drawn.items() if figure for path in _save(figure, Path(folder), name)]
+    return [path for name, figure in drawn.items() if figure for path in save(figure, Path(folder), name)]
 
 
 def label_distribution(counts: dict[str, np.ndarray], folder: Path) -> list[Path]:
@@ -76,13 +86,13 @@ def label_distribution(counts: dict[str, np.ndarray], folder: Path) -> list[Path
         # Log colours, or a class of 20 images would look like none at all, which is what the figure is about.
         look = {"norm": LogNorm(1, max(top, 2)), "cmap": "viridis_r", "aspect": "auto", "interpolation": "nearest"}
         size = (float(np.clip(0.17 * n_classes, 1.5, 2.3)), float(np.clip(0.17 * n_clients, 1.2, 3.0)))
-        figure, panels = _panels(list(counts), size, "class", "client")
+        figure, panels = new_panels(list(counts), size, "class", "client")
         for table, axes in zip(counts.values(), panels, strict=True):
             image = axes.imshow(np.ma.masked_less(table, 1), **look)
             for axis in (axes.xaxis, axes.yaxis):
                 axis.set_major_locator(MaxNLocator(7, integer=True))
         figure.colorbar(image, ax=panels, label="images (log scale; white: none)")
-        return _save(figure, Path(folder), "label_distribution")
+        return save(figure, Path(folder), "label_distribution")
 
 
 def generated_images(
@@ -109,23 +119,35 @@ def generated_images(
             sns.despine(ax=axes, left=True, bottom=True)
         middles = [(height + 2) * row + 1 + height / 2 for row in range(n_rows)]
         grids[0].set_yticks(middles, labels or [f"client {i}" for i in range(n_rows)])
-        return _save(figure, Path(folder), name)
+        return save(figure, Path(folder), name)
 
 
-def method_styles(methods: list[str]) -> dict[str, dict[str, Any]]:
-    """The colour, marker and line style of each method; floor and ceiling are grey and black."""
-    styles = {
-        st.FLOOR: {"color": "0.55", "marker": "x", "linestyle": (0, (1, 1.5))},
-        st.CEILING: {"color": "0.0", "marker": "+", "linestyle": (0, (4, 2))},
-    }
-    looks = zip(cycle(PALETTE), cycle(MARKERS), cycle(LINES), strict=False)
-    for method, (color, marker, line) in zip([m for m in methods if m not in styles], looks, strict=False):
-        styles[method] = {"color": color, "marker": marker, "linestyle": line}
-    return {method: styles[method] for method in methods}
+def method_styles(records: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """The look of each method, in the tables' order: a family's colour, a marker and line of its own; grey frame.
+
+    Records that say nothing of their methods' needs and protocol have one family.
+    """
+    told = records.reindex(columns=["method", "needs", "protocol"]).astype(object).fillna("").drop_duplicates("method")
+    facts = {row.method: (row.needs, row.protocol) for row in told.itertuples()}
+    styles, looks = {}, zip(cycle(MARKERS), cycle(LINES), strict=False)
+    for method in st.method_order(records):
+        needs, protocol = facts[method]
+        family = next(family for family in FAMILIES if family[0] in needs and family[1] in protocol)
+        if method == st.FLOOR:
+            styles[method] = {"color": "0.55", "marker": "x", "linestyle": (0, (1, 1.5))}
+        elif method == st.CEILING:
+            styles[method] = {"color": "0.0", "marker": "+", "linestyle": (0, (4, 2))}
+        else:
+            marker, line = next(looks)
+            styles[method] = {"color": FAMILIES[family], "marker": marker, "linestyle": line}
+            styles[method] |= {"linewidth": 1.8} if family[0] == "prototypes" else {}
+    return styles
 
 
 def _accuracy_vs_omega(records: pd.DataFrame) -> Figure | None:
     summary = st.summarise(records)
+    if summary["method"].nunique() > MANY:
+        return _accuracies(records, summary[summary["n"] > 0])
     summary = summary[(summary["n"] > 0) & np.isfinite(summary["omega"])]  # a log axis has no place for infinity
 
     def draw(axes: Axes, rows: pd.DataFrame, styles: dict[str, dict]) -> None:
@@ -141,6 +163,35 @@ def _accuracy_vs_omega(records: pd.DataFrame) -> Figure | None:
         axes.xaxis.set_minor_locator(NullLocator())
 
     return _figure(records, summary, st.SETTING, draw, "Accuracy in the last round", "concentration ω (log scale)")
+
+
+def _accuracies(records: pd.DataFrame, summary: pd.DataFrame) -> Figure | None:
+    """A panel for each group, a line for each method: its accuracy as a point, floor and ceiling as upright lines."""
+    groups = {_title(group): rows.set_index("method") for group, rows in summary.groupby(st.GROUP)}
+    if not groups:
+        return None
+    styles = method_styles(records)
+    methods = [method for method in styles if method not in (st.FLOOR, st.CEILING)]
+    across = min(ACROSS, summary["omega"].nunique())
+    with matplotlib.rc_context(LOOK):
+        figure, panels = new_panels(list(groups), (1.8, 0.15 * len(methods)), "accuracy (per cent)", "", across)
+        for i, (rows, axes) in enumerate(zip(groups.values(), panels, strict=True)):
+            for y, method in enumerate(methods):
+                if method in rows.index:
+                    mean, sd = 100 * rows.loc[method, ["accuracy", "accuracy_sd"]]
+                    bar = None if math.isnan(sd) else [sd]
+                    axes.errorbar([mean], [y], xerr=bar, **BARS, **styles[method] | {"linestyle": ""})
+            for frame in {st.FLOOR, st.CEILING} & set(rows.index):
+                look = {"color": styles[frame]["color"], "ls": styles[frame]["linestyle"], "lw": 0.9}
+                axes.axvline(100 * rows.loc[frame, "accuracy"], **look)
+            axes.set(yticks=range(len(methods)), ylim=(len(methods) - 0.4, -0.6))
+            axes.set_yticklabels(methods if i % across == 0 else [])
+            axes.xaxis.set_major_locator(MaxNLocator(5))
+        seeds = st.seeds_name(st.summarise(records)["n"])
+        frames = [m for m in (st.FLOOR, st.CEILING) if m in styles]
+        handles = [Line2D([], [], label=m, **styles[m] | {"marker": ""}) for m in frames]
+        finish(figure, f"Accuracy in the last round, {seeds}" + ", ± 1 sd" * (seeds != "n = 1 seed"), handles)
+        return figure
 
 
 def _learning_curves(records: pd.DataFrame) -> Figure | None:
@@ -207,7 +258,7 @@ def _bytes_by_kind(records: pd.DataFrame) -> Figure | None:
     settings = {_title(setting): rows for setting, rows in last.groupby(st.SETTING)}
     size = (2.5, 0.36 * max(rows["method"].nunique() for rows in settings.values()))
     with matplotlib.rc_context(LOOK):
-        figure, panels = _panels(list(settings), size, "payload, all clients (MB)", "")
+        figure, panels = new_panels(list(settings), size, "payload, all clients (MB)", "")
         for rows, axes in zip(settings.values(), panels, strict=True):
             means = rows.groupby("method")[columns].mean().fillna(0.0) / 1e6  # over seeds and omega
             methods = [method for method in st.method_order(records) if method in means.index]
@@ -226,7 +277,7 @@ def _bytes_by_kind(records: pd.DataFrame) -> Figure | None:
             axes.xaxis.set_major_locator(MaxNLocator(4))
         handles = [Patch(**look, label=kind) for kind, look in looks.items()]
         handles += [Patch(fc="w", ec="0.25", lw=0.3, hatch=h, label=way) for way, h in HATCH.items()]
-        _finish(figure, f"Bytes by kind, mean over ω, {st.seeds_name(st.summarise(records)['n'])}", handles)
+        finish(figure, f"Bytes by kind, mean over ω, {st.seeds_name(st.summarise(records)['n'])}", handles)
         return figure
 
 
@@ -237,19 +288,20 @@ def _figure(
     groups = {_title(group): members for group, members in rows.groupby(by)}
     if not groups:
         return None
-    styles = method_styles(st.method_order(records))  # of all records: a method that failed here keeps its colour
+    styles = method_styles(records)  # of all records: a method that failed here keeps its colour
     across = rows["omega"].nunique() if by == st.GROUP and rows["omega"].nunique() <= 4 else ACROSS
     with matplotlib.rc_context(LOOK):
-        figure, panels = _panels(list(groups), PANEL, x_label, "accuracy (per cent)", across, share=True)
+        size = PANEL if len(styles) <= MANY else (1.3 * PANEL[0], 1.6 * PANEL[1])
+        figure, panels = new_panels(list(groups), size, x_label, "accuracy (per cent)", across, share=True)
         for members, axes in zip(groups.values(), panels, strict=True):
             draw(axes, members, styles)
         seeds = st.seeds_name(st.summarise(records)["n"])
         handles = [Line2D([], [], label=m, **look) for m, look in styles.items() if m in set(rows["method"])]
-        _finish(figure, f"{title}, {seeds}" + ", ± 1 sd" * (seeds != "n = 1 seed"), handles)
+        finish(figure, f"{title}, {seeds}" + ", ± 1 sd" * (seeds != "n = 1 seed"), handles)
         return figure
 
 
-def _finish(figure: Figure, title: str, handles: list[Line2D | Patch]) -> None:
+def finish(figure: Figure, title: str, handles: list[Line2D | Patch]) -> None:
     """The title, wrapped to the figure's width, and the legend below, in as many columns as fit."""
     width = figure.get_size_inches()[0]
     figure.suptitle(textwrap.fill(title, int(13 * width)))
@@ -257,7 +309,7 @@ def _finish(figure: Figure, title: str, handles: list[Line2D | Patch]) -> None:
     figure.legend(handles=handles, ncols=min(len(handles), int(width / 1.15)), **look)
 
 
-def _panels(
+def new_panels(
     titles: list[str], size: tuple[float, float], x_label: str, y_label: str, across: int = ACROSS, share: bool = False
 ) -> tuple[Figure, list[Axes]]:
     """A figure with one titled panel of about the given size (inches) each; labels stand on the outer panels."""
@@ -296,7 +348,7 @@ def _tiled(images: np.ndarray) -> np.ndarray:
     return framed.swapaxes(1, 2).reshape(n * (height + 2), m * (width + 2), 3)
 
 
-def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Write the figure as PNG and SVG, aside and renamed."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = {folder / f"{name}.png": {}, folder / f"{name}.svg": {"Date": None}}

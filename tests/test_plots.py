@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import plots
+from benchmarks.facts import facts_of
 from benchmarks.plots import generated_images, label_distribution, method_styles, write_figures
 
 CURVES = {"local": 0.42, "fedavg": 0.72, "fedprox": 0.73, "fedrolex": 0.66, "centralised": 0.91}  # accuracy at omega 1
@@ -75,10 +76,32 @@ def test_a_figure_with_nothing_to_show_is_not_written(tmp_path):
 
 def test_every_method_has_a_look_of_its_own_in_colour_and_in_grey():
     methods = ["local", *(f"method {i}" for i in range(30)), "centralised"]
-    styles = method_styles(methods)
+    records = pd.DataFrame({"method": methods})
+    styles = method_styles(records)
     assert list(styles) == methods
     assert len({(style["marker"], str(style["linestyle"])) for style in styles.values()}) == len(methods)
-    assert method_styles(methods[:5]) == {method: styles[method] for method in methods[:5]}
+    assert method_styles(records[:5]) == {method: styles[method] for method in methods[:5]}
+
+
+def test_methods_that_ask_alike_of_clients_share_a_colour():
+    facts = {m: facts_of(m) for m in ("fedavg", "fedprox", "fedcvae", "federatedfactory", "dense", "mosaic", "feddf")}
+    records = pd.DataFrame({"method": m, "needs": f["needs"], "protocol": f["protocol"]} for m, f in facts.items())
+    colours = {method: style["color"] for method, style in method_styles(records).items()}
+    assert colours["fedavg"] == colours["fedprox"] and colours["fedcvae"] == colours["federatedfactory"]
+    assert len(set(colours.values())) == 5
+
+
+def test_many_methods_stand_below_one_another(tmp_path):
+    few = realistic_records(n_seeds=2, widths=("full",))
+    many = pd.concat(
+        few.assign(method=few["method"] + suffix, cell=few["cell"] + suffix) for suffix in ("", " b", " c")
+    )
+    few_path, many_path = write_figures(few, tmp_path / "few")[0], write_figures(many, tmp_path / "many")[0]
+    assert few_path.stem == many_path.stem == "accuracy_vs_omega"
+    first = many_path.read_bytes()
+    assert write_figures(many, tmp_path / "again")[0].read_bytes() == first  # the same records, the same bytes
+    svg = many_path.with_suffix(".svg").read_text()
+    assert svg.count("<!-- mosaic c -->") == 1  # a name stands once: left of the first panel of a row
 
 
 def test_one_cell_without_learning_curve_or_bytes(tmp_path):

@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from benchmarks.plots import LOOK, PALETTE, PANEL, _finish, _panels, _save
+from benchmarks.plots import LOOK, PALETTE, PANEL, finish, new_panels, save
 from benchmarks.tuning.board import PER_CENT
 from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.studies import counted
@@ -41,7 +41,7 @@ def write_figures(study: optuna.Study, plan: Plan, folder: Path) -> list[Path]:
             drawn["contour"] = _contour(done, plan, weights[0])
         if len(plan.objectives) > 1:
             drawn["pareto"] = _pareto(done, [trial.number for trial in study.best_trials], plan)
-    return [path for name, figure in drawn.items() if figure for path in _save(figure, folder, name)]
+    return [path for name, figure in drawn.items() if figure for path in save(figure, folder, name)]
 
 
 def importances(study: optuna.Study, plan: Plan, objective: int) -> dict[str, float]:
@@ -56,7 +56,7 @@ def importances(study: optuna.Study, plan: Plan, objective: int) -> dict[str, fl
 
 
 def _history(trials: list[FrozenTrial], plan: Plan) -> Figure:
-    figure, panels = _panels([""] * len(plan.objectives), (3.4, 2.2), "trial", "")
+    figure, panels = new_panels([""] * len(plan.objectives), (3.4, 2.2), "trial", "")
     for i, (axes, name) in enumerate(zip(panels, plan.objectives, strict=True)):
         done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
         numbers, values = [trial.number for trial in done], _values(done, plan, i)
@@ -72,13 +72,13 @@ def _history(trials: list[FrozenTrial], plan: Plan) -> Figure:
         axes.set_ylabel(_label(name))
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     looks = {"trial": DONE, "best so far": BEST, "default": FIRST} | ({"pruned": CUT} if cut else {})
-    _finish(figure, f"Trials of {plan.study}", [Line2D([], [], label=text, **look) for text, look in looks.items()])
+    finish(figure, f"Trials of {plan.study}", [Line2D([], [], label=text, **look) for text, look in looks.items()])
     return figure
 
 
 def _importances(weights: list[dict[str, float]], plan: Plan) -> Figure:
     size = (2.6, 0.28 * len(plan.space) + 0.2)
-    figure, panels = _panels([_label(name) for name in plan.objectives], size, "share of the variance (fANOVA)", "")
+    figure, panels = new_panels([_label(name) for name in plan.objectives], size, "share of the variance (fANOVA)", "")
     for axes, shares in zip(panels, weights, strict=True):
         names = list(shares)
         axes.barh(names, [shares[name] for name in names], height=0.6, color=PALETTE[0])
@@ -93,7 +93,7 @@ def _importances(weights: list[dict[str, float]], plan: Plan) -> Figure:
 
 def _slices(done: list[FrozenTrial], plan: Plan) -> Figure:
     pairs = list(itertools.product(range(len(plan.objectives)), plan.space))
-    figure, panels = _panels([""] * len(pairs), PANEL, "", "", across=min(3, len(plan.space)))
+    figure, panels = new_panels([""] * len(pairs), PANEL, "", "", across=min(3, len(plan.space)))
     for axes, (i, key) in zip(panels, pairs, strict=True):
         where, values = [trial.params[key] for trial in done], _values(done, plan, i)
         look = {"c": [trial.number for trial in done], "cmap": "viridis_r", "s": 14, "zorder": 3}
@@ -125,7 +125,7 @@ def _contour(done: list[FrozenTrial], plan: Plan, weights: dict[str, float]) -> 
         return None
     order = [int(np.flatnonzero(first.ravel() == i)[0]) for i in range(len(points))]
     corners = matplotlib.tri.Triangulation(points[:, 0], points[:, 1]).triangles
-    figure, (axes,) = _panels([""], (3.2, 2.6), "", "")
+    figure, (axes,) = new_panels([""], (3.2, 2.6), "", "")
     shape = matplotlib.tri.Triangulation(across[order], up[order], corners)
     filled = axes.tricontourf(shape, means, levels=np.linspace(means.min(), means.max(), 11), cmap="viridis")
     axes.plot(across, up, "o", color="w", markeredgecolor="0.2", markeredgewidth=0.5, markersize=3)
@@ -143,7 +143,7 @@ def _contour(done: list[FrozenTrial], plan: Plan, weights: dict[str, float]) -> 
 
 def _pareto(done: list[FrozenTrial], front: list[int], plan: Plan) -> Figure:
     pairs = list(itertools.combinations(range(len(plan.objectives)), 2))
-    figure, panels = _panels([""] * len(pairs), (3.0, 2.4), "", "")
+    figure, panels = new_panels([""] * len(pairs), (3.0, 2.4), "", "")
     for axes, (i, j) in zip(panels, pairs, strict=True):
         x, y = np.array(_values(done, plan, i)), np.array(_values(done, plan, j))
         best = np.array([trial.number in front for trial in done])
@@ -153,7 +153,7 @@ def _pareto(done: list[FrozenTrial], front: list[int], plan: Plan) -> Figure:
         axes.plot(x[first], y[first], **FIRST)
         axes.set(xlabel=_label(plan.objectives[i]), ylabel=_label(plan.objectives[j]))
     looks = {"Pareto front": DONE, "dominated": CUT | {"marker": "o"}, "default": FIRST}
-    _finish(figure, f"Trade-offs in {plan.study}", [Line2D([], [], label=text, **look) for text, look in looks.items()])
+    finish(figure, f"Trade-offs in {plan.study}", [Line2D([], [], label=text, **look) for text, look in looks.items()])
     return figure
 
 
