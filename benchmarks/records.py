@@ -74,18 +74,22 @@ def told_of(cell: Cell) -> dict[str, Any]:
     return {"algorithm": cell.method} | {k: v for k, v in facts.items() if k not in ("idea", "paper")}
 
 
+def files_of(folder: Path, cell: Cell) -> list[Path]:
+    """All that a cell left in its suite's folder; its record is the last: where that is, all else is."""
+    row = (read_rows(done_file(folder, cell)) or [{}])[-1]
+    found = [folder / "partitions" / f"{row.get('partition')}.json", folder / "pictures" / f"{cell.key}.npz"]
+    return [path for path in [*found, failed_file(folder, cell), done_file(folder, cell)] if path.exists()]
+
+
 def take_over(folder: Path, cell: Cell) -> bool:
-    """Copy the record of the same cell, its partition and pictures, from another suite's folder beside this one."""
-    for found in sorted(folder.parent.glob(f"*/cells/{cell.key}.jsonl")):
-        other = found.parent.parent
-        rows = read_rows(found) if other != folder else None
-        if rows is None:
-            continue
-        for kept in (f"partitions/{rows[-1].get('partition')}.json", f"pictures/{cell.key}.npz", f"cells/{found.name}"):
-            if (other / kept).exists():  # the record comes last: where it is, all else is
-                (folder / kept).parent.mkdir(parents=True, exist_ok=True)
-                write_whole(folder / kept, (other / kept).read_bytes())
-        return True
+    """Copy what the same cell left in another suite's folder beside this one; False where none has its record."""
+    for other in sorted(path.parent.parent for path in folder.parent.glob(f"*/cells/{cell.key}.jsonl")):
+        if other != folder and read_rows(done_file(other, cell)):
+            for path in files_of(other, cell):
+                own = folder / path.relative_to(other)
+                own.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(own, path.read_bytes())
+            return True
     return False
 
 

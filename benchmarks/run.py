@@ -6,6 +6,7 @@ import sys
 import tomllib
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--out", type=Path, default=Path("results"), help="folder of the records, tables and cache (default: results)")
     add("--jobs", type=int, help="processes (default: one a core and --threads; 1 on a GPU)")
+    add("--ray", metavar="auto|local|ADDRESS", help="run the cells on a Ray cluster (docs/cluster.md)")
+    add("--gpu-share", type=float, default=1.0, help="with --ray on GPUs: of a GPU, a cell (default: 1)")
     add("--threads", type=int, default=1, help="CPU threads a process; part of a record's identity (default: 1)")
     add("--device", default="auto", help="auto | cpu | cuda (default: auto)")
     add("--precision", default="auto", help="auto | fp32 | bf16; auto: bf16 where the processor is fast in it")
@@ -70,6 +73,7 @@ def command(options: argparse.Namespace) -> int:
     if options.list:
         return print_list()
     # torch and the rest are imported only now: --help and --list answer at once
+    from benchmarks.cluster import cells_on_ray
     from benchmarks.executors import run_cells
     from benchmarks.harness import Session
     from benchmarks.records import done_file, read_rows, take_over
@@ -116,7 +120,10 @@ def command(options: argparse.Namespace) -> int:
     for cell in missing if options.force else ():
         done_file(folder, cell).unlink(missing_ok=True)
     failed = 0
-    outcomes = lambda watch: run_cells(missing, session, min(jobs, max(1, len(missing))), watch)  # noqa: E731
+    if options.ray:
+        outcomes = partial(cells_on_ray, missing, session, options.ray, gpu_share=options.gpu_share)
+    else:
+        outcomes = partial(run_cells, missing, session, min(jobs, max(1, len(missing))))
     for outcome in show_progress(outcomes, missing, len(finished), estimate, jobs, console):
         failed += outcome.status == "failed"
     with console.status("writing tables and figures"):

@@ -1,0 +1,113 @@
+"""Cells as Ray tasks: --ray. Where a cell runs changes no record, and no finished cell is lost with a node.
+
+A task is one cell with its cores, memory and share of a GPU declared; Ray tries it again elsewhere when its worker or
+node dies. A node that sees the run's folder (one machine, or a shared file system) works in it, with the stage cache
+that all share; any other fills a folder of its own, and what a cell leaves there comes back with its outcome.
+"""
+
+import functools
+import hashlib
+import platform
+import socket
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from urllib.parse import urlsplit
+
+from benchmarks.cells import Cell
+from benchmarks.harness import Outcome, Session, prepare, run_cell
+from benchmarks.records import files_of
+from mosaic.fl.errors import InputError
+from mosaic.fl.store import write_whole
+
+ROOT, PACKAGES = Path(__file__).parent.parent, ("mosaic", "baselines", "benchmarks")
+MEMORY = 2 * 2**30  # bytes a cell may need; the laptop scale's peak is 1.2e9
+RETRIES = 5  # of a task whose worker or node died
+Watch = Callable[[str, str], None]
+Files = dict[str, bytes]
+
+
+def cells_on_ray(
+    cells: Sequence[Cell], session: Session, address: str, watch: Watch, gpu_share: float = 1.0
+) -> Iterator[Outcome]:
+    """Run the cells on a cluster and yield each outcome as it comes, when its record is on this machine.
+
+    ``address``: "local" starts a cluster of this machine's cores, "auto" joins the one that runs here, anything else is
+    where one listens.
+    """
+    ray = connect(address)
+    token = session.out / f".ray-{uuid.uuid4().hex}"
+    token.touch()
+    try:
+        gpus = gpu_share if session.device.startswith("cuda") else 0
+        work, needs = ray.remote(_work), {"num_gpus": gpus, "memory": MEMORY, "max_retries": RETRIES}
+        running = {}
+        for cell in cells:
+            running[work.options(num_cpus=cell.task.threads, **needs).remote(cell, session, token, code())] = cell
+            watch(cell.key, "on the cluster")
+        while running:
+            (ended,), _ = ray.wait(list(running), num_returns=1)
+            yield _ended(ray, ended, running.pop(ended), session)
+    finally:
+        token.unlink(missing_ok=True)
+        ray.shutdown()
+
+
+def connect(address: str) -> ModuleType:
+    """Ray, connected; InputError where it is not installed or nobody answers at the address."""
+    try:
+        import ray
+    except ImportError:
+        raise InputError("--ray needs the package ray; install it: pip install 'mosaic-bench[cluster]'.") from None
+    try:
+        if address not in ("local", "auto"):  # Ray itself would knock for minutes
+            url = urlsplit(address if "://" in address else f"//{address}")
+            socket.create_connection((url.hostname, url.port or 6379), timeout=10).close()
+        ray.init(address=None if address == "local" else address, log_to_driver=False, logging_level="ERROR")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"no Ray cluster answers at {address!r} ({str(error).splitlines()[0]}); start one (ray start --head), give "
+            "its address, or use --ray local."
+        ) from None
+    return ray
+
+
+@functools.cache
+def code() -> str:
+    """The hash of the project's own sources: nodes that run other code than the command would mix up records."""
+    sources = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
+    texts = [f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes() for path in sources]
+    return hashlib.sha256(b"".join(texts)).hexdigest()
+
+
+def _work(cell: Cell, session: Session, token: Path, wanted: str) -> tuple[Outcome, Files]:
+    """On a node: run the cell; its outcome, and its files where this node does not see the run's folder."""
+    if code() != wanted:
+        told = (
+            f"node {platform.node()} has another version of this project than the command; install the same one there"
+        )
+        return Outcome(cell, "failed", notes=(told,)), {}
+    shared = token.exists()
+    here = session if shared else replace(session, out=Path(tempfile.gettempdir()) / "mosaic-bench" / token.name)
+    here.out.mkdir(parents=True, exist_ok=True)
+    prepare(here)
+    outcome = run_cell(cell, here)
+    folder = here.folder(cell.suite)
+    found = [] if shared else files_of(folder, cell)
+    return outcome, {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+def _ended(ray: ModuleType, reference, cell: Cell, session: Session) -> Outcome:
+    try:
+        outcome, files = ray.get(reference)
+    except ray.exceptions.RayError as error:
+        told = f"the cluster lost it {RETRIES + 1} times, or its harness failed: {str(error).strip().splitlines()[-1]}"
+        return Outcome(cell, "failed", notes=(told,))
+    for name, content in files.items():  # files_of names the record last: where it is, all else is
+        path = session.folder(cell.suite) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
+    return outcome
