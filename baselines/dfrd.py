@@ -195,6 +195,5 @@ def blend(memory: nn.Module, G: nn.Module, keep: float) -> nn.Module:
 
 def synthesise(G, label_counts, task: Task, config: Config, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """``n`` images (n, C, S, S); no client's generator drew them (-1)."""
-    z, labels = noise_and_labels(label_counts, config.latent, n, rng)
-    parts = zip(z.split(512), labels.split(512), strict=True)
+    parts = zip(*(x.split(512) for x in noise_and_labels(label_counts, config.latent, n, rng)), strict=True)
     return torch.cat([draw(G, *part, task, config) for part in parts]), torch.full((n,), -1)

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+import tempfile
 
 import pandas as pd
 import pytest
@@ -79,8 +80,10 @@ def test_a_failing_cell_fails_alone(cluster, tmp_path):
     assert outcomes == {broken.key: "failed", cell("local").key: "done"}
 
 
-def test_a_node_that_does_not_see_the_folder_sends_the_files_back(tmp_path):
+def test_a_node_that_does_not_see_the_folder_sends_the_files_back(tmp_path, monkeypatch):
     """Its own folder has the record; the same bytes come back by name, the record last."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "node"))
+    (tmp_path / "node").mkdir()
     mine, token = cell("mosaic"), tmp_path / "not here" / ".ray-test"
     outcome, files = _work(mine, Session(tmp_path / "unseen"), token, code())
     assert outcome.status == "done" and not (tmp_path / "unseen").exists()

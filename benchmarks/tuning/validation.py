@@ -56,7 +56,7 @@ def _scores(cell: Cell, snapshot: Snapshot, with_fidelity: bool) -> dict[str, fl
 
 
 def _domain(task: Task):
-    return _extractor(task.dataset, task.model, task.base_width, task.precision, task.threads)
+    return _extractor(task.dataset, task.precision, task.threads)
 
 
 _extractor = functools.lru_cache(maxsize=2)(domain_extractor)
