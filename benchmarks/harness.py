@@ -28,6 +28,7 @@ from mosaic.fl.costs import Account, opened
 from mosaic.fl.data import fingerprint, load, to_uint8, use_data_dir
 from mosaic.fl.device import device, use_device
 from mosaic.fl.federation import open_federation
+from mosaic.fl.kernels import library
 from mosaic.fl.rng import generator
 from mosaic.fl.store import use_store, watch_stages, write_whole
 from mosaic.fl.task import Skip, Snapshot
@@ -152,6 +153,7 @@ def environment() -> dict[str, str]:
     return {
         "device": torch.cuda.get_device_name() if device().startswith("cuda") else "cpu",
         "processor": _processor(),
+        "kernels": "compiled" if library() and not device().startswith("cuda") else "torch",
         "torch": torch.__version__,
         "torchvision": metadata.version("torchvision"),
         "numpy": np.__version__,

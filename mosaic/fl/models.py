@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mosaic.fl.errors import InputError
+from mosaic.fl.kernels import NormReluPool
 from mosaic.fl.rng import seed_of
 from mosaic.fl.task import State
 
@@ -40,10 +41,7 @@ class ConvBlock(nn.Sequential):
     def __init__(self, n_in: int, n_out: int, pool: bool):
         super().__init__()
         self.conv = nn.Conv2d(n_in, n_out, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(n_out)
-        self.act = nn.ReLU(inplace=True)
-        if pool:
-            self.pool = nn.MaxPool2d(2)
+        self.norm = NormReluPool(n_out, pool)
 
 
 class CNN(nn.Module):
@@ -84,7 +82,7 @@ class CNN2(nn.Module):
         widths = [spec.channels, scaled(spec, "c1"), scaled(spec, "c2")]
         self.blocks = nn.Sequential(
             *(
-                nn.Sequential(nn.Conv2d(n_in, n_out, 5, padding=2), nn.BatchNorm2d(n_out), nn.ReLU(), nn.MaxPool2d(2))
+                nn.Sequential(nn.Conv2d(n_in, n_out, 5, padding=2), NormReluPool(n_out, pool=True))
                 for n_in, n_out in itertools.pairwise(widths)
             )
         )
@@ -107,7 +105,7 @@ class BasicBlock(nn.Module):
     def __init__(self, n_in: int, n_out: int, stride: int):
         super().__init__()
         self.conv1 = nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(n_out)
+        self.norm1 = NormReluPool(n_out)
         self.conv2 = nn.Conv2d(n_out, n_out, 3, 1, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(n_out)
         self.shortcut = nn.Sequential()
@@ -116,7 +114,7 @@ class BasicBlock(nn.Module):
             self.shortcut.add_module("norm", nn.BatchNorm2d(n_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = torch.relu(self.norm1(self.conv1(x)))
+        y = self.norm1(self.conv1(x))
         return torch.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
 
 
@@ -130,7 +128,7 @@ class ResNet18(nn.Module):
         super().__init__()
         s = [scaled(spec, f"c{i}") for i in (1, 2, 3, 4)]
         self.conv = nn.Conv2d(spec.channels, s[0], 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(s[0])
+        self.norm = NormReluPool(s[0])
         self.stages = nn.Sequential(
             *(
                 nn.Sequential(BasicBlock(s[max(i - 1, 0)], s[i], 1 if i == 0 else 2), BasicBlock(s[i], s[i], 1))
@@ -140,7 +138,7 @@ class ResNet18(nn.Module):
         self.linear = nn.Linear(s[3], spec.n_classes)
 
     def features(self, x: Tensor) -> Tensor:
-        return self.stages(torch.relu(self.norm(self.conv(x)))).mean((2, 3))
+        return self.stages(self.norm(self.conv(x))).mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear(self.features(x))

@@ -1,0 +1,220 @@
+// BatchNorm, ReLU and 2x2 max-pooling of an NHWC batch in one pass over the memory, and the gradient: see kernels.py.
+//
+// Values are float or bfloat16 (as uint16_t); everything is computed in float, sums over an image's pixels are added in
+// double and always in the same order, so that results do not depend on the number of threads.
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+constexpr int LANES = 16;    // channels at a time
+constexpr uint8_t SHUT = 4;  // where ReLU is zero; 0 to 3 name the largest pixel of a window
+typedef float F __attribute__((vector_size(4 * LANES)));
+typedef int32_t I __attribute__((vector_size(4 * LANES)));
+typedef uint32_t U __attribute__((vector_size(4 * LANES)));
+typedef uint16_t H __attribute__((vector_size(2 * LANES)));
+typedef uint8_t B __attribute__((vector_size(LANES)));
+
+template <class V, class T> inline V read(const T* p, int n) {
+  V v{};
+  if (n == LANES) memcpy(&v, p, sizeof(V));
+  else memcpy(&v, p, n * sizeof(T));
+  return v;
+}
+template <class V, class T> inline void write(T* p, const V& v, int n) {
+  if (n == LANES) memcpy(p, &v, sizeof(V));
+  else memcpy(p, &v, n * sizeof(T));
+}
+inline F load(const float* p, int n) { return read<F>(p, n); }
+inline F load(const uint16_t* p, int n) { return (F)(__builtin_convertvector(read<H>(p, n), U) << 16); }
+inline void store(float* p, F v, int n) { write(p, v, n); }
+inline void store(uint16_t* p, F v, int n) {  // round to nearest, ties to even; NaN stays NaN
+  U bits = (U)v, rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  U nan = (U)(v != v);
+  write(p, __builtin_convertvector((nan & 0x7fc0) | (~nan & rounded), H), n);
+}
+inline F choose(I mask, F yes, F no) { return (F)((mask & (I)yes) | (~mask & (I)no)); }
+inline I which(const uint8_t* p, int n) { return __builtin_convertvector(read<B>(p, n), I); }
+
+struct Shape {
+  int64_t n, h, w, c;
+  int window;  // 2 pools, 1 does not
+  int64_t out_h() const { return h / window; }
+  int64_t out_w() const { return w / window; }
+  int64_t pixels() const { return n * h * w; }
+};
+
+// body(first channel, lanes) for each block of channels; inlined, so that all full blocks know their size
+template <class Body> inline __attribute__((always_inline)) void blocks(int64_t channels, Body body) {
+  int64_t c = 0;
+  for (; c + LANES <= channels; c += LANES) body(c, LANES);
+  if (c < channels) body(c, int(channels - c));
+}
+#define BLOCK [&](int64_t c, int lanes) __attribute__((always_inline))
+
+// Sums over all images, `TERMS` a channel; add(image, channel, lanes, sums) adds up one image
+template <int TERMS, class Add>
+void reduce(const Shape& s, int threads, double* out, Add add) {
+  std::vector<float> partial(s.n * TERMS * s.c);
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+  for (int64_t image = 0; image < s.n; image++)
+    blocks(s.c, BLOCK {
+      F sums[TERMS] = {};
+      add(image, c, lanes, sums);
+      for (int t = 0; t < TERMS; t++) store(&partial[(image * TERMS + t) * s.c + c], sums[t], lanes);
+    });
+  for (int64_t i = 0; i < TERMS * s.c; i++) out[i] = 0;
+  for (int64_t image = 0; image < s.n; image++)
+    for (int64_t i = 0; i < TERMS * s.c; i++) out[i] += partial[image * TERMS * s.c + i];
+}
+
+template <class T>
+void moments(const T* x, const Shape& s, int threads, float* mean, float* var) {
+  std::vector<double> sum(s.c);
+  int64_t image_pixels = s.h * s.w;
+  reduce<1>(s, threads, sum.data(), [&](int64_t image, int64_t c, int lanes, F* sums) __attribute__((always_inline)) {
+    const T* at = x + image * image_pixels * s.c + c;
+    F four[4] = {};  // a chain of additions each, so that none waits for another
+    for (int64_t p = 0; p < image_pixels; p++) four[p % 4] += load(at + p * s.c, lanes);
+    sums[0] = (four[0] + four[1]) + (four[2] + four[3]);
+  });
+  for (int64_t c = 0; c < s.c; c++) mean[c] = sum[c] / s.pixels();
+  reduce<1>(s, threads, sum.data(), [&](int64_t image, int64_t c, int lanes, F* sums) __attribute__((always_inline)) {
+    const T* at = x + image * image_pixels * s.c + c;
+    F middle = load(mean + c, lanes), four[4] = {};
+    for (int64_t p = 0; p < image_pixels; p++) {
+      F away = load(at + p * s.c, lanes) - middle;
+      four[p % 4] += away * away;
+    }
+    sums[0] = (four[0] + four[1]) + (four[2] + four[3]);
+  });
+  for (int64_t c = 0; c < s.c; c++) var[c] = sum[c] / s.pixels();
+}
+
+template <class T, int W>
+void forward(const T* x, T* y, uint8_t* chosen, Shape s, const float* scale, const float* shift, int threads) {
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+  for (int64_t row = 0; row < s.n * s.out_h(); row++) {
+    int64_t image = row / s.out_h(), top = row % s.out_h() * W;
+    for (int64_t left = 0; left < s.out_w(); left++) {
+      int64_t to = (row * s.out_w() + left) * s.c, from = ((image * s.h + top) * s.w + left * W) * s.c;
+      blocks(s.c, BLOCK {
+        F a = load(scale + c, lanes), b = load(shift + c, lanes), best = load(x + from + c, lanes) * a + b;
+        I at{};
+        for (int k = 1; k < W * W; k++) {
+          F v = load(x + from + (k / W * s.w + k % W) * s.c + c, lanes) * a + b;
+          I higher = (I)(best == best) & ~(I)(v <= best);  // the first of equals; NaN wins
+          best = choose(higher, v, best);
+          at = (higher & k) | (~higher & at);
+        }
+        I shut = (I)(best <= F{});
+        store(y + to + c, choose(shut, F{}, best), lanes);
+        if (chosen) write(chosen + to + c, __builtin_convertvector((shut & SHUT) | (~shut & at), B), lanes);
+      });
+    }
+  }
+}
+
+// sums[c] = sum g, sums[C + c] = sum g (x - mean), over the pixels that were chosen
+template <class T, int W>
+void gradient_sums(const T* g, const T* x, const uint8_t* chosen, const Shape& s, const float* mean, double* sums,
+                   int threads) {
+  reduce<2>(s, threads, sums, [&](int64_t image, int64_t c, int lanes, F* sum) __attribute__((always_inline)) {
+    F middle = load(mean + c, lanes);
+    for (int64_t top = 0; top < s.out_h(); top++)
+      for (int64_t left = 0; left < s.out_w(); left++) {
+        int64_t to = ((image * s.out_h() + top) * s.out_w() + left) * s.c + c;
+        const T* from = x + ((image * s.h + top * W) * s.w + left * W) * s.c + c;
+        I at = which(chosen + to, lanes);
+        F seen = load(from, lanes);
+        for (int k = 1; k < W * W; k++)
+          seen = choose((I)(at == k), load(from + (k / W * s.w + k % W) * s.c, lanes), seen);
+        F open = choose((I)(at == SHUT), F{}, load(g + to, lanes));
+        sum[0] += open;
+        sum[1] += open * (seen - middle);
+      }
+  });
+}
+
+// dx = scale g - slope (x - mean) - offset; in eval mode slope and offset are 0
+template <class T, int W, bool TRAINING>
+void gradient(const T* g, const T* x, const uint8_t* chosen, T* dx, const Shape& s, const float* scale,
+              const float* mean, const float* slope, const float* offset, int threads) {
+  const int64_t width = s.w, channels = s.c, out_h = s.out_h(), out_w = s.out_w();
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+  for (int64_t image = 0; image < s.n; image++)
+    for (int64_t top = 0; top < s.h; top += W)
+      for (int64_t left = 0; left < width; left += W) {
+        const int64_t from = ((image * out_h + top / W) * out_w + left / W) * channels;
+        const int64_t to = ((image * s.h + top) * width + left) * channels;
+        const bool pooled = top / W < out_h && left / W < out_w;  // an odd last row or column is not
+        const int64_t high = pooled ? W : s.h - top < W ? s.h - top : W;
+        const int64_t wide = pooled ? W : width - left < W ? width - left : W;
+        blocks(channels, BLOCK {
+          const I at = pooled ? which(chosen + from + c, lanes) : I{} + SHUT;
+          const F open = pooled ? load(g + from + c, lanes) * load(scale + c, lanes) : F{};
+          for (int i = 0; i < high; i++)
+            for (int j = 0; j < wide; j++) {
+              const int64_t here = to + (i * width + j) * channels + c;
+              F d = choose((I)(at == i * W + j), open, F{});
+              if (TRAINING)
+                d -= load(slope + c, lanes) * (load(x + here, lanes) - load(mean + c, lanes)) + load(offset + c, lanes);
+              store(dx + here, d, lanes);
+            }
+        });
+      }
+}
+
+// In training mode mean and var are written, else read; running statistics move by `momentum` of the batch's.
+template <class T>
+void norm_relu_pool(const T* x, T* y, uint8_t* chosen, Shape s, bool training, float* mean, float* var, float eps,
+                    const float* weight, const float* bias, int threads) {
+  if (training) moments(x, s, threads, mean, var);
+  std::vector<float> scale(s.c), shift(s.c);
+  for (int64_t c = 0; c < s.c; c++) {
+    scale[c] = weight[c] / std::sqrt(var[c] + eps);
+    shift[c] = bias[c] - mean[c] * scale[c];
+  }
+  (s.window == 2 ? forward<T, 2> : forward<T, 1>)(x, y, chosen, s, scale.data(), shift.data(), threads);
+}
+
+template <class T>
+void norm_relu_pool_gradient(const T* g, const T* x, const uint8_t* chosen, T* dx, Shape s, bool training,
+                             const float* mean, const float* var, float eps, const float* weight, float* d_weight,
+                             float* d_bias, int threads) {
+  std::vector<float> scale(s.c), slope(s.c), offset(s.c);
+  std::vector<double> sums(2 * s.c);
+  if (training || d_weight)
+    (s.window == 2 ? gradient_sums<T, 2> : gradient_sums<T, 1>)(g, x, chosen, s, mean, sums.data(), threads);
+  for (int64_t c = 0; c < s.c; c++) {
+    double inverse = 1 / std::sqrt(double(var[c]) + eps);
+    scale[c] = weight[c] * inverse;
+    slope[c] = scale[c] * inverse * inverse * sums[s.c + c] / s.pixels();
+    offset[c] = scale[c] * sums[c] / s.pixels();
+    if (d_weight) d_weight[c] = sums[s.c + c] * inverse, d_bias[c] = sums[c];
+  }
+  if (dx)
+    (s.window == 2 ? training ? gradient<T, 2, true> : gradient<T, 2, false>
+                   : training ? gradient<T, 1, true> : gradient<T, 1, false>)(
+        g, x, chosen, dx, s, scale.data(), mean, slope.data(), offset.data(), threads);
+}
+
+extern "C" {
+void run(bool half, const void* x, void* y, uint8_t* chosen, const int64_t* shape, bool training, float* mean,
+         float* var, float eps, const float* weight, const float* bias, int threads) {
+  Shape s{shape[0], shape[1], shape[2], shape[3], int(shape[4])};
+  if (half) norm_relu_pool((const uint16_t*)x, (uint16_t*)y, chosen, s, training, mean, var, eps, weight, bias, threads);
+  else norm_relu_pool((const float*)x, (float*)y, chosen, s, training, mean, var, eps, weight, bias, threads);
+}
+void run_gradient(bool half, const void* g, const void* x, const uint8_t* chosen, void* dx, const int64_t* shape,
+                  bool training, const float* mean, const float* var, float eps, const float* weight, float* d_weight,
+                  float* d_bias, int threads) {
+  Shape s{shape[0], shape[1], shape[2], shape[3], int(shape[4])};
+  if (half)
+    norm_relu_pool_gradient((const uint16_t*)g, (const uint16_t*)x, chosen, (uint16_t*)dx, s, training, mean, var, eps,
+                            weight, d_weight, d_bias, threads);
+  else
+    norm_relu_pool_gradient((const float*)g, (const float*)x, chosen, (float*)dx, s, training, mean, var, eps, weight,
+                            d_weight, d_bias, threads);
+}
+}
