@@ -27,7 +27,7 @@ from mosaic.fl.device import autocast, device
 from mosaic.fl.ensemble import answers, ask, drawn_from, teachers_of
 from mosaic.fl.models import initial
 from mosaic.fl.rng import generator
-from mosaic.fl.stages import local_models, warm_up
+from mosaic.fl.stages import Waves, local_models, of_all_rounds, warm_up
 from mosaic.fl.synthesis import fitted_batch
 from mosaic.fl.task import Snapshot, Task, choice, work
 from mosaic.fl.training import distil, frozen, predictor, spec_of
@@ -101,6 +101,10 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     teacher = partial(ensemble, teachers, weights, task)
     probes = {"before": predictor(before, task), "teacher": teacher}
     yield Snapshot(task.rounds, predictor(student, task), partial(drawn_from, torch.cat(pool)), probes, found)
+
+
+def stages(task: Task, config: Config) -> Waves:
+    return of_all_rounds(task)
 
 
 def weighted(said: Tensor, weights: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ from mosaic.fl.device import autocast, device
 from mosaic.fl.ensemble import answers, drawn_from, teachers_of
 from mosaic.fl.models import initial
 from mosaic.fl.rng import generator, seed_of
-from mosaic.fl.stages import average_round, local_models, updates, warm_up
+from mosaic.fl.stages import Waves, average_round, local_models, of_all_rounds, updates, warm_up
 from mosaic.fl.synthesis import ConditionalGenerator, fitted_batch
 from mosaic.fl.task import Snapshot, Task, choice, work
 from mosaic.fl.training import distil, frozen, predictor, spec_of
@@ -71,6 +71,10 @@ SPACE = {"weight_bn": (0.01, 10.0), "weight_adv": (0.1, 10.0), "student_lr": (1e
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
     return at_the_end(task, config) if config.protocol == "end" else every_round(task, config)
+
+
+def stages(task: Task, config: Config) -> Waves:
+    return of_all_rounds(task) if config.protocol == "end" else []
 
 
 def at_the_end(task: Task, config: Config) -> Iterator[Snapshot]:

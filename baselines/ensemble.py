@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from mosaic.fl.device import device
 from mosaic.fl.ensemble import answers, teachers_of
-from mosaic.fl.stages import local_models
+from mosaic.fl.stages import Waves, local_models, of_all_rounds
 from mosaic.fl.task import Predict, Snapshot, State, Task
 
 PAPER = ""
@@ -32,6 +32,10 @@ SPACE = {}
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
     yield Snapshot(task.rounds, mean_of(task, local_models(task)))
+
+
+def stages(task: Task, config: Config) -> Waves:
+    return of_all_rounds(task)[:1]
 
 
 def mean_of(task: Task, clients: Sequence[State]) -> Predict:

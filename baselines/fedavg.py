@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from mosaic.fl.stages import warm_up
+from mosaic.fl.stages import Waves, of_all_rounds, warm_up
 from mosaic.fl.task import Snapshot, Task
 from mosaic.fl.training import predictor
 
@@ -34,6 +34,10 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     task = at_smallest_width(task)
     for t in filter(task.scored, range(1, task.rounds + 1)):
         yield Snapshot(t, predictor(warm_up(task, t), task))
+
+
+def stages(task: Task, config: Config) -> Waves:
+    return of_all_rounds(at_smallest_width(task))
 
 
 def at_smallest_width(task: Task) -> Task:

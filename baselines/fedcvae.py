@@ -51,7 +51,7 @@ from mosaic.fl.device import autocast
 from mosaic.fl.federation import open_federation
 from mosaic.fl.models import Resident
 from mosaic.fl.rng import generator
-from mosaic.fl.stages import warm_up
+from mosaic.fl.stages import Waves, warm_up
 from mosaic.fl.task import Snapshot, State, Task, choice, work
 from mosaic.fl.training import distil, predictor
 
@@ -104,6 +104,10 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     found |= {"distil_loss_start": sum(curve[:tenth]) / tenth, "distil_loss_end": sum(curve[-tenth:]) / tenth}
     probes = {"before": predictor(start, task)} if config.start == "average" else {}
     yield Snapshot(task.rounds, predictor(student, task), draw, probes, found)
+
+
+def stages(task: Task, config: Config) -> Waves:
+    return [[partial(client_cvae, task, cvae_config(config), client) for client in range(task.n_clients)]]
 
 
 def distil_decoders(task: Task, config: Config, decoders: Decoders, at_once: int = 8) -> tuple[State, float]:

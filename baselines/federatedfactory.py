@@ -33,7 +33,7 @@ from mosaic.fl.channel import upload
 from mosaic.fl.cvae import CvaeConfig, Decoders, client_modules, cvae_config, passes
 from mosaic.fl.federation import open_federation
 from mosaic.fl.rng import generator
-from mosaic.fl.stages import warm_up
+from mosaic.fl.stages import Waves, warm_up
 from mosaic.fl.task import Snapshot, Task, work
 from mosaic.fl.training import distil, predictor
 
@@ -82,6 +82,10 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         synthesise=partial(draw, modules, owners),
         diagnostics=found | {"modules": len(owners)},
     )
+
+
+def stages(task: Task, config: Config) -> Waves:
+    return [[partial(client_modules, task, cvae_config(config), client) for client in range(task.n_clients)]]
 
 
 def modules_of(label_counts: Tensor) -> tuple[Tensor, Tensor]:

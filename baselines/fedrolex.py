@@ -11,7 +11,7 @@ classes' rows of the classifier, and its loss masks none; BatchNorm follows the 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mosaic.fl.stages import warm_up
+from mosaic.fl.stages import Waves, of_all_rounds, warm_up
 from mosaic.fl.task import Snapshot, Task
 from mosaic.fl.training import predictor
 
@@ -31,3 +31,7 @@ SPACE = {}
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
     for t in filter(task.scored, range(1, task.rounds + 1)):
         yield Snapshot(t, predictor(warm_up(task, t), task))
+
+
+def stages(task: Task, config: Config) -> Waves:
+    return of_all_rounds(task)

@@ -7,7 +7,7 @@ result is the mean of the clients' accuracies on the full test set. At mixed wid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mosaic.fl.stages import lone_model
+from mosaic.fl.stages import Waves, lone_model, of_lone_models
 from mosaic.fl.task import Snapshot, Task
 from mosaic.fl.training import predictor
 
@@ -27,3 +27,7 @@ SPACE = {}
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
     models = [lone_model(task, i) for i in range(task.n_clients)]
     yield Snapshot(task.rounds, [predictor(model, task, task.width(i)) for i, model in enumerate(models)])
+
+
+def stages(task: Task, config: Config) -> Waves:
+    return of_lone_models(task)

@@ -6,13 +6,19 @@ import multiprocessing.queues
 import os
 import queue
 import threading
+import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
+import torch
+
 from benchmarks.cells import Cell
 from benchmarks.harness import Outcome, Session, prepare, run_cell
+from benchmarks.schedule import Schedule, Stage, Work
+from mosaic.fl.store import watch_stages
 
 Watch = Callable[[str, str], None]
 """Called with a cell's key and what it does now: a stage's name, or "" at its start."""
@@ -26,42 +32,41 @@ def run_cells(cells: Sequence[Cell], session: Session, jobs: int, watch: Watch) 
             watch(cell.key, "")
             yield run_cell(cell, session, lambda stage, key=cell.key: watch(key, stage))
     else:
-        yield from _in_processes(list(cells), session, jobs, watch)
+        yield from _in_processes(cells, session, jobs, watch)
 
 
-def _in_processes(waiting: list[Cell], session: Session, jobs: int, watch: Watch) -> Iterator[Outcome]:
+def _in_processes(cells: Sequence[Cell], session: Session, jobs: int, watch: Watch) -> Iterator[Outcome]:
+    prepare(session)  # what is in the store is not planned
+    schedule = Schedule(cells)
     context = multiprocessing.get_context("spawn")
     news = context.Queue()
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(ProcessPoolExecutor(jobs, context, _enter, (session, news)))
-        running: dict[Future, Cell] = {}
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                cell = _next(waiting, list(running.values()))
-                running[pool.submit(_work, cell, session)] = cell
+        running: dict[Future, Work] = {}
+        while schedule or running:
+            while len(running) < jobs and (work := schedule.take()):
+                running[pool.submit(_work, work, session)] = work
             ended, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
             with contextlib.suppress(queue.Empty):
                 while True:
                     watch(*news.get_nowait())
             for future in ended:
-                cell = running.pop(future)
+                work = running.pop(future)
                 try:
-                    yield future.result()
+                    outcome, seconds = future.result()
                 except BrokenProcessPool:
                     # a worker was killed, by the system for its memory perhaps; a new pool goes on with the others
-                    lost = [cell, *running.values()]
+                    lost = [work, *running.values()]
                     running.clear()
                     pool = stack.enter_context(ProcessPoolExecutor(jobs, context, _enter, (session, news)))
                     for broken in lost:
-                        yield Outcome(broken, "failed", notes=("its process died (out of memory?); run again",))
+                        schedule.ended(broken)
+                        if isinstance(broken, Cell):  # who needs a lost stage computes it
+                            yield Outcome(broken, "failed", notes=("its process died (out of memory?); run again",))
                     break
-
-
-def _next(waiting: list[Cell], running: list[Cell]) -> Cell:
-    """Take the next cell; rather one whose task no running cell has, so that nobody waits for another's stage."""
-    busy = {cell.task for cell in running}
-    chosen = next((i for i, cell in enumerate(waiting) if cell.task not in busy), 0)
-    return waiting.pop(chosen)
+                schedule.ended(work, seconds)
+                if outcome:
+                    yield outcome
 
 
 _news: multiprocessing.queues.Queue | None = None
@@ -76,9 +81,27 @@ def _enter(session: Session, news: multiprocessing.queues.Queue) -> None:
     prepare(session)
 
 
-def _work(cell: Cell, session: Session) -> Outcome:
-    _news.put((cell.key, ""))
+def _work(work: Work, session: Session) -> tuple[Outcome | None, float]:
+    """On a worker: run the cell, or fill the store with a stage; a cell's outcome, and the seconds it took."""
+    begun = time.perf_counter()
+    return _outcome(work, session), time.perf_counter() - begun
+
+
+def _outcome(work: Work, session: Session) -> Outcome | None:
+    if isinstance(work, Stage):
+        fill(work, lambda stage: _news.put((work.cell.key, stage)))
+        return None
+    _news.put((work.key, ""))
     try:
-        return run_cell(cell, session, lambda stage: _news.put((cell.key, stage)))
+        return run_cell(work, session, lambda stage: _news.put((work.key, stage)))
     except Exception:  # what the harness itself did wrong: an unwritable record, say
-        return Outcome(cell, "failed", notes=(traceback.format_exc(),))
+        return Outcome(work, "failed", notes=(traceback.format_exc(),))
+
+
+def fill(stage: Stage, announce: Callable[[str], None]) -> None:
+    """Compute a stage for the cells that need it. Where it fails, they fail, and say why."""
+    torch.set_num_threads(stage.cell.task.threads)
+    watch_stages(announce)
+    with contextlib.suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stage.call()

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 
 from mosaic.fl.channel import upload
 from mosaic.fl.models import initial
-from mosaic.fl.stages import average_round, local_models, lone_model, warm_up, windows
+from mosaic.fl.stages import (
+    Waves,
+    average_round,
+    local_models,
+    lone_model,
+    of_all_rounds,
+    of_lone_models,
+    warm_up,
+    windows,
+)
 from mosaic.fl.submodel import Window
 from mosaic.fl.task import State, Task
 from mosaic.fl.training import spec_of
@@ -35,3 +44,7 @@ def gather(task: Task, protocol: str) -> Clients:
 def own_model(task: Task, protocol: str, client: int) -> State:
     """A client's model at the end of its local training."""
     return local_models(task)[client] if protocol == "rounds" else lone_model(task, client)
+
+
+def stages(task: Task, protocol: str) -> Waves:
+    return of_all_rounds(task) if protocol == "rounds" else of_lone_models(task)

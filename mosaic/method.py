@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from mosaic.clients import gather
+from mosaic.clients import stages as of_clients
 from mosaic.diagnostics import diagnostics, probes
 from mosaic.experts import class_experts, predictions
 from mosaic.fl import losses
@@ -33,7 +34,7 @@ from mosaic.fl.channel import upload
 from mosaic.fl.cvae import CvaeConfig, Decoders, client_cvae, cvae_config
 from mosaic.fl.federation import open_federation
 from mosaic.fl.rng import generator
-from mosaic.fl.stages import average_round, updates
+from mosaic.fl.stages import Waves, average_round, updates
 from mosaic.fl.task import Snapshot, State, Task, choice, work
 from mosaic.fl.training import distil, predictor
 from mosaic.generators import Ensemble, GeneratorConfig, client_generator
@@ -118,6 +119,20 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     for t in range(task.rounds + 1, task.rounds + 1 + config.finetune_rounds):
         student = average_round(gentle, student, updates(gentle, student, t), t)
         yield Snapshot(round=t, predict=predictor(student, task))
+
+
+def stages(task: Task, config: Config) -> Waves:
+    cvae = config.generator == "cvae"
+    trained = (
+        partial(client_cvae, task, cvae_config(config))
+        if cvae
+        else partial(client_generator, task, generator_config(config))
+    )
+    generators = [partial(trained, client) for client in range(task.n_clients)]
+    return [
+        *of_clients(task, config.protocol),
+        [*generators, partial(client_prototypes, task, config.k, config.protocol)],
+    ]
 
 
 def gans(task: Task, config: Config, label_counts: Tensor) -> tuple[list[dict], Ensemble]:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mosaic.fl.channel import download, upload
 from mosaic.fl.federation import Shard, open_federation
-from mosaic.fl.models import full
+from mosaic.fl.models import channel_groups, full
 from mosaic.fl.stages import lone_model, warm_up, windows
 from mosaic.fl.store import stage
 from mosaic.fl.task import Task
@@ -47,10 +47,11 @@ def embedded(task: Task, shard: Shard, protocol: str) -> Tensor:
     if protocol == "rounds":
         return features(download(warm_up(task, task.rounds)), task, images)
     own = features(lone_model(task, shard.client), task, images, width=shard.width)
-    held = windows(task, 0)[shard.client]["c4"]
+    last = channel_groups(task.model)[-1]  # whose channels are features, in the networks that have narrower versions
+    held = windows(task, 0)[shard.client][last]
     if held is None:
         return own
-    wide = own.new_zeros(len(own), full(spec_of(task), "c4"))
+    wide = own.new_zeros(len(own), full(spec_of(task), last))
     wide[:, held.to(own.device)] = own
     return wide
 

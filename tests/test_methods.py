@@ -34,7 +34,7 @@ from mosaic.fl.data import load, normalise
 from mosaic.fl.federation import open_federation
 from mosaic.fl.models import initial, layout, scaled
 from mosaic.fl.stages import local_models, warm_up
-from mosaic.fl.store import use_store
+from mosaic.fl.store import computed_stages, use_store
 from mosaic.fl.submodel import cut, window
 from mosaic.fl.task import Skip, Snapshot, Task
 from mosaic.fl.training import predictor, spec_of, train
@@ -386,6 +386,41 @@ def test_a_method_has_a_frozen_config_a_space_of_its_fields_and_a_docstring(name
     for field, (low, high) in method.SPACE.items():
         assert field in fields, field
         assert low <= getattr(config, field) <= high, f"the default of {field} is outside its range"
+
+
+@pytest.mark.parametrize("protocol", ["rounds", "oneshot"])
+@pytest.mark.parametrize("generator", ["dcgan", "cvae"])
+def test_mosaic_asks_of_the_store_what_it_said(protocol, generator, task, store):
+    config = dataclasses.replace(config_of("mosaic"), protocol=protocol, generator=generator, cvae_steps=20)
+    asked_of_the_store(METHODS["mosaic"], task, config)
+
+
+@pytest.mark.parametrize("protocol", ["rounds", "oneshot"])
+def test_mosaic_knows_networks_whose_features_are_pixels(protocol, task, store):
+    config = dataclasses.replace(config_of("mosaic"), protocol=protocol)
+    *_, last = mosaic.run(dataclasses.replace(task, model="cnn2"), config)
+    assert last.predict(images()).isfinite().all()
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if hasattr(method, "stages")])
+def test_a_method_asks_of_the_store_what_it_said(name, task, store):
+    asked_of_the_store(METHODS[name], task, config_of(name))
+
+
+def asked_of_the_store(method, task, config):
+    """Wave by wave each call finds there all but its own result; afterwards the method finds there all it needs."""
+    for wave in method.stages(task, config):
+        before = {call for call in wave if call.func.is_cached(*call.args, **call.keywords)}
+        assert not before, "a stage was named twice, or an earlier wave made it"
+        for call in wave:
+            with computed_stages() as computed:
+                call()
+            own = f"{call.func.__name__}/{call.func.key_of(*call.args, **call.keywords)}"
+            others = {key for key in computed if not key.startswith(("warm_up", own))}
+            assert own in computed and not others
+    with computed_stages() as computed:
+        list(method.run(task, config))
+    assert computed <= {f"warm_up/{warm_up.key_of(task, 0)}"}  # a start of its own costs nothing
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -5,6 +5,7 @@ stage, and the loop stands here.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from mosaic.fl.aggregation import average_parts
 from mosaic.fl.channel import download, upload
@@ -69,6 +70,21 @@ def average_round(task: Task, server: State, clients: Iterable[State], t: int) -
 def windows(task: Task, t: int) -> list[Window]:
     """Which channels each client holds in round ``t``."""
     return [window(spec_of(task, shard.width), shift=t) for shard in open_federation(task).shards]
+
+
+Waves = list[list[partial]]
+"""What a method will ask of the store, by its ``stages(task, config)``: calls of stages, wave after wave, of which one
+needs only those of the waves before. A run computes the calls of a wave side by side; to say nothing is always right.
+"""
+
+
+def of_all_rounds(task: Task) -> Waves:
+    """The waves of a method that works on the server's and the clients' models of the last round."""
+    return [[partial(local_models, task)], [partial(warm_up, task, task.rounds)]]
+
+
+def of_lone_models(task: Task) -> Waves:
+    return [[partial(lone_model, task, client) for client in range(task.n_clients)]]
 
 
 @stage(version=1)

@@ -1,0 +1,112 @@
+"""What runs when: stages once and before those who need them, the longest chain first, nobody waiting idly."""
+
+import dataclasses
+
+import pytest
+
+from benchmarks.cells import Cell, configure
+from benchmarks.executors import run_cells
+from benchmarks.harness import Session
+from benchmarks.records import load
+from benchmarks.schedule import Schedule, Stage, Work
+from mosaic.fl.store import use_store
+from mosaic.fl.task import Task
+
+TASK = Task(n_train=240, n_clients=3, omega=1.0, rounds=2, score_every=1, steps=2, batch_size=16, base_width=4)
+
+
+@pytest.fixture(autouse=True)
+def no_store():
+    yield
+    use_store(None)
+
+
+def cell(method: str, **changes) -> Cell:
+    config = configure(method, {"client": 0.001, "server": 0.001}, {})
+    return Cell("tiny", "quick", method, method, dataclasses.replace(TASK, **changes), config, "full", 0.001, 0.001, 90)
+
+
+def names(schedule: Schedule, seconds: float = 1.0) -> list[str]:
+    """What one worker would do, piece by piece."""
+    done = []
+    while work := schedule.take():
+        done.append(name(work))
+        schedule.ended(work, seconds)
+    return done
+
+
+def name(work: Work) -> str:
+    return work.name if isinstance(work, Stage) else work.label
+
+
+def test_a_stage_comes_once_and_before_the_cells_that_ask_for_it():
+    order = names(Schedule([cell("fedavg"), cell("mosaic"), cell("fedprox"), cell("ensemble")]))
+    assert sorted(order) == sorted(
+        ["local_models", "warm_up", "client_prototypes", *["client_generator"] * 3]
+        + ["fedavg", "mosaic", "fedprox", "ensemble"]
+    )
+    assert order.index("local_models") < order.index("warm_up") < order.index("fedavg")
+    assert max(i for i, name in enumerate(order) if name == "client_generator") < order.index("mosaic")
+    assert order.index("local_models") < order.index("ensemble")
+
+
+def test_what_waits_for_a_running_stage_is_not_given_out():
+    schedule = Schedule([cell("ensemble")])
+    stage = schedule.take()
+    assert stage.name == "local_models" and schedule.take() is None and schedule
+    schedule.ended(stage, 1.0)
+    assert name(schedule.take()) == "ensemble" and not schedule
+
+
+def test_two_workers_train_a_methods_generators_side_by_side():
+    schedule = Schedule([cell("mosaic")])
+    for _ in range(2):  # local_models, warm_up
+        schedule.ended(schedule.take(), 1.0)
+    side_by_side = [schedule.take() for _ in range(4)]
+    assert sorted(map(name, side_by_side)) == ["client_generator"] * 3 + ["client_prototypes"]
+    assert schedule.take() is None
+
+
+def test_the_longest_chain_goes_first():
+    """local takes 3 stages of 5 s, fedprox 1 s, fedrs 9 s: as soon as that is known, the long ones come first."""
+    schedule = Schedule([cell("fedprox", seed=s) for s in (0, 1)] + [cell("fedrs", seed=s) for s in (0, 1)])
+    took, order = {"fedprox": 1.0, "fedrs": 9.0}, []
+    for first in ("fedprox", "fedrs"):  # one of each has run
+        work = next(w for w in schedule.waiting.values() if w.label == first)
+        schedule.ended(schedule.waiting.pop(work.key), took[first])
+    while work := schedule.take():
+        order.append(name(work))
+        schedule.ended(work, took[name(work)])
+    assert order == ["fedrs", "fedprox"]
+
+
+def test_a_lost_stage_is_no_obstacle():
+    schedule = Schedule([cell("ensemble")])
+    schedule.ended(schedule.take())
+    assert name(schedule.take()) == "ensemble"
+
+
+def test_what_is_in_the_store_is_not_planned(store):
+    mine = cell("fedavg")
+    for work in iter(Schedule([mine]).take, None):
+        work.call()
+        break
+    assert names(Schedule([mine])) == ["warm_up", "fedavg"]
+
+
+def test_several_processes_write_the_records_of_one(tmp_path):
+    cells = [cell("fedavg"), cell("mosaic"), cell("local"), cell("mosaic", seed=1)]
+    kept = ["method", "seed", "round", "accuracy", "upload_bytes", "flops", "status"]
+    frames = []
+    for jobs in (1, 2):
+        session = Session(tmp_path / str(jobs))
+        assert {o.status for o in run_cells(cells, session, jobs, lambda *_: None)} == {"done"}
+        frames.append(load(session.folder("tiny"), cells)[kept].sort_values(kept[:3]).reset_index(drop=True))
+    assert frames[0].equals(frames[1])
+
+
+def test_a_failing_stage_fails_its_cells_with_its_reason(tmp_path):
+    cells = [cell("ensemble", lr=1e30), cell("local")]
+    outcomes = {o.cell.label: o for o in run_cells(cells, Session(tmp_path), 2, lambda *_: None)}
+    assert outcomes["local"].status == "done" and outcomes["ensemble"].status == "failed"
+    assert "diverged" in outcomes["ensemble"].notes[0]
