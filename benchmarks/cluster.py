@@ -1,8 +1,9 @@
-"""Cells as Ray tasks: --ray. Where a cell runs changes no record, and no finished cell is lost with a node.
+"""Cells and stages as Ray tasks: --ray. Where one runs changes no record, and no finished cell is lost with a node.
 
-A task is one cell with its cores, memory and share of a GPU declared; Ray tries it again elsewhere when its worker or
-node dies. A node that sees the run's folder (one machine, or a shared file system) works in it, with the stage cache
-that all share; any other fills a folder of its own, and what a cell leaves there comes back with its outcome.
+A task is a cell, or a stage that cells wait for, with its cores, memory and share of a GPU declared; Ray tries it again
+elsewhere when its worker or node dies. A node that sees the run's folder (one machine, or a shared file system) works
+in it, with the stage cache that all share; any other fills a folder of its own, computes there the stages that its
+cells need, and what a cell leaves comes back with its outcome.
 """
 
 import functools
@@ -18,8 +19,10 @@ from types import ModuleType
 from urllib.parse import urlsplit
 
 from benchmarks.cells import Cell
+from benchmarks.executors import fill
 from benchmarks.harness import Outcome, Session, prepare, run_cell
 from benchmarks.records import files_of
+from benchmarks.schedule import Schedule, Stage, Work
 from mosaic.fl.errors import InputError
 from mosaic.fl.store import write_whole
 
@@ -40,17 +43,24 @@ def cells_on_ray(
     """
     ray = connect(address)
     token = session.out / f".ray-{uuid.uuid4().hex}"
-    token.touch()
     try:
+        token.touch()
+        prepare(session)  # what is in the store is not planned
+        schedule, running = Schedule(cells), {}
         gpus = gpu_share if session.device.startswith("cuda") else 0
-        work, needs = ray.remote(_work), {"num_gpus": gpus, "memory": MEMORY, "max_retries": RETRIES}
-        running = {}
-        for cell in cells:
-            running[work.options(num_cpus=cell.task.threads, **needs).remote(cell, session, token, code())] = cell
-            watch(cell.key, "on the cluster")
-        while running:
+        task, needs = ray.remote(_work), {"num_gpus": gpus, "memory": MEMORY, "max_retries": RETRIES}
+        while schedule or running:
+            while work := schedule.take():
+                cores = (work.cell if isinstance(work, Stage) else work).task.threads
+                running[task.options(num_cpus=cores, **needs).remote(work, session, token, code())] = work
+                if isinstance(work, Cell):
+                    watch(work.key, "on the cluster")
             (ended,), _ = ray.wait(list(running), num_returns=1)
-            yield _ended(ray, ended, running.pop(ended), session)
+            work = running.pop(ended)
+            schedule.ended(work)
+            outcome = _ended(ray, ended, work, session)
+            if outcome:
+                yield outcome
     finally:
         token.unlink(missing_ok=True)
         ray.shutdown()
@@ -83,31 +93,39 @@ def code() -> str:
     return hashlib.sha256(b"".join(texts)).hexdigest()
 
 
-def _work(cell: Cell, session: Session, token: Path, wanted: str) -> tuple[Outcome, Files]:
-    """On a node: run the cell; its outcome, and its files where this node does not see the run's folder."""
+def _work(work: Work, session: Session, token: Path, wanted: str) -> tuple[Outcome | None, Files]:
+    """On a node: run the cell, or fill the shared store with a stage. A cell's outcome, and its files where this node
+    does not see the run's folder; such a node leaves stages to the cells."""
+    shared = token.exists()
+    if isinstance(work, Stage):
+        if shared and code() == wanted:
+            prepare(session)
+            fill(work)
+        return None, {}
     if code() != wanted:
         told = (
             f"node {platform.node()} has another version of this project than the command; install the same one there"
         )
-        return Outcome(cell, "failed", notes=(told,)), {}
-    shared = token.exists()
+        return Outcome(work, "failed", notes=(told,)), {}
     here = session if shared else replace(session, out=Path(tempfile.gettempdir()) / "mosaic-bench" / token.name)
     here.out.mkdir(parents=True, exist_ok=True)
     prepare(here)
-    outcome = run_cell(cell, here)
-    folder = here.folder(cell.suite)
-    found = [] if shared else files_of(folder, cell)
+    outcome = run_cell(work, here)
+    folder = here.folder(work.suite)
+    found = [] if shared else files_of(folder, work)
     return outcome, {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
-def _ended(ray: ModuleType, reference, cell: Cell, session: Session) -> Outcome:
+def _ended(ray: ModuleType, reference, work: Work, session: Session) -> Outcome | None:
     try:
         outcome, files = ray.get(reference)
     except ray.exceptions.RayError as error:
+        if isinstance(work, Stage):  # who needs it computes it
+            return None
         told = f"the cluster lost it {RETRIES + 1} times, or its harness failed: {str(error).strip().splitlines()[-1]}"
-        return Outcome(cell, "failed", notes=(told,))
+        return Outcome(work, "failed", notes=(told,))
     for name, content in files.items():  # files_of names the record last: where it is, all else is
-        path = session.folder(cell.suite) / name
+        path = session.folder(work.suite) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
     return outcome

@@ -98,7 +98,7 @@ def _outcome(work: Work, session: Session) -> Outcome | None:
         return Outcome(work, "failed", notes=(traceback.format_exc(),))
 
 
-def fill(stage: Stage, announce: Callable[[str], None]) -> None:
+def fill(stage: Stage, announce: Callable[[str], None] = lambda stage: None) -> None:
     """Compute a stage for the cells that need it. Where it fails, they fail, and say why."""
     torch.set_num_threads(stage.cell.task.threads)
     watch_stages(announce)
