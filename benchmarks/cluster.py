@@ -93,6 +93,10 @@ def code() -> str:
     return hashlib.sha256(b"".join(texts)).hexdigest()
 
 
+def other_code() -> str:
+    return f"node {platform.node()} has another version of this project than the command; install the same one there"
+
+
 def _work(work: Work, session: Session, token: Path, wanted: str) -> tuple[Outcome | None, Files]:
     """On a node: run the cell, or fill the shared store with a stage. A cell's outcome, and its files where this node
     does not see the run's folder; such a node leaves stages to the cells."""
@@ -103,10 +107,7 @@ def _work(work: Work, session: Session, token: Path, wanted: str) -> tuple[Outco
             fill(work)
         return None, {}
     if code() != wanted:
-        told = (
-            f"node {platform.node()} has another version of this project than the command; install the same one there"
-        )
-        return Outcome(work, "failed", notes=(told,)), {}
+        return Outcome(work, "failed", notes=(other_code(),)), {}
     here = session if shared else replace(session, out=Path(tempfile.gettempdir()) / "mosaic-bench" / token.name)
     here.out.mkdir(parents=True, exist_ok=True)
     prepare(here)

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,8 +22,10 @@ import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cells import METHODS, configure, known_method
-from benchmarks.harness import environment
+from benchmarks.cells import METHODS, Cell, configure, known_method
+from benchmarks.cluster import cells_on_ray
+from benchmarks.executors import run_cells
+from benchmarks.harness import Session, environment
 from benchmarks.metrics.accuracy import score
 from benchmarks.scales import SCALES
 from mosaic.fl.costs import Account, opened, peak_memory, reset_peak_memory
@@ -47,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--peer", action="append", default=[], help="a script that prints its seconds a round last")
     parser.add_argument("--memory", action="store_true", help="also: peak memory at 10 and at 100 clients")
     parser.add_argument("--accuracy", type=int, default=0, metavar="ROUNDS", help="also: bf16 against fp32, 3 seeds")
+    parser.add_argument("--ray", type=int, default=0, metavar="CELLS", help="only: a Ray task's overhead a cell, here")
     parser.add_argument("--methods", help="only: seconds and share of bare passes of these methods, or of 'all'")
     options = parser.parse_args(argv)
     use_device(options.device)
@@ -59,6 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.methods:
         names = list(METHODS) if options.methods == "all" else options.methods.split(",")
         compare_methods(task, [name for name in names if known_method(name)], options.rounds)
+        return 0
+    if options.ray:
+        compare_executors(options.ray, options.threads)
         return 0
     compare_rounds(task, options.rounds)
     for script in options.peer:
@@ -176,6 +183,31 @@ def compare_methods(task: Task, names: Sequence[str], rounds: int) -> None:
         share = f"{cost.pass_seconds / cost.seconds:.0%}"
         table.add_row(name, f"{cost.seconds:.1f}", f"{cost.seconds / rounds:.2f}", share, steps)
     console.print(table)
+
+
+def compare_executors(n: int, cores: int) -> None:
+    """What a cell costs beyond its own seconds in processes and as a Ray task: ``n`` small cells on ``cores`` cores.
+
+    From the first cell's end to the last one's, so that the start of processes and of Ray is not in it.
+    """
+    task = Task(rounds=1, score_every=1, base_width=8)
+    config = configure("fedprox", {"client": 1.0, "server": 1.0}, {})
+    cells = [
+        Cell("speed", "quick", "fedprox", "fedprox", dataclasses.replace(task, seed=i), config, "full", 1.0, 1.0, 0)
+        for i in range(n)
+    ]
+    executors = {"processes": partial(run_cells, jobs=cores), "Ray tasks": partial(cells_on_ray, address="local")}
+    for name, run in executors.items():
+        with tempfile.TemporaryDirectory() as scratch:
+            outcomes = run(cells, Session(Path(scratch)), watch=lambda *_: None)
+            ended = [(time.perf_counter(), outcome.seconds) for outcome in outcomes]
+        own = [seconds for _, seconds in ended[cores:]]
+        beyond = (ended[-1][0] - ended[cores - 1][0]) * cores - sum(own)
+        console.print(
+            f"{name}: {beyond / len(own):.3f} s a cell beyond the cell's own {statistics.mean(own):.3f} s "
+            f"({len(own)} cells, {cores} at a time)",
+            highlight=False,
+        )
 
 
 def compare_memory(task: Task) -> None:

@@ -57,6 +57,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--set", action="append", default=[], metavar="METHOD.KEY=VALUE", help="a fixed setting, e.g. task.rounds=10")
     add("--out", type=Path, default=Path("results"), help="the study is in its folder tuning/ (default: results)")
     add("--jobs", type=int, help="processes (default: one a core and --threads; 1 on a GPU)")
+    add("--ray", metavar="auto|local|ADDRESS", help="run the trials on a Ray cluster (docs/cluster.md)")
+    add("--gpu-share", type=float, default=1.0, help="with --ray on GPUs: of a GPU, a trial (default: 1)")
     add("--threads", type=int, default=1, help="CPU threads a process (default: 1)")
     add("--device", default="auto", help="auto | cpu | cuda (default: auto)")
     add("--precision", default="auto", help="auto | fp32 | bf16; auto: bf16 where the processor is fast in it")
@@ -82,7 +84,11 @@ def command(options: argparse.Namespace) -> int:
     for text in notes(plan, jobs):
         console.print(f"[dim]{escape(text)}[/]", highlight=False, soft_wrap=True)
     with stoppable() as stop, board(study, plan, jobs, console) as (tell, look):
-        if jobs == 1:
+        if options.ray:
+            from benchmarks.tuning.on_ray import work_on_ray
+
+            work_on_ray(plan, options.jobs, options.ray, options.gpu_share, stop, tell, look)
+        elif jobs == 1:
             work(study, plan, stop, tell)
         else:
             work_in_processes(plan, jobs, stop, tell, look)

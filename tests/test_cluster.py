@@ -8,6 +8,7 @@ import tempfile
 import pandas as pd
 import pytest
 
+from benchmarks import tune
 from benchmarks.cells import Cell, configure
 from benchmarks.cluster import _work, cells_on_ray, code
 from benchmarks.executors import run_cells
@@ -114,3 +115,13 @@ def test_without_ray_the_flag_says_what_to_install(tmp_path, monkeypatch, capsys
     few = ["--methods", "local", "--omega", "1", "--seeds", "1", "--widths", "full", "--set", "task.rounds=1"]
     assert main([*few, "--out", str(tmp_path), "--ray", "local"]) == 2
     assert "pip install 'mosaic-bench[cluster]'" in capsys.readouterr().err
+
+
+def test_trials_are_done_by_the_cluster(cluster, tmp_path):
+    few = [f"--set=task.{text}" for text in ("rounds=1", "steps=2", "base_width=4", "score_every=1")]
+    more = ["--method", "fedprox", "--clients", "3", "--seeds", "1", "--stability-seeds", "0", "--study", "s"]
+    out = ["--out", str(tmp_path), "--ray", cluster.address]
+    assert tune.main([*more, *few, *out, "--trials", "5"]) == 0
+    trials = pd.read_csv(tmp_path / "tuning" / "s" / "trials.csv")
+    assert trials["trial"].tolist() == list(range(5)) and set(trials["state"]) == {"complete"}
+    assert not list((tmp_path / "tuning" / "s").glob(".ray-*"))
