@@ -37,7 +37,7 @@ def run_cells(cells: Sequence[Cell], session: Session, jobs: int, watch: Watch) 
 
 def _in_processes(cells: Sequence[Cell], session: Session, jobs: int, watch: Watch) -> Iterator[Outcome]:
     prepare(session)  # what is in the store is not planned
-    schedule = Schedule(cells)
+    schedule = Schedule(cells, jobs)
     context = multiprocessing.get_context("spawn")
     news = context.Queue()
     with contextlib.ExitStack() as stack:

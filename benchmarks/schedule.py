@@ -1,4 +1,4 @@
-"""What can run when: a stage before the cells that ask for it, each once, what others wait for longest first.
+"""What can run when: a stage before the cells that ask for it, each once, and near the end what is longest first.
 
 A method that says in ``stages(task, config)`` what it will ask of the store, wave after wave, has these computed side
 by side, and none of its processes waits for another's. One that says nothing is one piece of work.
@@ -48,7 +48,8 @@ def waves(cell: Cell) -> Iterator[list[Stage]]:
 class Schedule:
     """The work that is left. ``take`` what can run now, and say when it has ``ended``."""
 
-    def __init__(self, cells: Iterable[Cell]):
+    def __init__(self, cells: Iterable[Cell], jobs: int = 1):
+        self.jobs = jobs
         self.waiting: dict[str, Work] = {}
         self.needs: dict[str, set[str]] = {}
         self.running: set[str] = set()
@@ -67,13 +68,19 @@ class Schedule:
         return bool(self.waiting)
 
     def take(self) -> Work | None:
-        """The piece of work with the longest chain behind it; None where all that is left waits for what runs."""
+        """A cell that can run, else a stage, in their order, and near the end the longest chain of them.
+
+        None where all that is left waits for what runs.
+        """
         unfinished = self.waiting.keys() | self.running
         open_now = [key for key in self.waiting if not self.needs[key] & unfinished]
         if not open_now:
             return None
-        length = self._lengths()
-        key = max(open_now, key=length.__getitem__)
+        own, length = self._lengths()
+        if sum(own.values()) > 2 * self.jobs * max(length.values()):  # far from the end: records as early as may be
+            key = next((key for key in open_now if isinstance(self.waiting[key], Cell)), open_now[0])
+        else:  # what is long must not begin last
+            key = max(open_now, key=length.__getitem__)
         self.running.add(key)
         return self.waiting.pop(key)
 
@@ -83,16 +90,16 @@ class Schedule:
         if seconds is not None:
             self.took.setdefault(_kind(work), []).append(seconds)
 
-    def _lengths(self) -> dict[str, float]:
-        """Seconds from each piece's start to the end of the last that waits for it, by what its like has taken."""
+    def _lengths(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Seconds of each piece, by what its like has taken, and those to the end of the last that waits for it."""
         mean = {kind: sum(values) / len(values) for kind, values in self.took.items()}
         usual = max(mean.values(), default=1.0)  # what has not run yet may be long
-        length = {key: mean.get(_kind(work), usual) for key, work in self.waiting.items()}
+        own = {key: mean.get(_kind(work), usual) for key, work in self.waiting.items()}
+        length = dict(own)
         for key in reversed(self.waiting):  # what is needed stands before those who need it
             for needed in self.needs[key] & self.waiting.keys():
-                own = mean.get(_kind(self.waiting[needed]), usual)
-                length[needed] = max(length[needed], own + length[key])
-        return length
+                length[needed] = max(length[needed], own[needed] + length[key])
+        return own, length
 
 
 def _kind(work: Work) -> tuple:

@@ -1,4 +1,4 @@
-"""What runs when: stages once and before those who need them, the longest chain first, nobody waiting idly."""
+"""What runs when: stages once and before those who need them, nobody waiting idly, and near the end the longest chain first."""
 
 import dataclasses
 
@@ -78,6 +78,12 @@ def test_the_longest_chain_goes_first():
         order.append(name(work))
         schedule.ended(work, took[name(work)])
     assert order == ["fedrs", "fedprox"]
+
+
+def test_far_from_the_end_a_cell_that_can_run_goes_before_the_stages_of_others():
+    schedule = Schedule([cell("ensemble", seed=seed) for seed in range(6)])
+    order = names(schedule)
+    assert order[:4] == ["local_models", "ensemble", "local_models", "ensemble"] and len(order) == 12
 
 
 def test_a_lost_stage_is_no_obstacle():
