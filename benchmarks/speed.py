@@ -7,6 +7,7 @@ All variants run in turn, round by round in one process, so that a busy machine 
 import argparse
 import copy
 import dataclasses
+import itertools
 import multiprocessing
 import statistics
 import subprocess
@@ -28,6 +29,7 @@ from benchmarks.executors import run_cells
 from benchmarks.harness import Session, environment
 from benchmarks.metrics.accuracy import score
 from benchmarks.scales import SCALES
+from mosaic.fl import kernels
 from mosaic.fl.costs import Account, opened, peak_memory, reset_peak_memory
 from mosaic.fl.data import load, normalise
 from mosaic.fl.device import autocast, choose_precision, device, use_device
@@ -37,7 +39,7 @@ from mosaic.fl.rng import generator
 from mosaic.fl.stages import average_round, updates, warm_up
 from mosaic.fl.store import use_store
 from mosaic.fl.task import Skip, State, Task
-from mosaic.fl.training import batches, predictor, spec_of
+from mosaic.fl.training import batches, predictor, spec_of, train
 
 console = Console()
 
@@ -50,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--peer", action="append", default=[], help="a script that prints its seconds a round last")
     parser.add_argument("--memory", action="store_true", help="also: peak memory at 10 and at 100 clients")
     parser.add_argument("--accuracy", type=int, default=0, metavar="ROUNDS", help="also: bf16 against fp32, 3 seeds")
+    parser.add_argument("--kernels", action="store_true", help="only: a CNN step with and without the compiled kernel")
     parser.add_argument("--ray", type=int, default=0, metavar="CELLS", help="only: a Ray task's overhead a cell, here")
     parser.add_argument("--methods", help="only: seconds and share of bare passes of these methods, or of 'all'")
     options = parser.parse_args(argv)
@@ -63,6 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.methods:
         names = list(METHODS) if options.methods == "all" else options.methods.split(",")
         compare_methods(task, [name for name in names if known_method(name)], options.rounds)
+        return 0
+    if options.kernels:
+        compare_kernels(task)
         return 0
     if options.ray:
         compare_executors(options.ray, options.threads)
@@ -182,6 +188,27 @@ def compare_methods(task: Task, names: Sequence[str], rounds: int) -> None:
         steps = ", ".join(f"{n} {kind}" for kind, n in cost.steps.items())
         share = f"{cost.pass_seconds / cost.seconds:.0%}"
         table.add_row(name, f"{cost.seconds:.1f}", f"{cost.seconds / rounds:.2f}", share, steps)
+    console.print(table)
+
+
+def compare_kernels(task: Task) -> None:
+    """Milliseconds of the processor a training step, with the compiled BatchNorm and with PyTorch's operators."""
+    compiled, table = kernels.library(), Table("base width", "precision", "compiled ms", "PyTorch ms", "times as fast")
+    if compiled is None:
+        console.print("no compiled kernel here: no C++ compiler, or MOSAIC_KERNELS=torch")
+        return
+    for width, precision in itertools.product((16, 32), ("bf16", "fp32")):
+        one = dataclasses.replace(task, base_width=width, precision=precision, steps=20)
+        shard, state = open_federation(one).shards[0], initial(spec_of(one), 0)
+        took: dict[bool, list[float]] = {True: [], False: []}
+        for again in range(5):
+            for fused in took:
+                kernels.library = (lambda: compiled) if fused else (lambda: None)
+                begun = time.process_time()
+                train(state, shard, one, "speed")
+                took[fused] += [(time.process_time() - begun) / one.steps * 1e3] if again else []
+        ours, theirs = min(took[True]), min(took[False])
+        table.add_row(str(width), precision, f"{ours:.1f}", f"{theirs:.1f}", f"{theirs / ours:.2f}")
     console.print(table)
 
 

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mosaic.fl.costs import metered
 from mosaic.prototypes import Prototypes
 
 PATIENCE, MOST_EPOCHS, BATCH, LR = 20, 2000, 128, 1e-2
@@ -93,7 +94,7 @@ def train_meta(
             best, best_loss, best_epoch = copy.deepcopy(meta.state_dict()), value, epoch
         meta.train()
         for batch in kept[torch.randperm(len(kept), generator=rng).to(kept.device)].split(BATCH):
-            with torch.enable_grad():
+            with torch.enable_grad(), metered("meta", kind, n_experts, n_classes, items=len(batch)):
                 adam.zero_grad(set_to_none=True)
                 _loss(meta(experts[batch]), labels[batch], weights[batch]).backward()
             adam.step()

@@ -1,4 +1,4 @@
-"""What runs when: stages once and before those who need them, nobody waiting idly, and near the end the longest chain first."""
+"""What runs when: stages once and before those who need them, nobody idle, near the end the longest chain first."""
 
 import dataclasses
 
