@@ -30,7 +30,7 @@ from mosaic.fl.device import autocast, device
 from mosaic.fl.ensemble import answers, drawn_from, teachers_of
 from mosaic.fl.models import initial
 from mosaic.fl.rng import generator, seed_of
-from mosaic.fl.stages import Waves, average_round, local_models, of_all_rounds, updates, warm_up
+from mosaic.fl.stages import Waves, average_round, everybody, local_models, of_all_rounds, updates, warm_up
 from mosaic.fl.synthesis import ConditionalGenerator, fitted_batch
 from mosaic.fl.task import Snapshot, Task, choice, work
 from mosaic.fl.training import distil, frozen, predictor, spec_of
@@ -119,6 +119,7 @@ def ask(teachers: list[nn.Module], images: Tensor) -> tuple[Tensor, Tensor]:
 
 def every_round(task: Task, config: Config) -> Iterator[Snapshot]:
     """In each round, from the clients' average; the next round starts from the result."""
+    everybody(task)
     source, server = DATASETS[task.dataset], warm_up(task, 0)
     shape = (config.round_latent, source.n_classes, source.channels, source.size, "multiply", config.round_ngf)
     with torch.random.fork_rng(devices=[]):

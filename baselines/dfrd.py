@@ -32,10 +32,9 @@ from mosaic.fl.costs import metered
 from mosaic.fl.data import DATASETS
 from mosaic.fl.device import autocast, device
 from mosaic.fl.ensemble import answers, ask, class_shares, teachers_of
-from mosaic.fl.federation import open_federation
 from mosaic.fl.models import Resident
 from mosaic.fl.rng import generator, seed_of
-from mosaic.fl.stages import average_round, updates, warm_up
+from mosaic.fl.stages import average_round, everybody, updates, warm_up
 from mosaic.fl.synthesis import ConditionalGenerator
 from mosaic.fl.task import Snapshot, Task, choice, work
 from mosaic.fl.training import distil, frozen, predictor, spec_of
@@ -71,7 +70,7 @@ SPACE = {"beta_tran": (0.0, 2.0), "beta_div": (0.0, 2.0), "alpha": (0.0, 1.0), "
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
-    label_counts = torch.stack([upload(shard.label_counts, "counts") for shard in open_federation(task).shards])
+    label_counts = torch.stack([upload(shard.label_counts, "counts") for shard in everybody(task)])
     tau = class_shares(label_counts)[:, :, None]  # (N, K, 1): how far to trust a client on images of label y
     E = partial(weigh, trust=(tau * (label_counts > 0)[:, None, :] if config.mask == "zero" else tau).to(device()))
     sgd = partial(torch.optim.SGD, lr=config.student_lr, weight_decay=1e-4, fused=True)

@@ -35,7 +35,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 
 
 def stages(task: Task, config: Config) -> Waves:
-    return of_all_rounds(task)[:1]
+    return of_all_rounds(task)[:2]
 
 
 def mean_of(task: Task, clients: Sequence[State]) -> Predict:

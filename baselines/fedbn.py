@@ -24,9 +24,8 @@ from torch import nn
 
 from mosaic.fl.aggregation import average_parts
 from mosaic.fl.channel import download, upload
-from mosaic.fl.federation import open_federation
 from mosaic.fl.models import Spec, layout, resident
-from mosaic.fl.stages import warm_up
+from mosaic.fl.stages import participants, warm_up
 from mosaic.fl.submodel import Window, cut, window
 from mosaic.fl.task import Snapshot, State, Task
 from mosaic.fl.training import predictor, spec_of, train
@@ -60,16 +59,17 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 
 def one_round(task: Task, shared: State, own: list[State], held: list[Window], t: int) -> tuple[State, list[State]]:
     """Round ``t``: what the server shares and what each client keeps, after local training."""
-    federation, parts, norms = open_federation(task), layout(spec_of(task)), []
+    shards, parts, norms = participants(task, t), layout(spec_of(task)), list(own)
 
     def clients() -> Iterator[tuple[State, Window]]:
-        for shard, mine in zip(federation.shards, held, strict=True):
+        for shard in shards:
+            mine = held[shard.client]
             model = download(cut(shared, parts, mine)) | own[shard.client]
             model = train(model, shard, task, "round", t, shard.client, width=shard.width)
-            norms.append(only(model, own[shard.client]))
+            norms[shard.client] = only(model, own[shard.client])
             yield upload(only(model, shared)), mine
 
-    return average_parts(shared, clients(), federation.sizes, parts), norms
+    return average_parts(shared, clients(), [shard.size for shard in shards], parts), norms
 
 
 def batch_norms(spec: Spec) -> set[str]:

@@ -24,7 +24,7 @@ from mosaic.fl.data import normalise
 from mosaic.fl.ensemble import answers, teachers_of
 from mosaic.fl.proxy import proxy_images
 from mosaic.fl.rng import generator
-from mosaic.fl.stages import average_round, updates, warm_up
+from mosaic.fl.stages import average_round, everybody, updates, warm_up
 from mosaic.fl.task import Snapshot, Task, work
 from mosaic.fl.training import batches, distil, predictor
 
@@ -48,6 +48,7 @@ SPACE = {"lr": (1e-5, 1e-2)}
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
+    everybody(task)
     server, proxy = warm_up(task, 0), proxy_images(task, config.proxy, config.proxy_size)
     adam = partial(falling_adam, lr=config.lr, steps=config.steps)
     for t in range(1, task.rounds + 1):

@@ -37,11 +37,10 @@ from mosaic.fl.costs import metered
 from mosaic.fl.data import DATASETS
 from mosaic.fl.device import autocast, device
 from mosaic.fl.ensemble import answers, ask, class_shares, teachers_of
-from mosaic.fl.federation import open_federation
 from mosaic.fl.losses import noise_collapse, weighted_nll
 from mosaic.fl.models import Resident
 from mosaic.fl.rng import generator, seed_of
-from mosaic.fl.stages import average_round, updates, warm_up
+from mosaic.fl.stages import average_round, everybody, updates, warm_up
 from mosaic.fl.synthesis import ConditionalGenerator
 from mosaic.fl.task import Snapshot, State, Task, choice, work
 from mosaic.fl.training import distil, frozen, predictor, spec_of
@@ -81,7 +80,7 @@ class Ensemble(NamedTuple):
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
-    label_counts = torch.stack([upload(shard.label_counts, "counts") for shard in open_federation(task).shards])
+    label_counts = torch.stack([upload(shard.label_counts, "counts") for shard in everybody(task)])
     sgd = partial(torch.optim.SGD, lr=config.student_lr, weight_decay=1e-4, fused=True)
     server, ensemble, G = warm_up(task, 0), None, new_generator(task, config)
     for t in range(1, task.rounds + 1):

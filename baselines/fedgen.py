@@ -31,11 +31,11 @@ from mosaic.fl.channel import download, upload
 from mosaic.fl.costs import metered
 from mosaic.fl.device import device
 from mosaic.fl.ensemble import class_shares
-from mosaic.fl.federation import Shard, open_federation
+from mosaic.fl.federation import Shard
 from mosaic.fl.losses import cross_entropy, noise_collapse, soft_distillation, weighted_nll
 from mosaic.fl.models import Resident
 from mosaic.fl.rng import generator, seed_of
-from mosaic.fl.stages import average_round, updates, warm_up
+from mosaic.fl.stages import average_round, everybody, updates, warm_up
 from mosaic.fl.task import Skip, Snapshot, State, Task, choice, work
 from mosaic.fl.training import Loss, predictor, spec_of
 
@@ -67,7 +67,7 @@ SPACE = {"alpha": (0.01, 100.0), "beta": (0.01, 100.0), "generator_lr": (1e-5, 1
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
     if not task.full_width:
         raise Skip("FedGen asks all clients' heads about the same features: all clients must be of width 1")
-    label_counts = torch.stack([upload(shard.label_counts, "counts") for shard in open_federation(task).shards])
+    label_counts = torch.stack([upload(shard.label_counts, "counts") for shard in everybody(task)])
     law = law_of_labels(label_counts, config)
     server = warm_up(task, 0)
     G = new_generator(task, *server["linear.weight"].shape)

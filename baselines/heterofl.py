@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from mosaic.fl.aggregation import average_parts
 from mosaic.fl.channel import download, upload
 from mosaic.fl.device import device
-from mosaic.fl.federation import Shard, open_federation
+from mosaic.fl.federation import Shard
 from mosaic.fl.losses import cross_entropy
 from mosaic.fl.models import layout
-from mosaic.fl.stages import warm_up
+from mosaic.fl.stages import participants, warm_up
 from mosaic.fl.submodel import Window, cut, window
 from mosaic.fl.task import Snapshot, State, Task, choice
 from mosaic.fl.training import Loss, predictor, spec_of, train
@@ -54,15 +54,15 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 
 def one_round(task: Task, config: Config, server: State, t: int) -> State:
     """Round ``t``: the server's model, each coordinate averaged over the clients that hold it."""
-    federation, parts = open_federation(task), layout(spec_of(task))
+    shards, parts = participants(task, t), layout(spec_of(task))
 
     def clients() -> Iterator[tuple[State, Window]]:
-        for shard in federation.shards:
+        for shard in shards:
             held = window(spec_of(task, shard.width))  # the same in each round
             received, loss = download(cut(server, parts, held)), loss_of(shard, config)
             yield upload(train(received, shard, task, "round", t, shard.client, width=shard.width, loss=loss)), held
 
-    return average_parts(server, clients(), federation.sizes, parts)
+    return average_parts(server, clients(), [shard.size for shard in shards], parts)
 
 
 def loss_of(shard: Shard, config: Config) -> Loss:

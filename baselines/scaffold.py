@@ -27,7 +27,7 @@ from mosaic.fl.channel import download, upload
 from mosaic.fl.federation import Shard, open_federation
 from mosaic.fl.losses import cross_entropy
 from mosaic.fl.models import resident
-from mosaic.fl.stages import average_round, updates, warm_up
+from mosaic.fl.stages import average_round, participants, updates, warm_up
 from mosaic.fl.task import Skip, Snapshot, State, Task
 from mosaic.fl.training import Loss, n_steps, predictor, spec_of
 
@@ -64,18 +64,19 @@ def no_controls(task: Task, server: State) -> State:
 
 def one_round(task: Task, server: State, c: State, own: list[State], t: int) -> tuple[State, State, list[State]]:
     """Round ``t``: the server's model and control variate, and each client's control variate, after it."""
-    federation, renewed = open_federation(task), []
+    renewed = list(own)
 
     def clients() -> Iterator[State]:
         trained = updates(task, server, t, loss_of=partial(correct, c=c, own=own))
-        for shard, mine, model in zip(federation.shards, own, trained, strict=True):
+        for shard, model in zip(participants(task, t), trained, strict=True):
             path = n_steps(task, shard.size) * task.lr  # K eta
+            mine = own[shard.client]
             fresh = {name: mine[name] - c[name] + (server[name] - model[name]) / path for name in c}
-            renewed.append(upload(fresh, "controls"))
+            renewed[shard.client] = upload(fresh, "controls")
             yield model
 
     server = average_round(task, server, clients(), t)
-    return server, average(renewed, federation.sizes), renewed
+    return server, average(renewed, open_federation(task).sizes), renewed
 
 
 def correct(shard: Shard, received: State, c: State, own: list[State]) -> Loss:

@@ -12,6 +12,7 @@ from mosaic.fl.models import initial
 from mosaic.fl.stages import (
     Waves,
     average_round,
+    last_model,
     local_models,
     lone_model,
     of_all_rounds,
@@ -43,7 +44,7 @@ def gather(task: Task, protocol: str) -> Clients:
 
 def own_model(task: Task, protocol: str, client: int) -> State:
     """A client's model at the end of its local training."""
-    return local_models(task)[client] if protocol == "rounds" else lone_model(task, client)
+    return last_model(task, client) if protocol == "rounds" else lone_model(task, client)
 
 
 def stages(task: Task, protocol: str) -> Waves:

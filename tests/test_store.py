@@ -15,6 +15,7 @@ from mosaic.fl.channel import upload
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.stages import local_models, warm_up
 from mosaic.fl.store import canonical, stage, use_store, watch_stages
+from mosaic.fl.task import later
 
 
 @dataclass(frozen=True)
@@ -328,3 +329,17 @@ def test_the_store_is_not_a_part_of_a_key(store, tmp_path):
     use_store(tmp_path / "elsewhere")
     assert dough.key_of(Recipe()) == here and len(here) == 32
     assert store_module.stage_key("dough", 1, {"recipe": Recipe(), "salt": 0.0}) == here
+
+
+def test_a_field_that_came_later_leaves_older_keys_as_they_are():
+    @dataclass(frozen=True)
+    class Old:
+        a: int = 1
+
+    @dataclass(frozen=True)
+    class New:
+        a: int = 1
+        b: float = later(0.5)
+
+    assert canonical(New()).replace("New", "Old") == canonical(Old())
+    assert canonical(New(b=0.25)) != canonical(New())

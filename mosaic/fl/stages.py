@@ -1,21 +1,23 @@
 """The shared stages: what several methods need, computed once and identical for all of them.
 
-``warm_up``, ``local_models`` and ``lone_model`` are FedAvg / FedRolex and training alone; a method file names the
-stage, and the loop stands here.
+``warm_up``, ``last_model`` and ``lone_model`` are FedAvg / FedRolex and training alone; a method file names the stage,
+and the loop stands here.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+
+import torch
 
 from mosaic.fl.aggregation import average_parts
 from mosaic.fl.channel import download, upload
 from mosaic.fl.federation import Shard, open_federation
 from mosaic.fl.losses import cross_entropy
 from mosaic.fl.models import initial, layout
-from mosaic.fl.rng import seed_of
+from mosaic.fl.rng import generator, seed_of
 from mosaic.fl.store import stage
 from mosaic.fl.submodel import Window, cut, window
-from mosaic.fl.task import State, Task
+from mosaic.fl.task import Skip, State, Task
 from mosaic.fl.training import Loss, spec_of, train
 
 
@@ -32,14 +34,23 @@ def warm_up(task: Task, t: int) -> State:
     start = last_checkpoint(task, t - 1)
     server = warm_up(task, start)
     for r in range(start + 1, t + 1):
-        server = average_round(task, server, local_models(task) if r == task.rounds else updates(task, server, r), r)
+        last = (last_model(task, shard.client) for shard in participants(task, r)) if r == task.rounds else None
+        server = average_round(task, server, last or updates(task, server, r), r)
     return server
 
 
 @stage(version=1)
+def last_model(task: Task, client: int) -> State:
+    """A client's model after its local training of the last round: FedAvg's last average is over these.
+
+    Each is kept by itself, so that a thousand of them are never in memory at once.
+    """
+    return update(task, warm_up(task, task.rounds - 1), task.rounds, open_federation(task).shards[client])
+
+
 def local_models(task: Task) -> list[State]:
-    """The clients' models after their local training of the last round: FedAvg's last average is over exactly these."""
-    return list(updates(task, warm_up(task, task.rounds - 1), task.rounds))
+    """The clients' models of the last round. Where only some took part in it, the others are asked too, this once."""
+    return [last_model(task, client) for client in range(task.n_clients)]
 
 
 def last_checkpoint(task: Task, t: int) -> int:
@@ -54,17 +65,43 @@ def updates(
 
     ``loss_of(shard, received sub-model)`` is the loss that a client minimises, for methods that change it.
     """
-    parts = layout(spec_of(task))
-    for shard, held in zip(open_federation(task).shards, windows(task, t), strict=True):
-        received = download(cut(server, parts, held))
-        loss = loss_of(shard, received)
-        yield upload(train(received, shard, task, "round", t, shard.client, width=shard.width, loss=loss))
+    for shard in participants(task, t):
+        yield update(task, server, t, shard, loss_of)
+
+
+def update(task: Task, server: State, t: int, shard: Shard, loss_of=lambda shard, received: cross_entropy) -> State:
+    """One client's part of round ``t``: see :func:`updates`."""
+    received = download(cut(server, layout(spec_of(task)), window(spec_of(task, shard.width), shift=t)))
+    loss = loss_of(shard, received)
+    return upload(train(received, shard, task, "round", t, shard.client, width=shard.width, loss=loss))
+
+
+def participants(task: Task, t: int) -> list[Shard]:
+    """Who takes part in round ``t``: ``task.participation`` of the clients, at least one, drawn alike for all methods.
+
+    In round 0, which is no round, it is everybody.
+    """
+    shards = open_federation(task).shards
+    if task.participation == 1 or t == 0:
+        return shards
+    n = max(1, round(task.participation * len(shards)))
+    drawn = torch.randperm(len(shards), generator=generator(task.seed, "participants", t))[:n]
+    return [shards[client] for client in sorted(drawn.tolist())]
+
+
+def everybody(task: Task) -> list[Shard]:
+    """All clients, for a server that works on all their models in each round; Skip where only some take part."""
+    if task.participation < 1:
+        raise Skip("its server works on all clients' models in each round: participation must be 1")
+    return open_federation(task).shards
 
 
 def average_round(task: Task, server: State, clients: Iterable[State], t: int) -> State:
-    """Round ``t`` from the server's side: its model, with each coordinate averaged over the clients that hold it."""
-    sizes = open_federation(task).sizes
-    return average_parts(server, zip(clients, windows(task, t), strict=True), sizes, layout(spec_of(task)))
+    """Round ``t`` from the server's side: its model, with each coordinate averaged over who took part and holds it."""
+    shards = participants(task, t)
+    held = (window(spec_of(task, shard.width), shift=t) for shard in shards)
+    sizes = [shard.size for shard in shards]
+    return average_parts(server, zip(clients, held, strict=True), sizes, layout(spec_of(task)))
 
 
 def windows(task: Task, t: int) -> list[Window]:
@@ -80,7 +117,8 @@ needs only those of the waves before. A run computes the calls of a wave side by
 
 def of_all_rounds(task: Task) -> Waves:
     """The waves of a method that works on the server's and the clients' models of the last round."""
-    return [[partial(local_models, task)], [partial(warm_up, task, task.rounds)]]
+    last = [partial(last_model, task, client) for client in range(task.n_clients)]
+    return [[partial(warm_up, task, task.rounds - 1)], last, [partial(warm_up, task, task.rounds)]]
 
 
 def of_lone_models(task: Task) -> Waves:

@@ -98,8 +98,8 @@ def canonical(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
-        fields = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"class": type(value).__name__, **fields}
+        named = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if not _left_out(value, f)}
+        return {"class": type(value).__name__, **{name: _plain(v) for name, v in named.items()}}
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -109,6 +109,11 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     raise TypeError(f"a stage's arguments are configs and plain values, not {type(value).__name__}")
+
+
+def _left_out(value: Any, field: dataclasses.Field) -> bool:
+    """Is it a field that came later (``task.later``), at its default? Keys that are older than it hold."""
+    return field.metadata.get("later", False) and getattr(value, field.name) == field.default
 
 
 def is_cached(name: str, key: str) -> bool:

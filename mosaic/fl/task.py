@@ -13,6 +13,11 @@ State = dict[str, Tensor]
 """A model by value: parameters and BatchNorm running statistics, by name. Never changed in place."""
 
 
+def later(default: Any) -> Any:
+    """A field that came after the first records: where it has its default, the keys of stages and records lack it."""
+    return field(default=default, metadata={"later": True})
+
+
 @dataclass(frozen=True)
 class Task:
     """One federated problem. All of it is in the key of every stage and record; nothing of it names a method."""
@@ -39,6 +44,7 @@ class Task:
     weight_decay: float = 1e-4
     precision: str = "fp32"  # fp32 | bf16 (autocast)
     threads: int = 1  # of a CPU process: they fix the order of sums, and so the last bits
+    participation: float = later(1.0)  # share of the clients that is drawn for a round, for all methods alike
 
     def __post_init__(self) -> None:
         _within("rounds", self.rounds, 1)
@@ -50,6 +56,8 @@ class Task:
         _within("n_clients", self.n_clients, 1)
         if not 0 <= self.validation < 1:
             raise InputError(f"validation is {self.validation}; it is a share of the training pool, in [0, 1).")
+        if not 0 < self.participation <= 1:
+            raise InputError(f"participation is {self.participation}; it is a share of the clients, in (0, 1].")
         for name, value, known in (
             ("batch_norm", self.batch_norm, ("average", "batch")),
             ("precision", self.precision, ("fp32", "bf16")),
