@@ -8,7 +8,6 @@ import argparse
 import copy
 import dataclasses
 import itertools
-import multiprocessing
 import statistics
 import subprocess
 import sys
@@ -26,67 +25,76 @@ from rich.table import Table
 from benchmarks.cells import METHODS, Cell, configure, known_method
 from benchmarks.cluster import cells_on_ray
 from benchmarks.executors import run_cells
+from benchmarks.growth import growth
 from benchmarks.harness import Session, environment
 from benchmarks.metrics.accuracy import score
+from benchmarks.roofline import roofline
 from benchmarks.scales import SCALES
 from mosaic.fl import kernels
-from mosaic.fl.costs import Account, opened, peak_memory, reset_peak_memory
+from mosaic.fl.costs import Account, opened
 from mosaic.fl.data import load, normalise
 from mosaic.fl.device import autocast, choose_precision, device, use_device
 from mosaic.fl.federation import open_federation
 from mosaic.fl.models import initial, resident
 from mosaic.fl.rng import generator
 from mosaic.fl.stages import average_round, updates, warm_up
-from mosaic.fl.store import use_store
+from mosaic.fl.store import use_store, write_whole
 from mosaic.fl.task import Skip, State, Task
 from mosaic.fl.training import batches, predictor, spec_of, train
 
-console = Console()
+console = Console(record=True)
+
+
+PARTS = ("rounds", "kernels", "roofline", "methods", "clients", "executors", "accuracy")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=8, help="timed rounds of each variant (default: 8)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"what to measure: {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--rounds", type=int, default=8, help="timed rounds of each variant (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads (default: all)")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--peer", action="append", default=[], help="a script that prints its seconds a round last")
-    parser.add_argument("--memory", action="store_true", help="also: peak memory at 10 and at 100 clients")
-    parser.add_argument("--accuracy", type=int, default=0, metavar="ROUNDS", help="also: bf16 against fp32, 3 seeds")
-    parser.add_argument("--kernels", action="store_true", help="only: a CNN step with and without the compiled kernel")
-    parser.add_argument("--ray", type=int, default=0, metavar="CELLS", help="only: a Ray task's overhead a cell, here")
-    parser.add_argument("--methods", help="only: seconds and share of bare passes of these methods, or of 'all'")
+    parser.add_argument("--python", default=sys.executable, help="the Python that runs peers (default: this one)")
+    parser.add_argument("--methods", default="all", help="those of the part methods (default: all)")
+    parser.add_argument("--clients", default="10,100,1000", help="numbers of clients of the part clients")
+    parser.add_argument("--out", type=Path, help="a folder for what is printed, as speed.txt, and for figures")
     options = parser.parse_args(argv)
+    unknown = [part for part in options.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"unknown part {unknown[0]!r}; possible: {', '.join(PARTS)}")
     use_device(options.device)
     use_store(None)
     torch.set_num_threads(options.threads)
     task = Task(dataset="fashion_mnist", omega=0.1, precision=choose_precision("auto"), threads=options.threads)
     console.print(
-        f"{environment()['processor']}, {options.threads} threads, torch {torch.__version__}, {task.precision}"
+        f"{environment()['processor']}, {options.threads} threads, torch {torch.__version__}, {task.precision}, "
+        f"kernels: {environment()['kernels']}, commit {environment()['commit']}"
     )
-    if options.methods:
-        names = list(METHODS) if options.methods == "all" else options.methods.split(",")
-        compare_methods(task, [name for name in names if known_method(name)], options.rounds)
-        return 0
-    if options.kernels:
-        compare_kernels(task)
-        return 0
-    if options.ray:
-        compare_executors(options.ray, options.threads)
-        return 0
-    compare_rounds(task, options.rounds)
-    for script in options.peer:
-        command = [sys.executable, script, "--clients", str(task.n_clients), "--rounds", str(options.rounds)]
-        ran = subprocess.run(command, capture_output=True, text=True, check=True)
-        console.print(f"{script}: {ran.stdout.splitlines()[-1]}", highlight=False)
-    if options.memory:
-        compare_memory(task)
-    if options.accuracy:
-        compare_precisions(dataclasses.replace(task, rounds=options.accuracy))
+    names = list(METHODS) if options.methods == "all" else options.methods.split(",")
+    run = {
+        "rounds": lambda: compare_rounds(task, options.rounds, options.peer, options.python),
+        "kernels": lambda: compare_kernels(task),
+        "roofline": lambda: console.print(roofline(task)),
+        "methods": lambda: compare_methods(task, [name for name in names if known_method(name)], options.rounds),
+        "clients": lambda: console.print(growth(task, [int(n) for n in options.clients.split(",")], options.out)),
+        "executors": lambda: compare_executors(40, options.threads),
+        "accuracy": lambda: compare_precisions(dataclasses.replace(task, rounds=20)),
+    }
+    for part in options.parts or PARTS:
+        console.rule(part)
+        run[part]()
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        write_whole(options.out / "speed.txt", console.export_text().encode())
     return 0
 
 
-def compare_rounds(task: Task, rounds: int) -> None:
-    """Seconds a round: the project's loop, the same steps bare, and the loop that anybody would write first."""
+def compare_rounds(task: Task, rounds: int, peers: Sequence[str] = (), python: str = sys.executable) -> None:
+    """Seconds a round: the project's loop, the same steps bare, and the loop that anybody would write first.
+
+    Then the peers' scripts, at 10 and at 100 clients, each followed by this project's rounds of that many.
+    """
     variants: dict[str, Callable[[int], None]] = {
         "plain loop, float32": plain_rounds(task),
         "bare steps": bare_rounds(task),
@@ -106,6 +114,22 @@ def compare_rounds(task: Task, rounds: int) -> None:
         )
         table.add_row(name, f"{medians[name]:.3f}", f"{ratio:.3f} times as fast")
     console.print(table)
+    for script, n in itertools.product(peers, (10, 100)):
+        few = max(4, rounds * 10 // n)
+        command = [python, Path(script).name, "--clients", str(n), "--rounds", str(few)]
+        ran = subprocess.run(command, cwd=Path(script).parent, capture_output=True, text=True, check=True)
+        theirs = float(ran.stdout.split()[-1])
+        run, took = our_rounds(dataclasses.replace(task, n_clients=n)), []
+        for t in range(1, few + 1):
+            begun = time.perf_counter()
+            run(t)
+            took.append(time.perf_counter() - begun)
+        ours = statistics.median(took[1:])
+        name = f"{Path(script).stem}, {n} clients"
+        console.print(
+            f"{name}: {theirs:.2f} s a round, this project {ours:.2f} s, {theirs / ours:.2f} times as fast",
+            highlight=False,
+        )
 
 
 def our_rounds(task: Task) -> Callable[[int], None]:
@@ -235,23 +259,6 @@ def compare_executors(n: int, cores: int) -> None:
             f"({len(own)} cells, {cores} at a time)",
             highlight=False,
         )
-
-
-def compare_memory(task: Task) -> None:
-    """Peak resident memory of three rounds in a process of its own, at 10 and at 100 clients."""
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        peaks = {n: pool.apply(_peak, (dataclasses.replace(task, n_clients=n),)) for n in (10, 100)}
-    at_10, at_100 = (f"{peaks[n] / 1e6:.0f} MB at {n} clients" for n in (10, 100))
-    console.print(f"peak memory: {at_10}, {at_100}: {peaks[100] / peaks[10]:.2f} times", highlight=False)
-
-
-def _peak(task: Task) -> int:
-    torch.set_num_threads(task.threads)
-    reset_peak_memory()
-    run = our_rounds(task)
-    for t in (1, 2, 3):
-        run(t)
-    return peak_memory()
 
 
 def compare_precisions(task: Task) -> None:

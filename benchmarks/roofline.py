@@ -1,0 +1,89 @@
+"""How near each hot loop comes to what this machine can do: its FLOP/s against those of a large matrix product.
+
+Only products and convolutions count as FLOPs, so a loop can never reach the product's own rate.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+from rich.table import Table
+
+from benchmarks.metrics.accuracy import score
+from benchmarks.scales import SCALES
+from mosaic.fl import losses
+from mosaic.fl.costs import Account, opened
+from mosaic.fl.data import load
+from mosaic.fl.device import device
+from mosaic.fl.ensemble import answers, teachers_of
+from mosaic.fl.federation import open_federation
+from mosaic.fl.models import initial
+from mosaic.fl.store import use_store
+from mosaic.fl.task import Task
+from mosaic.fl.training import distil, predictor, spec_of, train
+from mosaic.generators import GeneratorConfig, client_generator
+
+Loop = Callable[[], None]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def roofline(task: Task) -> Table:
+    """GFLOP/s of training, generator training, teaching, distillation and scoring at the laptop scale's sizes."""
+    use_store(None)
+    task = dataclasses.replace(task, **SCALES["laptop"].task | {"rounds": 1, "score_every": 1, "steps": 1})
+    best = peak(task.precision)
+    title = f"a matrix product: {best / 1e9:.0f} GFLOP/s in {task.precision}"
+    table = Table("hot loop", "GFLOP/s", "of the product's", "ms a step", title=title)
+    for name, loop in loops(task).items():
+        loop(1)  # the meter counts FLOPs in a name's first block, and the first steps warm up
+        with opened(Account()) as account:
+            loop(10)
+        cost = account.own
+        rate, steps = cost.flops / cost.seconds, sum(cost.steps.values())
+        table.add_row(name, f"{rate / 1e9:.0f}", f"{rate / best:.0%}", f"{cost.seconds / steps * 1e3:.1f}")
+    return table
+
+
+def peak(precision: str, n: int = 2048, seconds: float = 1.0) -> float:
+    """FLOP/s of n x n matrix products, the best of those that fit into the time."""
+    a, b = (torch.randn(n, n, device=device(), dtype=DTYPES[precision]) for _ in range(2))
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        begun = time.perf_counter()
+        float((a @ b)[0, 0])  # waits for the product
+        best = min(best, time.perf_counter() - begun)
+    return 2 * n**3 / best
+
+
+def loops(task: Task) -> dict[str, Callable[[int], None]]:
+    """Each hot loop as a function of how many steps it shall take."""
+    spec, shard, rng = spec_of(task), open_federation(task).shards[0], torch.Generator().manual_seed(0)
+    server, source = initial(spec, 0), load(task.dataset, "test")
+    images = torch.rand(320, *shard.images.shape[1:], generator=rng).to(device()) * 2 - 1
+    images = images.contiguous(memory_format=torch.channels_last)
+    said = torch.randn(320, source.n_classes, generator=rng).to(device())
+    teachers = teachers_of(task, [server] * task.n_clients)
+    laptop = SCALES["laptop"].methods["mosaic"]
+    gan = GeneratorConfig(**{k: laptop[k] for k in ("ngf", "generator_batch", "generator_lr")})
+    gan_paper = GeneratorConfig()
+    adam = partial(torch.optim.Adam, lr=1e-3, fused=True)
+
+    def lessons(n: int) -> Iterator:
+        return iter([(images, said)] * n)
+
+    def generate(config: GeneratorConfig, n: int) -> None:
+        client_generator.__wrapped__(task, dataclasses.replace(config, generator_steps=n), 0)
+
+    return {
+        "local training": lambda n: train(server, shard, task, "roofline", steps=5 * n) and None,
+        f"generator training, ngf {gan.ngf}, batch {gan.generator_batch}": partial(generate, gan),
+        f"generator training, ngf {gan_paper.ngf}, batch {gan_paper.generator_batch}": partial(generate, gan_paper),
+        "ten teachers' answers": lambda n: [answers(teachers, images, task) for _ in range(n)] and None,
+        "distillation": lambda n: distil(server, lessons(n), task, adam, losses.soft_distillation, True) and None,
+        "scoring": lambda n: (
+            score(predictor(server, task), source.images[: 200 * n], source.labels[: 200 * n], source.n_classes)
+            and None
+        ),
+    }
