@@ -1,4 +1,4 @@
-"""On a machine with a GPU: python -m pytest -m gpu. Every method runs there, on the partitions and weights of the CPU."""
+"""On a machine with a GPU, python -m pytest -m gpu: all methods run there, on the CPU's partitions and first weights."""
 
 import pandas as pd
 import pytest
