@@ -1,4 +1,4 @@
-"""On a machine with a GPU, python -m pytest -m gpu: all methods run there, on the CPU's partitions and first weights."""
+"""On a machine with a GPU, python -m pytest -m gpu: all methods run there, on the partitions of the CPU."""
 
 import pandas as pd
 import pytest
