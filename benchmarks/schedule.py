@@ -46,23 +46,28 @@ def waves(cell: Cell) -> Iterator[list[Stage]]:
 
 
 class Schedule:
-    """The work that is left. ``take`` what can run now, and say when it has ``ended``."""
+    """The work that is left. ``take`` what can run now, and say when it has ``ended``.
+
+    A wave is the set of what has not ended of it; all that waits for a wave shares its set.
+    """
 
     def __init__(self, cells: Iterable[Cell], jobs: int = 1):
         self.jobs = jobs
-        self.waiting: dict[str, Work] = {}
-        self.needs: dict[str, set[str]] = {}
-        self.running: set[str] = set()
+        self.waiting: dict[str, Work] = {}  # what is needed stands before those who need it
+        self.waits_for: dict[str, set[str]] = {}  # the wave before a piece of work
+        self.part_of: dict[str, list[set[str]]] = {}  # the waves that a stage belongs to
         self.took: dict[tuple, list[float]] = {}
         for cell in cells:
             before: set[str] = set()
-            for wave in waves(cell):
-                missing = {s.key: s for s in wave if not s.call.func.is_cached(*s.call.args, **s.call.keywords)}
+            for stages in waves(cell):
+                missing = {s.key: s for s in stages if not s.call.func.is_cached(*s.call.args, **s.call.keywords)}
+                wave = set(missing)
                 for key, stage in missing.items():
+                    self.part_of.setdefault(key, []).append(wave)
                     if key not in self.waiting:
-                        self.waiting[key], self.needs[key] = stage, before
-                before = set(missing) or before
-            self.waiting[cell.key], self.needs[cell.key] = cell, before
+                        self.waiting[key], self.waits_for[key] = stage, before
+                before = wave or before
+            self.waiting[cell.key], self.waits_for[cell.key] = cell, before
 
     def __bool__(self) -> bool:
         return bool(self.waiting)
@@ -72,8 +77,7 @@ class Schedule:
 
         None where all that is left waits for what runs.
         """
-        unfinished = self.waiting.keys() | self.running
-        open_now = [key for key in self.waiting if not self.needs[key] & unfinished]
+        open_now = [key for key in self.waiting if not self.waits_for[key]]
         if not open_now:
             return None
         own, length = self._lengths()
@@ -81,12 +85,12 @@ class Schedule:
             key = next((key for key in open_now if isinstance(self.waiting[key], Cell)), open_now[0])
         else:  # what is long must not begin last
             key = max(open_now, key=length.__getitem__)
-        self.running.add(key)
         return self.waiting.pop(key)
 
     def ended(self, work: Work, seconds: float | None = None) -> None:
         """A piece of work is over; with the seconds it took, unless it was lost."""
-        self.running.discard(work.key)
+        for wave in self.part_of.get(work.key, ()):
+            wave.discard(work.key)
         if seconds is not None:
             self.took.setdefault(_kind(work), []).append(seconds)
 
@@ -95,10 +99,12 @@ class Schedule:
         mean = {kind: sum(values) / len(values) for kind, values in self.took.items()}
         usual = max(mean.values(), default=1.0)  # what has not run yet may be long
         own = {key: mean.get(_kind(work), usual) for key, work in self.waiting.items()}
-        length = dict(own)
-        for key in reversed(self.waiting):  # what is needed stands before those who need it
-            for needed in self.needs[key] & self.waiting.keys():
-                length[needed] = max(length[needed], own[needed] + length[key])
+        length: dict[str, float] = {}
+        after: dict[int, float] = {}  # by the wave: the longest of what waits for it
+        for key in reversed(self.waiting):
+            length[key] = own[key] + max((after.get(id(wave), 0.0) for wave in self.part_of.get(key, ())), default=0.0)
+            wave = id(self.waits_for[key])
+            after[wave] = max(after.get(wave, 0.0), length[key])
         return own, length
 
 
