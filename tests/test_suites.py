@@ -282,6 +282,7 @@ OTHER = dict(
     **dict(dataset="mnist", n_train=100, validation=0.2, omega=0.5, law="class", min_samples=2, n_clients=7, seed=9),
     **dict(widths=(0.5,) * 10, model="resnet18", base_width=5, batch_norm="batch", rounds=7, score_every=7, steps=7),
     **dict(epochs=7, batch_size=7, lr=0.7, momentum=0.7, weight_decay=0.7, precision="bf16", threads=7),
+    participation=0.5,
 )
 
 
