@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rich.console import Console
@@ -14,25 +15,40 @@ from benchmarks.records import done_file, read_rows
 
 
 class Estimate:
-    """Seconds a cell takes, by what cells of the same method, data set and size took: here before, or in this run."""
+    """Seconds that cells take, by what cells of the same method, data set and size took: here before, or in this run.
+
+    A stage counts once for all cells of one partition, and not at all where a finished cell has used it.
+    """
 
     def __init__(self, folder: Path, cells: Sequence[Cell]):
-        self.took: dict[tuple, list[float]] = {}
+        self.folder = folder
+        self.own: dict[tuple, list[float]] = {}  # by kind of cell: its method's seconds
+        self.stages: dict[tuple, dict[str, list[float]]] = {}  # by kind of cell and stage
+        self.computed: set[tuple] = set()
         for cell in cells:
-            for row in (read_rows(done_file(folder, cell)) or [])[-1:]:
-                if row["status"] == "done":
-                    self.add(cell, row["method_s"] + row["stage_s"])
+            self.add(cell)
 
-    def add(self, cell: Cell, seconds: float) -> None:
-        self.took.setdefault(_kind(cell), []).append(seconds)
+    def add(self, cell: Cell) -> None:
+        """Learn from the record of a cell, where it is done."""
+        row = (read_rows(done_file(self.folder, cell)) or [{}])[-1]
+        if row.get("status") == "done":
+            self.own.setdefault(_kind(cell), []).append(row["method_s"])
+            for stage in (column for column in row if column.startswith("stage_s_") and row[column]):
+                self.stages.setdefault(_kind(cell), {}).setdefault(stage, []).append(row[stage])
+                self.computed.add((_partition(cell), stage))
 
     def seconds(self, cells: Sequence[Cell], jobs: int) -> float | None:
         """For these cells in ``jobs`` processes; None where nothing like them has run yet."""
-        means = {kind: sum(values) / len(values) for kind, values in self.took.items()}
-        if not means:
+        if not self.own:
             return None
-        overall = sum(means.values()) / len(means)
-        return sum(means.get(_kind(cell), overall) for cell in cells) / jobs
+        own = {kind: fmean(values) for kind, values in self.own.items()}
+        overall = fmean(own.values())
+        stages: dict[tuple, float] = {}
+        for cell in cells:
+            for stage, values in self.stages.get(_kind(cell), {}).items():
+                if (_partition(cell), stage) not in self.computed:
+                    stages[_partition(cell), stage] = fmean(values)
+        return (sum(own.get(_kind(cell), overall) for cell in cells) + sum(stages.values())) / jobs
 
     def text(self, cells: Sequence[Cell], jobs: int) -> str:
         if not cells:
@@ -45,6 +61,11 @@ class Estimate:
 
 def _kind(cell: Cell) -> tuple:
     return cell.label, cell.task.dataset, cell.task.n_clients, cell.scale
+
+
+def _partition(cell: Cell) -> tuple:
+    task = cell.task
+    return task.dataset, task.omega, task.n_clients, task.widths, task.seed, cell.scale
 
 
 def duration(seconds: float) -> str:
@@ -82,7 +103,7 @@ def show_progress(
             now.pop(outcome.cell.key, None)
             left.remove(outcome.cell)
             if outcome.status == "done":
-                estimate.add(outcome.cell, outcome.seconds)
+                estimate.add(outcome.cell)
             bar.advance(task)
             refresh()
             _print(console, outcome)
