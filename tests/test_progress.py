@@ -28,7 +28,7 @@ def cells():
 def finish(folder, cell, **columns):
     path = done_file(folder, cell)
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"status": "done", **columns}) + "\n")
+    path.write_text(json.dumps({"status": "done", "omega": cell.task.omega, **columns}) + "\n")
 
 
 def test_nothing_is_estimated_before_a_cell_has_run(tmp_path, cells):
