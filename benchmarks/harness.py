@@ -189,6 +189,7 @@ def cost_row(account: Account) -> dict[str, float]:
         **{f"upload_bytes_{kind}": n for kind, n in total.upload.items()},
         **{f"download_bytes_{kind}": n for kind, n in total.download.items()},
         **{f"steps_{kind}": n for kind, n in total.steps.items()},
+        **{f"flops_{kind}": n for kind, n in total.step_flops.items()},
         "method_s": account.own.seconds,
         "stage_s": staged.seconds,
         "pass_s": total.pass_seconds,

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass
 class Cost:
-    """Seconds; bytes by kind, all clients together; FLOPs (a multiply-add is two); peak memory in bytes.
+    """Seconds; bytes by kind, all clients together; steps and their FLOPs (a multiply-add is two); peak memory in bytes.
 
     ``cpu_seconds`` are the processor's, over all threads: other work on the machine does not lengthen them.
     ``steps`` counts the batches that went through networks, by the kind of work ("train": clients' local steps);
@@ -28,20 +28,23 @@ class Cost:
     cpu_seconds: float = 0.0
     pass_seconds: float = 0.0
     steps: dict[str, int] = field(default_factory=dict)
+    step_flops: dict[str, int] = field(default_factory=dict)
     upload: dict[str, int] = field(default_factory=dict)
     download: dict[str, int] = field(default_factory=dict)
-    flops: int = 0
     peak_memory: int = 0
+
+    @property
+    def flops(self) -> int:
+        return sum(self.step_flops.values())
 
     def add(self, other: "Cost") -> None:
         self.seconds += other.seconds
         self.cpu_seconds += other.cpu_seconds
         self.pass_seconds += other.pass_seconds
-        self.flops += other.flops
         self.peak_memory = max(self.peak_memory, other.peak_memory)
-        ledgers = ((self.upload, other.upload), (self.download, other.download), (self.steps, other.steps))
-        for mine, theirs in ledgers:
-            for kind, n in theirs.items():
+        for ledger in ("steps", "step_flops", "upload", "download"):
+            mine = getattr(self, ledger)
+            for kind, n in getattr(other, ledger).items():
                 mine[kind] = mine.get(kind, 0) + n
 
 
@@ -127,8 +130,9 @@ def metered(*what, items: int = 1) -> Iterator[None]:
         _flops[what] = counter.get_total_flops() / items
     own = account().own
     own.pass_seconds += time.perf_counter() - begun
-    own.flops += round(_flops[what] * items)
-    own.steps[what[0]] = own.steps.get(what[0], 0) + 1
+    kind = what[0]
+    own.steps[kind] = own.steps.get(kind, 0) + 1
+    own.step_flops[kind] = own.step_flops.get(kind, 0) + round(_flops[what] * items)
 
 
 def synchronise() -> None:
