@@ -17,11 +17,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass
 class Cost:
-    """Seconds; bytes by kind, all clients together; steps and their FLOPs (a multiply-add is two); peak memory in bytes.
+    """Seconds; bytes by kind, all clients together; steps and their FLOPs (a multiply-add is two); peak memory.
 
     ``cpu_seconds`` are the processor's, over all threads: other work on the machine does not lengthen them.
     ``steps`` counts the batches that went through networks, by the kind of work ("train": clients' local steps);
-    ``pass_seconds`` are those spent in these passes themselves, forwards and backwards.
+    ``pass_seconds`` are those spent in these passes themselves, forwards and backwards. ``peak_memory`` is in bytes.
     """
 
     seconds: float = 0.0
