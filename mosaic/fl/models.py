@@ -102,20 +102,27 @@ def _cnn2_group(name: str) -> tuple[str, ...]:
 
 
 class BasicBlock(nn.Module):
+    """Its 1x1 convolution of stride 2 is one of stride 1 over every other pixel: the same numbers and the same state.
+
+    PyTorch 2.14's strided one writes past its memory in the backward pass of fewer than 8 channels on AVX2 processors
+    (channels_last; oneDNN's ``brgconv_strided:avx2``).
+    """
+
     def __init__(self, n_in: int, n_out: int, stride: int):
         super().__init__()
+        self.stride = stride
         self.conv1 = nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False)
         self.norm1 = NormReluPool(n_out)
         self.conv2 = nn.Conv2d(n_out, n_out, 3, 1, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(n_out)
         self.shortcut = nn.Sequential()
         if stride != 1:
-            self.shortcut.add_module("conv", nn.Conv2d(n_in, n_out, 1, stride, bias=False))
+            self.shortcut.add_module("conv", nn.Conv2d(n_in, n_out, 1, bias=False))
             self.shortcut.add_module("norm", nn.BatchNorm2d(n_out))
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm1(self.conv1(x))
-        return torch.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
+        return torch.relu(self.norm2(self.conv2(y)) + self.shortcut(x[:, :, :: self.stride, :: self.stride]))
 
 
 class ResNet18(nn.Module):
