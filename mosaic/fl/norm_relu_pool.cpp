@@ -7,7 +7,11 @@
 #include <cstring>
 #include <vector>
 
-constexpr int LANES = 16;    // channels at a time
+#ifdef __AVX512F__
+constexpr int LANES = 16;  // channels at a time: a register of the processor; no result depends on it
+#else
+constexpr int LANES = 8;
+#endif
 constexpr uint8_t SHUT = 4;  // where ReLU is zero; 0 to 3 name the largest pixel of a window
 typedef float F __attribute__((vector_size(4 * LANES)));
 typedef int32_t I __attribute__((vector_size(4 * LANES)));
