@@ -60,7 +60,7 @@ class GeneratorConfig:
     tau: int = 500  # inversion for clients with fewer samples; the text gives no number
 
 
-@stage(version=2)
+@stage(version=3)
 def client_generator(task: Task, config: GeneratorConfig, client: int) -> dict[str, State | dict[str, float]]:
     """One client's trained generator, uploaded, and the means of its losses over the last tenth of its steps."""
     shard = open_federation(task).shards[client]
@@ -91,7 +91,7 @@ def client_generator(task: Task, config: GeneratorConfig, client: int) -> dict[s
         with metered("generator", config, inverts, real.shape[1:], judge_spec, items=len(batch)):
             with autocast(task.precision):
                 fake = G(z)
-                loss_D = losses.adversarial_discriminator(D(real).float(), D(fake.detach()).float())
+                loss_D = losses.adversarial_discriminator(*told_apart(D, real, fake.detach(), config))
             of_D.zero_grad(set_to_none=True)
             loss_D.backward()
             of_D.step()
@@ -116,6 +116,14 @@ def client_generator(task: Task, config: GeneratorConfig, client: int) -> dict[s
         "state": upload(Resident(G).save(), "generator"),
         "losses": {k: v / (config.generator_steps - late) for k, v in means.items()},
     }
+
+
+def told_apart(D: nn.Module, real: Tensor, fake: Tensor, config: GeneratorConfig) -> tuple[Tensor, Tensor]:
+    """The discriminator's logits (B, 1) of real and of fake images (B, C, S, S); BatchNorm sees them apart."""
+    if config.discriminator_norm == "batch":
+        return D(real).float(), D(fake).float()
+    of_real, of_fake = D(torch.cat([real, fake])).float().chunk(2)
+    return of_real, of_fake
 
 
 def judged(

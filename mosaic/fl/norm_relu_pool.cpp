@@ -72,25 +72,36 @@ void reduce(const Shape& s, int threads, double* out, Add add) {
     for (int64_t i = 0; i < TERMS * s.c; i++) out[i] += partial[image * TERMS * s.c + i];
 }
 
+// f(first) + ... over `n` pixels of `stride` values, in four chains of additions, so that none waits for another
+template <class T, class Of>
+inline __attribute__((always_inline)) F chains(const T* at, int64_t n, int64_t stride, int lanes, Of f) {
+  F a{}, b{}, c{}, d{};
+  int64_t p = 0;
+  for (; p + 4 <= n; p += 4, at += 4 * stride) {
+    a += f(load(at, lanes));
+    b += f(load(at + stride, lanes));
+    c += f(load(at + 2 * stride, lanes));
+    d += f(load(at + 3 * stride, lanes));
+  }
+  if (p < n) a += f(load(at, lanes));
+  if (p + 1 < n) b += f(load(at + stride, lanes));
+  if (p + 2 < n) c += f(load(at + 2 * stride, lanes));
+  return (a + b) + (c + d);
+}
+
 template <class T>
 void moments(const T* x, const Shape& s, int threads, float* mean, float* var) {
   std::vector<double> sum(s.c);
   int64_t image_pixels = s.h * s.w;
   reduce<1>(s, threads, sum.data(), [&](int64_t image, int64_t c, int lanes, F* sums) __attribute__((always_inline)) {
-    const T* at = x + image * image_pixels * s.c + c;
-    F four[4] = {};  // a chain of additions each, so that none waits for another
-    for (int64_t p = 0; p < image_pixels; p++) four[p % 4] += load(at + p * s.c, lanes);
-    sums[0] = (four[0] + four[1]) + (four[2] + four[3]);
+    sums[0] = chains(x + image * image_pixels * s.c + c, image_pixels, s.c, lanes,
+                     [](F v) __attribute__((always_inline)) { return v; });
   });
   for (int64_t c = 0; c < s.c; c++) mean[c] = sum[c] / s.pixels();
   reduce<1>(s, threads, sum.data(), [&](int64_t image, int64_t c, int lanes, F* sums) __attribute__((always_inline)) {
-    const T* at = x + image * image_pixels * s.c + c;
-    F middle = load(mean + c, lanes), four[4] = {};
-    for (int64_t p = 0; p < image_pixels; p++) {
-      F away = load(at + p * s.c, lanes) - middle;
-      four[p % 4] += away * away;
-    }
-    sums[0] = (four[0] + four[1]) + (four[2] + four[3]);
+    F middle = load(mean + c, lanes);
+    sums[0] = chains(x + image * image_pixels * s.c + c, image_pixels, s.c, lanes,
+                     [middle](F v) __attribute__((always_inline)) { return (v - middle) * (v - middle); });
   });
   for (int64_t c = 0; c < s.c; c++) var[c] = sum[c] / s.pixels();
 }
