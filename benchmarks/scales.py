@@ -31,7 +31,7 @@ SCALES = {
         client_work=0.015,  # 255 steps a generator
         server_work=0.06,  # 90 steps of distillation, 12 epochs of DENSE
         fidelity_n=180,  # the test set's 360 images are two halves of 180
-        task={"rounds": 20, "score_every": 4, "steps": 10, "base_width": 16, "batch_size": 32, "lr": 0.05},
+        task={"rounds": 12, "score_every": 4, "steps": 10, "base_width": 16, "batch_size": 32, "lr": 0.05},
         methods={
             # 8x8 images need no 3.57 M parameters; few steps, so a higher rate (FID at omega 0.1: 2e-4 19, 1e-3 2.7)
             "mosaic": {"ngf": 32, "generator_lr": 1e-3, "distil_lr": 1e-3},

@@ -45,8 +45,7 @@ def discriminator(ndf: int, channels: int, size: int, batch_norm: bool) -> nn.Se
     widths = [channels, *(ndf * min(8, 2**i) for i in range(halvings))]
     layers: list[nn.Module] = []
     for i, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
-        conv = PointConv2d if size >> i in (2, 3) else nn.Conv2d  # halved, that is one pixel
-        layers += [conv(n_in, n_out, 4, 2, 1, bias=False)]
+        layers += [PointConv2d(n_in, n_out, 4, 2, 1, bias=False)]
         layers += [nn.BatchNorm2d(n_out)] if i and batch_norm else []
         layers += [nn.LeakyReLU(0.2, inplace=True)]
     return nn.Sequential(*layers, PointConv2d(widths[-1], 1, size >> halvings, bias=False), nn.Flatten())

@@ -18,6 +18,8 @@ CASES = {
     "the window ends in padding": (PointConv2d(3, 5, 4, 2, 1), nn.Conv2d(3, 5, 4, 2, 1), (3, 3, 3)),
     "and begins in it": (PointConv2d(3, 5, 4, 2, 1), nn.Conv2d(3, 5, 4, 2, 1), (3, 2, 2)),
     "a row is not seen": (PointConv2d(3, 5, 2, 2), nn.Conv2d(3, 5, 2, 2), (3, 3, 3)),
+    "a pixel in padding": (PointConv2d(3, 5, 3, padding=1), nn.Conv2d(3, 5, 3, padding=1), (3, 1, 1)),
+    "two pixels come out": (PointConv2d(3, 5, 3, padding=1), nn.Conv2d(3, 5, 3, padding=1), (3, 1, 2)),
     "from a pixel": (
         PointConvTranspose2d(6, 5, 4, bias=False),
         nn.ConvTranspose2d(6, 5, 4, bias=False),

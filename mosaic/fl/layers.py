@@ -9,10 +9,12 @@ from torch import Tensor, nn
 
 
 class PointConv2d(nn.Conv2d):
-    """A convolution (B, C, H, W) to (B, O, 1, 1): the product of all pixels under its one window with the weights."""
+    """A convolution whose result may be one pixel (B, O, 1, 1): the product of what its window sees with the weights."""
 
     def forward(self, x: Tensor) -> Tensor:
         (height, width), (top, left) = self.kernel_size, self.padding
+        if x.shape[2] + 2 * top - height >= self.stride[0] or x.shape[3] + 2 * left - width >= self.stride[1]:
+            return super().forward(x)
         high, wide = min(x.shape[2], height - top), min(x.shape[3], width - left)  # what of the image is seen
         seen = self.weight[:, :, top : top + high, left : left + wide]
         return F.linear(x[:, :, :high, :wide].flatten(1), seen.flatten(1), self.bias)[:, :, None, None]

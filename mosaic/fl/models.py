@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mosaic.fl.errors import InputError
 from mosaic.fl.kernels import NormReluPool
+from mosaic.fl.layers import PointConv2d
 from mosaic.fl.rng import seed_of
 from mosaic.fl.task import State
 
@@ -40,7 +41,7 @@ Layout = dict[str, tuple[str, ...]]
 class ConvBlock(nn.Sequential):
     def __init__(self, n_in: int, n_out: int, pool: bool):
         super().__init__()
-        self.conv = nn.Conv2d(n_in, n_out, 3, padding=1, bias=False)
+        self.conv = PointConv2d(n_in, n_out, 3, padding=1, bias=False)  # of 8x8 images the last sees one pixel
         self.norm = NormReluPool(n_out, pool)
 
 
