@@ -25,7 +25,7 @@ from rich.table import Table
 from benchmarks.cells import METHODS, Cell, configure, known_method
 from benchmarks.cluster import cells_on_ray
 from benchmarks.executors import run_cells
-from benchmarks.growth import growth
+from benchmarks.growth import growth, mosaic_memory
 from benchmarks.harness import Session, environment
 from benchmarks.metrics.accuracy import score
 from benchmarks.roofline import roofline
@@ -45,7 +45,7 @@ from mosaic.fl.training import batches, predictor, spec_of, train
 console = Console(record=True)
 
 
-PARTS = ("rounds", "kernels", "roofline", "methods", "clients", "executors", "accuracy")
+PARTS = ("rounds", "kernels", "roofline", "methods", "clients", "memory", "executors", "accuracy")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "kernels": lambda: compare_kernels(task),
         "roofline": lambda: console.print(roofline(task)),
         "methods": lambda: compare_methods(task, [name for name in names if known_method(name)], options.rounds),
-        "clients": lambda: console.print(growth(task, [int(n) for n in options.clients.split(",")], options.out)),
+        "clients": lambda: compare_clients(task, [int(n) for n in options.clients.split(",")], options.out),
+        "memory": lambda: console.print(mosaic_memory()),
         "executors": lambda: compare_executors(40, options.threads),
         "accuracy": lambda: compare_precisions(dataclasses.replace(task, rounds=20)),
     }
@@ -234,6 +235,12 @@ def compare_kernels(task: Task) -> None:
         ours, theirs = min(took[True]), min(took[False])
         table.add_row(str(width), precision, f"{ours:.1f}", f"{theirs:.1f}", f"{theirs / ours:.2f}")
     console.print(table)
+
+
+def compare_clients(task: Task, counts: Sequence[int], out: Path | None) -> None:
+    """Rounds of more and more clients, which share the images of Fashion-MNIST, and of digits, down to one each."""
+    console.print(growth(task, counts, out))
+    console.print(growth(dataclasses.replace(task, dataset="digits", min_samples=1), counts, out))
 
 
 def compare_executors(n: int, cores: int) -> None:

@@ -5,7 +5,9 @@ authors' code. "oneshot": each client trains alone from the common start, for th
 once; nothing comes back before the result, and the server's first model is the average of what it got.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from mosaic.fl.channel import upload
 from mosaic.fl.models import initial
@@ -20,6 +22,7 @@ from mosaic.fl.stages import (
     warm_up,
     windows,
 )
+from mosaic.fl.store import OneByOne
 from mosaic.fl.submodel import Window
 from mosaic.fl.task import State, Task
 from mosaic.fl.training import spec_of
@@ -30,14 +33,16 @@ class Clients:
     """The server model, the clients' models, and the channels of the server's that each of them holds."""
 
     server: State
-    models: list[State]
+    models: Sequence[State]
     windows: list[Window]
 
 
 def gather(task: Task, protocol: str) -> Clients:
     if protocol == "rounds":
         return Clients(warm_up(task, task.rounds), local_models(task), windows(task, task.rounds))
-    models = [upload(lone_model(task, i)) for i in range(task.n_clients)]
+    models = OneByOne(partial(lone_model, task), task.n_clients)
+    for model in models:
+        upload(model)
     server = average_round(task, initial(spec_of(task), task.seed), models, 0)
     return Clients(server, models, windows(task, 0))
 

@@ -1,5 +1,6 @@
 """What a record says of Mosaic beside its result: probes to be scored on the test set, and its failure signatures."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -42,13 +43,12 @@ def last_remembered(predict: Predict) -> Predict:
     return remembered
 
 
-def diagnostics(generators: list[dict], label_counts: Tensor, curve: list[float]) -> dict[str, float]:
+def diagnostics(generators: Sequence[dict], label_counts: Tensor, curve: list[float]) -> dict[str, float]:
     """The seed's failure signatures: the generators' diversity, the experts' balance, the distillation's course."""
     share = label_counts / label_counts.sum(0).clamp_min(1)  # (N, K): each client's weight in each expert
     tenth = max(1, len(curve) // 10)
-    found = {
-        f"generator_{k}": sum(g["losses"][k] for g in generators) / len(generators) for k in generators[0]["losses"]
-    }
+    lost = [generator["losses"] for generator in generators]
+    found = {f"generator_{k}": sum(losses[k] for losses in lost) / len(lost) for k in lost[0]}
     return found | {
         "expert_weight_entropy": -torch.special.xlogy(share, share).sum(0).mean().item(),
         "distil_loss_start": sum(curve[:tenth]) / tenth,
@@ -56,8 +56,12 @@ def diagnostics(generators: list[dict], label_counts: Tensor, curve: list[float]
     }
 
 
-def clients_mean(clients: list[State], task: Task) -> Predict:
+def clients_mean(clients: Sequence[State], task: Task) -> Predict:
     """The plain ensemble: the mean of the clients' logits, each by its own running BatchNorm statistics."""
     task = replace(task, batch_norm="average")
-    own = [predictor(state, task, task.width(client)) for client, state in enumerate(clients)]
-    return lambda images: torch.stack([predict(images) for predict in own]).mean(0)
+
+    def mean(images: Tensor) -> Tensor:
+        said = (predictor(state, task, task.width(client))(images) for client, state in enumerate(clients))
+        return torch.stack(list(said)).mean(0)
+
+    return mean

@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 from mosaic.clients import Clients
-from mosaic.fl.aggregation import average_parts
+from mosaic.fl.aggregation import averages_of_parts
 from mosaic.fl.models import layout
 from mosaic.fl.task import State, Task
 from mosaic.fl.training import predictor, spec_of
 
 
-def class_experts(task: Task, clients: Clients, label_counts: Tensor) -> list[State]:
-    """The K experts, from the clients' models and ``label_counts`` (N, K)."""
-    parts = layout(spec_of(task))
-    return [
-        average_parts(clients.server, zip(clients.models, clients.windows, strict=True), of_class.tolist(), parts)
-        for of_class in label_counts.T
-    ]
+def class_experts(task: Task, clients: Clients, label_counts: Tensor, at_once: int = 5) -> list[State]:
+    """The K experts, from the clients' models and ``label_counts`` (N, K); each pass over the models makes a few."""
+    parts, experts = layout(spec_of(task)), []
+    for of_classes in label_counts.T.split(at_once):
+        models = zip(clients.models, clients.windows, strict=True)
+        experts += averages_of_parts(clients.server, models, of_classes.tolist(), parts)
+    return experts
 
 
 def predictions(experts: list[State], task: Task, images: Tensor) -> Tensor:

@@ -143,9 +143,10 @@ def judged(
 class Ensemble:
     """The clients' generators, in eval mode, as one source of images; client i drawn with probability p_i."""
 
-    def __init__(self, task: Task, config: GeneratorConfig, states: Sequence[State], probabilities: Sequence[float]):
+    def __init__(self, task: Task, config: GeneratorConfig, trained: Sequence[dict], probabilities: Sequence[float]):
+        """``trained``: what ``client_generator`` returned for each client; it is read as it is needed."""
         source = DATASETS[task.dataset]
-        self.task, self.states = task, states
+        self.task, self.trained = task, trained
         self.shape = (config.latent, config.ngf, source.channels, source.size)
         with torch.random.fork_rng(devices=[]):
             network = Generator(*self.shape).to(device(), memory_format=torch.channels_last)
@@ -160,7 +161,7 @@ class Ensemble:
         shape = (n, self.shape[2], self.shape[3], self.shape[3])
         images = torch.empty(shape, device=device(), memory_format=torch.channels_last)
         for client in clients.unique().tolist():
-            self.home.load(self.states[client])
+            self.home.load(self.trained[client]["state"])
             mine = (clients == client).nonzero().flatten().to(device())
             for part in mine.split(512):
                 with metered("draw", *self.shape, items=len(part)), autocast(self.task.precision):

@@ -18,7 +18,7 @@ Differs from the paper or takes a side where its text and its code differ:
   place of a GAN, so that what the images bring can be told from what the teacher brings.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 
@@ -35,6 +35,7 @@ from mosaic.fl.cvae import CvaeConfig, Decoders, client_cvae, cvae_config
 from mosaic.fl.federation import open_federation
 from mosaic.fl.rng import generator
 from mosaic.fl.stages import Waves, average_round, updates
+from mosaic.fl.store import OneByOne
 from mosaic.fl.task import Snapshot, State, Task, choice, work
 from mosaic.fl.training import distil, predictor
 from mosaic.generators import Ensemble, GeneratorConfig, client_generator
@@ -135,11 +136,11 @@ def stages(task: Task, config: Config) -> Waves:
     ]
 
 
-def gans(task: Task, config: Config, label_counts: Tensor) -> tuple[list[dict], Ensemble]:
+def gans(task: Task, config: Config, label_counts: Tensor) -> tuple[Sequence[dict], Ensemble]:
     """What each client says of its generator, and all of them as one source of images."""
-    generators = [client_generator(task, generator_config(config), i) for i in range(task.n_clients)]
+    generators = OneByOne(partial(client_generator, task, generator_config(config)), task.n_clients)
     likely = torch.ones(task.n_clients) if config.sampling == "uniform" else label_counts.sum(1)
-    return generators, Ensemble(task, config, [g["state"] for g in generators], likely.tolist())
+    return generators, Ensemble(task, config, generators, likely.tolist())
 
 
 def cvaes(task: Task, config: Config, label_counts: Tensor) -> tuple[list[dict], Decoders]:
@@ -162,7 +163,7 @@ def head(expert: State, features: Tensor) -> Tensor:
     return features @ expert["linear.weight"].T + expert["linear.bias"]
 
 
-def source_predictions(clients: list[State], task: Task, images: Tensor, drawn_by: Tensor) -> Tensor:
+def source_predictions(clients: Sequence[State], task: Task, images: Tensor, drawn_by: Tensor) -> Tensor:
     """For each image the logits of the client whose generator drew it, by its own running BatchNorm statistics."""
     task, logits = replace(task, batch_norm="average"), None
     for client in drawn_by.unique().tolist():

@@ -121,7 +121,7 @@ def painted(task: Task, brightness: float) -> dict[str, torch.Tensor]:
 
 def test_an_ensemble_draws_by_its_probabilities_and_says_who_drew(task):
     """Client 0 paints tanh(-4), client 1 nothing ever, client 2 tanh(4); 1 : 0 : 3."""
-    ensemble = Ensemble(task, SMALL, [painted(task, x) for x in (-1.0, 0.0, 1.0)], [1.0, 0.0, 3.0])
+    ensemble = Ensemble(task, SMALL, [{"state": painted(task, x)} for x in (-1.0, 0.0, 1.0)], [1.0, 0.0, 3.0])
     images, drawn_by = ensemble.draw(2000, torch.Generator().manual_seed(0))
     assert images.shape == (2000, 1, 8, 8) and drawn_by.shape == (2000,)
     colours = torch.tensor([-4.0, 0.0, 4.0]).tanh()[drawn_by]
@@ -132,7 +132,7 @@ def test_an_ensemble_draws_by_its_probabilities_and_says_who_drew(task):
 
 
 def test_an_ensembles_draw_is_fixed_by_its_generator_of_random_numbers(task, store):
-    ensemble = Ensemble(task, SMALL, [client_generator(task, SMALL, i)["state"] for i in range(3)], [1.0] * 3)
+    ensemble = Ensemble(task, SMALL, [client_generator(task, SMALL, i) for i in range(3)], [1.0] * 3)
     before = torch.get_rng_state()
     a, b, c = (ensemble.draw(9, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
     assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) and not torch.equal(a[0], c[0])

@@ -2,12 +2,13 @@
 
 import dataclasses
 import math
+import re
 
 import pytest
 from rich.console import Console
 
 from benchmarks import roofline, speed
-from benchmarks.growth import exponent, growth
+from benchmarks.growth import exponent, growth, mosaic_memory
 from mosaic.fl.store import use_store
 from mosaic.fl.task import Task
 
@@ -33,7 +34,13 @@ def test_the_exponent_of_a_power_is_found():
 
 def test_rounds_of_more_clients_are_measured_and_drawn(tmp_path):
     told = text(growth(dataclasses.replace(TASK, omega=100.0), [2, 8], tmp_path))
-    assert "seconds grow as N^" in told and (tmp_path / "growth.png").stat().st_size > 5000
+    assert "seconds grow as N^" in told and (tmp_path / "growth_digits.png").stat().st_size > 5000
+
+
+def test_mosaics_peak_is_that_of_a_run_over_files_of_cifar100s_format():
+    told = mosaic_memory(n_clients=3, model="cnn", base_width=16)
+    peak, model, experts = (float(x) for x in re.findall(r"([0-9.]+) [GM]iB", told))
+    assert "synthetic pixels" in told and 0.1 < peak < 4 and model > 0 and experts > 0
 
 
 def test_a_matrix_product_has_two_operations_for_each_of_n_cubed_pairs(monkeypatch):

@@ -14,7 +14,7 @@ from mosaic.fl import store as store_module
 from mosaic.fl.channel import upload
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.stages import local_models, warm_up
-from mosaic.fl.store import canonical, stage, use_store, watch_stages
+from mosaic.fl.store import OneByOne, canonical, stage, use_store, watch_stages
 from mosaic.fl.task import later
 
 
@@ -308,11 +308,28 @@ def test_two_processes_that_need_the_same_stage_compute_it_once(tmp_path):
 
 def test_a_warm_up_that_goes_on_from_the_store_is_the_one_that_never_stopped(store, task, tmp_path):
     warm_up(task, 1)
-    resumed, clients = warm_up(task, 2), local_models(task)
+    resumed, clients = warm_up(task, 2), list(local_models(task))
     use_store(tmp_path / "another")
-    assert equal(warm_up(task, 2), resumed) and equal(local_models(task), clients)
+    assert equal(warm_up(task, 2), resumed) and equal(list(local_models(task)), clients)
     use_store(store)
-    assert equal(warm_up(task, 2), resumed) and equal(local_models(task), clients)
+    assert equal(warm_up(task, 2), resumed) and equal(list(local_models(task)), clients)
+
+
+def test_of_many_models_only_a_few_stay_in_memory_and_each_is_computed_once(store):
+    asked = []
+    models = OneByOne(lambda i: asked.append(i) or {"w": torch.full((1,), i)}, 5, few=2)
+    assert asked == [0, 1, 2, 3, 4] and len(models) == 5
+    assert [int(model["w"]) for model in models] == [0, 1, 2, 3, 4] and len(asked) == 10
+    assert int(models[4]["w"]) == 4 and len(asked) == 10  # one of the last two
+    with pytest.raises(IndexError, match="no item 5 of 5"):
+        models[5]
+
+
+def test_without_a_store_all_models_stay_in_memory():
+    use_store(None)
+    asked = []
+    models = OneByOne(lambda i: asked.append(i), 30, few=2)
+    assert list(models) == [None] * 30 and asked == list(range(30))
 
 
 def test_two_paths_to_the_same_warm_up_are_one_bill(store, task):

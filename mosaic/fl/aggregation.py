@@ -34,16 +34,27 @@ def average_parts(
 
     FedRolex, Alam et al., NeurIPS 2022, Eq. 3, with weights. Where every window is the whole model this is ``average``.
     """
-    total = {name: torch.zeros_like(tensor, dtype=torch.float64) for name, tensor in server.items()}
-    mass = {name: torch.zeros_like(tensor, dtype=torch.float64) for name, tensor in server.items()}
-    for (part, held), weight in zip(parts, weights, strict=True):
-        if weight == 0:
-            continue
-        for name, tensor in part.items():
-            where = coordinates(total[name], layout[name], held)
-            total[name][where] += tensor.double() * float(weight)
-            mass[name][where] += float(weight)
-    return {
-        name: torch.where(mass[name] > 0, total[name] / mass[name].clamp_min(1e-300), server[name]).float()
-        for name in server
-    }
+    return averages_of_parts(server, parts, [weights], layout)[0]
+
+
+def averages_of_parts(
+    server: State, parts: Iterable[tuple[State, Window]], weights: Sequence[Sequence[float]], layout: Layout
+) -> list[State]:
+    """Several such means of the same sub-models, one for each of ``weights`` (E, N), in one pass over them."""
+    totals = [{name: torch.zeros_like(tensor, dtype=torch.float64) for name, tensor in server.items()} for _ in weights]
+    masses = [{name: torch.zeros_like(tensor, dtype=torch.float64) for name, tensor in server.items()} for _ in weights]
+    for (part, held), of_part in zip(parts, zip(*weights, strict=True), strict=True):
+        for total, mass, weight in zip(totals, masses, of_part, strict=True):
+            if weight == 0:
+                continue
+            for name, tensor in part.items():
+                where = coordinates(total[name], layout[name], held)
+                total[name][where] += tensor.double() * float(weight)
+                mass[name][where] += float(weight)
+    return [
+        {
+            name: torch.where(mass[name] > 0, total[name] / mass[name].clamp_min(1e-300), server[name]).float()
+            for name in server
+        }
+        for total, mass in zip(totals, masses, strict=True)
+    ]

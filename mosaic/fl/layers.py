@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class PointConv2d(nn.Conv2d):
-    """A convolution whose result may be one pixel (B, O, 1, 1): the product of what its window sees with the weights."""
+    """A convolution. Where one pixel comes out, (B, O, 1, 1), it is the product of what its window sees and weights."""
 
     def forward(self, x: Tensor) -> Tensor:
         (height, width), (top, left) = self.kernel_size, self.padding

@@ -4,7 +4,7 @@
 and the loop stands here.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import torch
@@ -15,7 +15,7 @@ from mosaic.fl.federation import Shard, open_federation
 from mosaic.fl.losses import cross_entropy
 from mosaic.fl.models import initial, layout
 from mosaic.fl.rng import generator, seed_of
-from mosaic.fl.store import stage
+from mosaic.fl.store import OneByOne, stage
 from mosaic.fl.submodel import Window, cut, window
 from mosaic.fl.task import Skip, State, Task
 from mosaic.fl.training import Loss, spec_of, train
@@ -48,9 +48,9 @@ def last_model(task: Task, client: int) -> State:
     return update(task, warm_up(task, task.rounds - 1), task.rounds, open_federation(task).shards[client])
 
 
-def local_models(task: Task) -> list[State]:
+def local_models(task: Task) -> Sequence[State]:
     """The clients' models of the last round. Where only some took part in it, the others are asked too, this once."""
-    return [last_model(task, client) for client in range(task.n_clients)]
+    return OneByOne(partial(last_model, task), task.n_clients)
 
 
 def last_checkpoint(task: Task, t: int) -> int:

@@ -16,7 +16,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -84,6 +84,26 @@ def stage(version: int) -> Callable[[Function], Function]:
         return staged
 
     return decorate
+
+
+class OneByOne(Sequence):
+    """What ``call(0)`` to ``call(n - 1)`` return, read from the store as it is asked for; the last few stay in memory.
+
+    A hundred clients' large models would not fit. All are computed, and charged, at once; without a store all stay.
+    """
+
+    def __init__(self, call: Callable[[int], Any], n: int, few: int = 10):
+        self._read, self._n = functools.lru_cache(None if _folder is None else few)(call), n
+        for i in range(n):
+            self._read(i)
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __getitem__(self, i: int) -> Any:
+        if not 0 <= i < self._n:
+            raise IndexError(f"there is no item {i} of {self._n}")
+        return self._read(i)
 
 
 def stage_key(name: str, version: int, arguments: dict[str, Any]) -> str:
