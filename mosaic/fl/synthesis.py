@@ -91,7 +91,7 @@ def fitted_batch(
     z = torch.randn(config.batch, config.latent).to(device()).requires_grad_()
     target = torch.randint(source.n_classes, (config.batch,)).to(device())
     fitted = [*G.parameters(), z]
-    adam = torch.optim.Adam(fitted, lr=config.synthesis_lr, betas=(0.5, 0.999))
+    adam = torch.optim.Adam(fitted, lr=config.synthesis_lr, betas=(0.5, 0.999), fused=True)
     best, best_loss = None, torch.full((), torch.inf, device=device())
     for _ in range(config.synthesis_steps):
         with metered("synthesis", config, spec_of(task), source.size, task.n_clients, task.widths, items=config.batch):
