@@ -19,9 +19,10 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
+from benchmarks.cells import CEILING, FLOOR, METHODS
+
 SETTING = ["dataset", "n_clients", "widths"]
 GROUP = [*SETTING, "omega"]
-FLOOR, CEILING = "local", "centralised"
 ALPHA = 0.05
 POWER = 0.8
 EXACT = 1e-12  # differences of fractions nearer than this are equal: only rounding told them apart
@@ -221,9 +222,11 @@ def competitors(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def method_order(records: pd.DataFrame) -> list[str]:
-    """The methods as every table and figure lists them: floor first, ceiling last, else as they first appear."""
-    place = {FLOOR: -1, CEILING: 1}
-    return sorted(records["method"].unique(), key=lambda method: place.get(method, 0))
+    """The methods as every table and figure lists them: by algorithm as in METHODS, else as they first appear."""
+    algorithms = records["algorithm" if "algorithm" in records else "method"]
+    place = dict(zip(records["method"], algorithms.map({name: i for i, name in enumerate(METHODS)}), strict=True))
+    last = place.get(CEILING, len(METHODS)) - 0.5  # where those stand that METHODS does not know
+    return sorted(place, key=lambda method: last if math.isnan(place[method]) else place[method])
 
 
 def setting_name(dataset: str, n_clients: int, widths: str) -> str:
