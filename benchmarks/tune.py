@@ -50,6 +50,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--sampler", default="tpe", help="tpe | random | cmaes | gp | grid (default: %(default)s)")
     add("--pruner", default="wilcoxon", help="wilcoxon | median | none (default: %(default)s)")
     add("--points", type=int, default=3, help="of a range, with --sampler grid (default: %(default)s)")
+    add("--hold", type=int, default=3, help="trials that share one draw of what is costly, generators say (default: 3)")
     add("--seed", type=int, default=0, help="the sampler's; with --jobs 1 it fixes the trials (default: 0)")
     add("--study", help="its name; default: method, data set, omega and scale")
     add("--storage", help="an Optuna URL such as sqlite:///tuning.db; default: a journal file in the study's folder")
@@ -115,7 +116,7 @@ def plan_of(options: argparse.Namespace):
     from mosaic.fl.device import choose_precision, use_device
     from mosaic.fl.rng import numpy_generator
 
-    for name in ("trials", "threads", "points"):
+    for name in ("trials", "threads", "points", "hold"):
         least = 2 if name == "points" else 1
         if getattr(options, name) < least:
             raise InputError(f"--{name} is {getattr(options, name)}; it must be at least {least}.")
@@ -149,6 +150,7 @@ def plan_of(options: argparse.Namespace):
         **{"settings": settings, "objectives": objectives, "seeds": tuning_seeds(options.seeds)},
         **{"precision": choose_precision(options.precision), "threads": options.threads, "trials": options.trials},
         **{"sampler": options.sampler, "pruner": options.pruner, "points": options.points, "seed": options.seed},
+        hold=options.hold,
         **{"storage": options.storage, "session": Session(writable(options.out), device, options.data_dir)},
     )
     if plan.sampler == "grid":
@@ -170,6 +172,7 @@ def check(plan) -> None:
 def notes(plan, jobs: int) -> Iterator[str]:
     """What a person should know before the trials run."""
     from benchmarks.tuning.space import text_of
+    from benchmarks.tuning.studies import HOLDING
 
     space = ", ".join(f"{key} in {text_of(distribution)}" for key, distribution in plan.space.items())
     yield f"{plan.study}: {space}; tuning seeds {', '.join(map(str, plan.seeds))}"
@@ -182,6 +185,8 @@ def notes(plan, jobs: int) -> Iterator[str]:
             f"with {len(plan.seeds)} seeds the Wilcoxon pruner saves nothing: it stops a trial after its fourth seed "
             "at the earliest (p after n seeds is at least 2^-n); --pruner median can stop it after the first"
         )
+    if plan.costly and plan.hold > 1 and plan.sampler in HOLDING:
+        yield f"{plan.hold} trials at a time share {', '.join(plan.costly)}, whose stages are costly (--hold)"
     if jobs > 1:
         yield f"{jobs} processes: which trial comes when depends on their timing; --jobs 1 gives the same trials again"
 

@@ -50,9 +50,11 @@ def test_the_three_ways_to_pick_a_round():
     assert row["n"] == 1 and math.isnan(row["accuracy_sd"]) and math.isnan(row["accuracy_ci"])
 
 
-def test_order_is_floor_first_and_ceiling_last_whatever_the_rows():
-    records = records_of({"centralised": [0.9], "mosaic": [0.8], "local": [0.4], "dense": [0.7]})
-    assert st.summarise(records)["method"].tolist() == ["local", "mosaic", "dense", "centralised"]
+def test_order_is_that_of_the_methods_and_an_unknown_one_stands_before_the_ceiling():
+    records = records_of({"mine": [0.9], "centralised": [0.9], "mosaic": [0.8], "local": [0.4], "dense": [0.7]})
+    assert st.summarise(records)["method"].tolist() == ["local", "dense", "mosaic", "mine", "centralised"]
+    variant = records.assign(algorithm=records["method"].replace("mine", "dense"))  # a label of its own
+    assert st.method_order(variant) == ["local", "mine", "dense", "mosaic", "centralised"]
 
 
 def test_a_seed_counted_twice_is_an_error():

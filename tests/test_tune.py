@@ -138,6 +138,32 @@ def plan(out: Path, *more: str):
     return tune.plan_of(tune.parse([*COMMON, "--out", str(out), *more]))[0]
 
 
+def test_what_changes_the_stages_is_costly_and_a_few_trials_share_it(tmp_path):
+    """Generators depend on lambda_e, not on weight_hard; the oracle says nothing of stages."""
+    assert plan(tmp_path).costly == ()
+    own = plan(tmp_path, "--method", "mosaic", "--only", "lambda_e,weight_hard", "--trials", "9", "--hold", "3")
+    assert own.costly == ("lambda_e",)
+    assert plan(tmp_path, "--method", "mosaic", "--only", "weight_hard,distil_lr").costly == ()
+    assert plan(tmp_path, "--method", "mosaic", "--only", "lambda_e").costly == ()  # nothing would be left to vary
+    use_store(tmp_path / "cache")
+    study = studies.open_study(own)
+    drawn = []
+    while trial := studies.claim(study, own):
+        drawn.append((trial.params["lambda_e"], trial.params["weight_hard"]))
+        study.tell(trial, 0.5)
+    assert [lambda_e for lambda_e, _ in drawn] == [drawn[i - i % 3][0] for i in range(9)]
+    assert len(dict(drawn)) == 3 and len({hard for _, hard in drawn}) == 9
+
+
+def test_costly_settings_that_are_still_computed_are_not_waited_for(tmp_path):
+    own = plan(tmp_path, "--method", "mosaic", "--only", "lambda_e,weight_hard", "--trials", "3")
+    study = studies.open_study(own)
+    first, second = studies.claim(study, own), studies.claim(study, own)
+    assert first.params["lambda_e"] != second.params["lambda_e"]
+    study.tell(second, 0.5)
+    assert studies.claim(study, own).params["lambda_e"] == second.params["lambda_e"]
+
+
 def started(driver: Path, out: Path, *more: str) -> subprocess.Popen:
     command = [sys.executable, str(driver), *COMMON, "--out", str(out), *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -259,6 +285,18 @@ def test_a_killed_study_goes_on_and_ends_as_if_it_had_not_been_killed(driver, tm
     rows = table(tmp_path / "killed")
     assert "running" not in set(rows["state"]) and (rows["state"] == "complete").sum() == 13
     assert params(tmp_path / "killed") == params(tmp_path / "whole")
+
+
+def test_a_trial_that_died_while_its_values_were_drawn_is_drawn_again(tmp_path):
+    drawn = []
+    for folder in ("whole", "killed"):
+        own = plan(tmp_path / folder, "--trials", "2")
+        study = studies.open_study(own)
+        study.tell(studies.claim(study, own), 0.5)
+        if folder == "killed":
+            study.ask().suggest_float("a", -5, 5)  # and then its process was no more
+        drawn.append(studies.claim(study, own).params)
+    assert drawn[0] == drawn[1]
 
 
 def test_ctrl_c_ends_after_the_running_trial_and_writes_the_reports(driver, tmp_path):

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from benchmarks.cells import Cell
 from benchmarks.harness import Session
 from benchmarks.scales import TUNING_SEEDS_FROM, check_reporting
+from benchmarks.schedule import waves
 from benchmarks.suites import Entry, Suite, seeds_of, spell_out
-from benchmarks.tuning.space import Space, text_of, within
+from benchmarks.tuning.space import Space, another, text_of, within
 from mosaic.fl.errors import InputError, did_you_mean
 
 OBJECTIVES = {
@@ -51,6 +53,7 @@ class Plan:
     sampler: str
     pruner: str
     points: int  # of a range, for the grid
+    hold: int  # trials that share one draw of the costly settings
     seed: int  # the sampler's
     storage: str | None
     session: Session
@@ -99,6 +102,22 @@ class Plan:
         """The values that ``benchmarks.run`` uses at this scale, of the settings in the space."""
         config = self.cells({})[0].config
         return {key: getattr(config, key) for key in self.space}
+
+    @cached_property
+    def costly(self) -> tuple[str, ...]:
+        """The settings in the space that change what the method asks of the store, the clients' generators say.
+
+        Trials that share them share all of it. Empty for a method that does not say what it will ask for, and where
+        every setting changes it: then there is nothing to share.
+        """
+
+        def asked(params: dict[str, Any]) -> set[str]:
+            return {stage.key for wave in waves(self.cells(params)[0]) for stage in wave}
+
+        first = self.first()
+        before = asked(first)
+        costly = tuple(k for k, d in self.space.items() if asked(first | {k: another(d, first[k])}) != before)
+        return costly if len(costly) < len(self.space) else ()
 
     def first(self) -> dict[str, Any]:
         """Trial 0: the default, drawn into the ranges where it lies outside."""

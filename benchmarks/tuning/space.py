@@ -110,6 +110,13 @@ def _nearest(distribution: BaseDistribution, value: Any) -> Any:
     return min(distribution.choices, key=lambda choice: abs(choice - value))
 
 
+def another(distribution: BaseDistribution, value: Any) -> Any:
+    """Some value of the distribution that is not this one."""
+    choices = isinstance(distribution, CategoricalDistribution)
+    possible = distribution.choices if choices else (distribution.low, distribution.high)
+    return next(other for other in possible if other != value)
+
+
 def grid_of(space: Space, points: int, rng: np.random.Generator) -> list[dict[str, Any]]:
     """All points of a grid, ``points`` a range and each choice, in random order: a part of them covers the space."""
     axes = [_ticks(distribution, points) for distribution in space.values()]

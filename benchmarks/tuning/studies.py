@@ -19,7 +19,7 @@ import psutil
 from filelock import FileLock
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, WilcoxonPruner
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, PartialFixedSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, get_storage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -29,6 +29,7 @@ from benchmarks.tuning.space import grid_of
 from mosaic.fl.errors import InputError
 from mosaic.fl.rng import numpy_generator, seed_of
 
+HOLDING = ("tpe", "random")  # the samplers that a space of changing size does not disturb
 ATTEMPTS = 3  # at a trial whose process dies
 SILENT_S = 24 * 3600  # after which a trial of another machine, which cannot be asked, is taken for dead
 
@@ -139,6 +140,8 @@ def claim(study: optuna.Study, plan: Plan) -> Trial | None:
                 return None
             study.enqueue_trial(point)
         study.sampler = sampler_of(plan, len(taken))
+        if shared := held(plan, taken):
+            study.sampler = PartialFixedSampler(shared, study.sampler)
         try:
             trial = study.ask(plan.space)
         except ValueError as error:
@@ -147,6 +150,24 @@ def claim(study: optuna.Study, plan: Plan) -> Trial | None:
             raise
         trial.set_user_attr("process", {"host": socket.gethostname(), "pid": os.getpid(), "begun": _begun(os.getpid())})
     return trial
+
+
+def held(plan: Plan, taken: list[FrozenTrial]) -> dict[str, Any]:
+    """The costly settings of the first finished trial that fewer than ``plan.hold`` trials share; {}: draw new ones.
+
+    Most of a trial's seconds are the stages that these settings determine; the trials that share them find theirs in
+    the cache. A trial that is not finished may still be computing them, and is not waited for.
+    """
+    if plan.sampler not in HOLDING:
+        return {}
+    sharing: dict[tuple, list[FrozenTrial]] = {}
+    for trial in taken:
+        if trial.params:
+            sharing.setdefault(tuple(trial.params[key] for key in plan.costly), []).append(trial)
+    for values, trials in sharing.items():
+        if len(trials) < plan.hold and any(trial.state == TrialState.COMPLETE for trial in trials):
+            return dict(zip(plan.costly, values, strict=True))
+    return {}
 
 
 def _next_point(plan: Plan, taken: list[FrozenTrial]) -> dict[str, Any] | None:
@@ -168,7 +189,7 @@ def _give_back_dead(study: optuna.Study, plan: Plan) -> None:
             continue  # a machine that does not share the lock's folder may be about to write its name
         if process is None or not _alive(process, trial):
             name = f"process {process['pid']} on {process['host']}" if process else "its process"
-            _give_back(study, trial, f"{name} died")
+            _give_back(study, plan, trial, f"{name} died")
 
 
 def release(study: optuna.Study, plan: Plan, number: int, reason: str) -> None:
@@ -176,12 +197,15 @@ def release(study: optuna.Study, plan: Plan, number: int, reason: str) -> None:
     with _locked(plan):
         trial = study.get_trials(False)[number]
         if not trial.state.is_finished():
-            _give_back(study, trial, reason)
+            _give_back(study, plan, trial, reason)
 
 
-def _give_back(study: optuna.Study, trial: FrozenTrial, reason: str) -> None:
-    """Fail a trial that was not finished and put its values back in the queue, up to ``ATTEMPTS`` times."""
-    params = trial.params or trial.system_attrs.get("fixed_params")
+def _give_back(study: optuna.Study, plan: Plan, trial: FrozenTrial, reason: str) -> None:
+    """Fail a trial that was not finished and put its values back in the queue, up to ``ATTEMPTS`` times.
+
+    One that died while its values were drawn has only some of them: all are drawn again, by the same ordinal's seed.
+    """
+    params = trial.params if trial.params.keys() >= plan.space.keys() else trial.system_attrs.get("fixed_params")
     attempt = trial.user_attrs.get("attempt", 1)
     if attempt >= ATTEMPTS:  # the trial is to blame, not the machine: it counts as failed
         gone = {**study.user_attrs.get("gone", {}), str(trial.number): f"{reason}, as {attempt - 1} times before"}

@@ -42,7 +42,7 @@ def averages_of_parts(
 ) -> list[State]:
     """Several such means of the same sub-models, one for each of ``weights`` (E, N), in one pass over them."""
     totals = [{name: torch.zeros_like(tensor, dtype=torch.float64) for name, tensor in server.items()} for _ in weights]
-    masses = [{name: torch.zeros_like(tensor, dtype=torch.float64) for name, tensor in server.items()} for _ in weights]
+    masses = [{name: _channels(total[name], layout[name]) for name in server} for total in totals]
     for (part, held), of_part in zip(parts, zip(*weights, strict=True), strict=True):
         for total, mass, weight in zip(totals, masses, of_part, strict=True):
             if weight == 0:
@@ -58,3 +58,8 @@ def averages_of_parts(
         }
         for total, mass in zip(totals, masses, strict=True)
     ]
+
+
+def _channels(tensor: torch.Tensor, groups: tuple[str, ...]) -> torch.Tensor:
+    """Zeros to weigh a tensor's values by: those of one pair of channels are held together, and weigh the same."""
+    return tensor.new_zeros(*tensor.shape[: len(groups)], *(1 for _ in tensor.shape[len(groups) :]))
