@@ -57,6 +57,7 @@ def cluster():
     cluster.shutdown()
 
 
+@pytest.mark.slow
 def test_a_cluster_that_loses_a_node_ends_with_the_same_records(cluster, tmp_path):
     session = Session(tmp_path / "cluster")
     session.out.mkdir()

@@ -91,6 +91,7 @@ def test_methods_that_ask_alike_of_clients_share_a_colour():
     assert len(set(colours.values())) == 5
 
 
+@pytest.mark.slow
 def test_many_methods_stand_below_one_another(tmp_path):
     few = realistic_records(n_seeds=2, widths=("full",))
     many = pd.concat(

@@ -107,6 +107,7 @@ def test_what_is_in_the_store_is_not_planned(store):
     assert names(Schedule([mine])) == [*["last_model"] * 3, "warm_up", "fedavg"]
 
 
+@pytest.mark.slow
 def test_several_processes_write_the_records_of_one(tmp_path):
     cells = [cell("fedavg"), cell("mosaic"), cell("local"), cell("mosaic", seed=1)]
     kept = ["method", "seed", "round", "accuracy", "upload_bytes", "flops", "status"]

@@ -37,6 +37,7 @@ def test_rounds_of_more_clients_are_measured_and_drawn(tmp_path):
     assert "seconds grow as N^" in told and (tmp_path / "growth_digits.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_mosaics_peak_is_that_of_a_run_over_files_of_cifar100s_format():
     told = mosaic_memory(n_clients=3, model="cnn", base_width=16)
     peak, model, experts = (float(x) for x in re.findall(r"([0-9.]+) [GM]iB", told))
