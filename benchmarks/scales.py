@@ -24,7 +24,7 @@ class Scale:
 
 
 SCALES = {
-    # Does it all work, and roughly in which order? 1,797 images of 8x8: minutes on two cores.
+    # Does it all work, and roughly in which order? 1,797 images of 8x8: half an hour on two cores.
     "quick": Scale(
         datasets=("digits",),
         seeds=2,
@@ -33,14 +33,15 @@ SCALES = {
         fidelity_n=180,  # the test set's 360 images are two halves of 180
         task={"rounds": 12, "score_every": 4, "steps": 10, "base_width": 16, "batch_size": 32, "lr": 0.05},
         methods={
-            # 8x8 images need no 3.57 M parameters; few steps, so a higher rate (FID at omega 0.1: 2e-4 19, 1e-3 2.7)
+            # 8x8 images need no 3.57 M parameters; few steps, so a higher rate (FID at omega 0.1 and batch 64: 19 at 2e-4,
+            # 2.7 at 1e-3)
             "mosaic": {"ngf": 32, "generator_batch": 32, "generator_lr": 1e-3, "distil_lr": 1e-3},
             "dense": {"batch": 32},
             "coboosting": {"batch": 32},
             "feddf": {"lr": 1e-4},
         },
     ),
-    # Real images at the size and depth of the papers' small experiments: an hour or two a seed on two cores.
+    # Real images at the size and depth of the papers' small experiments.
     "laptop": Scale(
         datasets=("fashion_mnist",),
         seeds=3,
