@@ -33,8 +33,8 @@ SCALES = {
         fidelity_n=180,  # the test set's 360 images are two halves of 180
         task={"rounds": 12, "score_every": 4, "steps": 10, "base_width": 16, "batch_size": 32, "lr": 0.05},
         methods={
-            # 8x8 images need no 3.57 M parameters; few steps, so a higher rate (FID at omega 0.1 and batch 64: 19 at 2e-4,
-            # 2.7 at 1e-3)
+            # 8x8 images need no 3.57 M parameters; few steps, so a higher rate
+            # (FID at omega 0.1 and batch 64: 19 at 2e-4, 2.7 at 1e-3)
             "mosaic": {"ngf": 32, "generator_batch": 32, "generator_lr": 1e-3, "distil_lr": 1e-3},
             "dense": {"batch": 32},
             "coboosting": {"batch": 32},
