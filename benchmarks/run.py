@@ -104,7 +104,8 @@ def command(options: argparse.Namespace) -> int:
     )
     check_reporting([cell.task.seed for cell in cells])
     session = Session(writable(options.out), device, options.data_dir, options.inception_weights)
-    check_data(cells, session)
+    if not options.dry_run:
+        check_data(cells, session)
     folder = session.folder(name)
     with warnings.catch_warnings(record=True) as damaged:
         warnings.simplefilter("always")
@@ -116,7 +117,7 @@ def command(options: argparse.Namespace) -> int:
     missing = [cell for cell in cells if cell not in finished]
     estimate = Estimate(folder, cells)
     if options.dry_run:
-        return print_plan(cells, finished, estimate, jobs, session)
+        return print_plan(cells, finished, estimate, jobs)
     for cell in missing if options.force else ():
         done_file(folder, cell).unlink(missing_ok=True)
     failed = 0
@@ -219,12 +220,32 @@ def print_list() -> int:
     return 0
 
 
-def print_plan(cells: Sequence, finished: Sequence, estimate: "Estimate", jobs: int, session) -> int:
+def print_plan(cells: Sequence, finished: Sequence, estimate: "Estimate", jobs: int) -> int:
     for cell in cells:
         console.print(f"{'done  ' if cell in finished else 'to run'} {cell.key} {cell.title}", highlight=False)
     missing = [cell for cell in cells if cell not in finished]
     console.print(f"{len(cells)} cells, {len(finished)} done, {len(missing)} to run: {estimate.text(missing, jobs)}")
+    if missing and missing[0].scale == "paper":
+        print_forecast(missing)
     return 0
+
+
+def print_forecast(cells: Sequence) -> None:
+    """Hours on a GPU, for a scale that nobody will start without knowing them."""
+    from rich.table import Table
+
+    from benchmarks.forecast import UTILISATION, forecast
+
+    rows = forecast(cells)
+    if rows["PFLOP"].isna().any():
+        console.print("no forecast of GPU-hours: with local epochs, FLOPs depend on the data")
+        return
+    table = Table(title=f"GPU-hours on paper, if {UTILISATION:.0%} of the stated bfloat16 peak is reached: an estimate")
+    for column in ("data set", *rows.columns):
+        table.add_column(column, justify="left" if column == "data set" else "right")
+    for dataset, row in rows.iterrows():
+        table.add_row(str(dataset), *(f"{value:,.0f}" for value in row))
+    console.print(table)
 
 
 def print_result(records, folder: Path, failed: int) -> None:

@@ -23,8 +23,9 @@ from baselines import (
 )
 from benchmarks.cells import METHODS
 from benchmarks.facts import facts_of
+from benchmarks.forecast import PARTS, total_flops
 from benchmarks.scales import SCALES
-from benchmarks.suites import widths_of
+from benchmarks.suites import read_suite, spell_out, widths_of
 from mosaic import method as mosaic
 from mosaic.fl import costs
 from mosaic.fl.aggregation import average, average_parts
@@ -244,6 +245,25 @@ def test_flops_do_not_depend_on_which_cell_ran_before(store, monkeypatch):
             use_store(store / f"{method}{len(before)}")
             flops.append(total(method, large).flops)
         assert flops[0] == flops[1], method
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_forecast_of_a_methods_flops_is_what_was_measured(method, first_run):
+    forecast = sum(flops for _, flops in PARTS[method](learnable(), config_of(method)))
+    measured = first_run[method][1].total().flops
+    # a class's images cannot fill its module's batches here; FedGen's generator is no small part of so small networks
+    least, most = {"federatedfactory": (1.0, 1.5), "fedgen": (0.7, 1.0)}.get(method, (0.9, 1.06))
+    assert least * measured <= forecast <= most * measured
+
+
+def test_what_cells_share_is_forecast_once():
+    cells = spell_out(*read_suite("heterogeneity"), "quick", seeds=[0], omega=[1.0], widths=["full"])
+    by_label = {cell.label: cell for cell in cells}
+    together = total_flops([by_label["mosaic"], by_label["mosaic-source"]])
+    generators = dict(PARTS["mosaic"](by_label["mosaic"].task, by_label["mosaic"].config))
+    shared = sum(flops for key, flops in generators.items() if key)
+    assert together == total_flops([by_label["mosaic"]]) + total_flops([by_label["mosaic-source"]]) - shared
+    assert shared > 0.5 * total_flops([by_label["mosaic"]])
 
 
 # Laws between methods
