@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 
 from benchmarks.cells import METHODS, Cell, configure, known_method
 from benchmarks.cluster import cells_on_ray
@@ -80,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "clients": lambda: compare_clients(task, [int(n) for n in options.clients.split(",")], options.out),
         "memory": lambda: console.print(mosaic_memory()),
         "executors": lambda: compare_executors(40, options.threads),
-        "accuracy": lambda: compare_precisions(dataclasses.replace(task, rounds=20)),
+        "accuracy": lambda: compare_accuracy(dataclasses.replace(task, rounds=20)),
     }
     for part in options.parts or PARTS:
         console.rule(part)
@@ -97,7 +98,7 @@ def compare_rounds(task: Task, rounds: int, peers: Sequence[str] = (), python: s
     Then the peers' scripts, at 10 and at 100 clients, each followed by this project's rounds of that many.
     """
     variants: dict[str, Callable[[int], None]] = {
-        "plain loop, float32": plain_rounds(task),
+        "plain loop, float32": plain_rounds(task)[0],
         "bare steps": bare_rounds(task),
         "this project": our_rounds(task),
     }
@@ -164,8 +165,11 @@ def bare_rounds(task: Task) -> Callable[[int], None]:
     return run
 
 
-def plain_rounds(task: Task) -> Callable[[int], None]:
-    """FedAvg as a first script has it: float32, default layout, float images in memory, state dicts copied."""
+def plain_rounds(task: Task) -> tuple[Callable[[int], None], nn.Module]:
+    """FedAvg as a first script has it, and its server model: float32, default layout, images as floats, models copied.
+
+    It is what the peers' scripts compute.
+    """
     federation = open_federation(task)
     images = normalise(federation.pool.images)
     server = copy.deepcopy(resident(spec_of(task), device()).network).to(memory_format=torch.contiguous_format)
@@ -187,7 +191,7 @@ def plain_rounds(task: Task) -> Callable[[int], None]:
                 mean[name] = mean.get(name, 0) + tensor.float() * (shard.size / total)
         server.load_state_dict(mean)
 
-    return run
+    return run, server
 
 
 def compare_methods(task: Task, names: Sequence[str], rounds: int) -> None:
@@ -272,22 +276,30 @@ def compare_executors(n: int, cores: int) -> None:
         )
 
 
-def compare_precisions(task: Task) -> None:
-    """Test accuracy after the task's rounds over 3 seeds, in bfloat16 and in float32."""
-    if not fast_bfloat16(device()):
-        return console.print("this processor is slow in bfloat16, which is therefore not used here")
+def compare_accuracy(task: Task) -> None:
+    """Test accuracy after the task's rounds over 3 seeds: the plain loop, this project, and it in bfloat16."""
     test = load(task.dataset, "test")
-    scratch = tempfile.TemporaryDirectory()
-    use_store(Path(scratch.name))
-    for precision in ("fp32", "bf16"):
-        found = []
+    precisions = ("fp32", "bf16") if fast_bfloat16(device()) else ("fp32",)
+    found: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        use_store(Path(scratch))
         for seed in range(3):
-            one = dataclasses.replace(task, seed=seed, precision=precision, score_every=task.rounds)
-            model = predictor(warm_up(one, one.rounds), one)
-            found.append(score(model, test.images, test.labels, test.n_classes, device=device()).accuracy)
-        mean_sd = f"{statistics.mean(found):.2%} ± {statistics.stdev(found):.2%}"
-        each = ", ".join(f"{accuracy:.2%}" for accuracy in found)
-        console.print(f"{precision}: accuracy {mean_sd} after {task.rounds} rounds, seeds: {each}", highlight=False)
+            one = dataclasses.replace(task, seed=seed, precision="fp32", score_every=task.rounds)
+            torch.manual_seed(seed)  # the plain loop draws its batches by PyTorch's global generator
+            run, server = plain_rounds(one)
+            for t in range(1, one.rounds + 1):
+                run(t)
+            models = {"plain loop, float32": server.eval()}
+            for precision in precisions:
+                ours = dataclasses.replace(one, precision=precision)
+                models[f"this project, {precision}"] = predictor(warm_up(ours, ours.rounds), ours)
+            for name, model in models.items():
+                accuracy = score(model, test.images, test.labels, test.n_classes, device=device()).accuracy
+                found.setdefault(name, []).append(accuracy)
+    for name, accuracies in found.items():
+        mean_sd = f"{statistics.mean(accuracies):.2%} ± {statistics.stdev(accuracies):.2%}"
+        each = ", ".join(f"{accuracy:.2%}" for accuracy in accuracies)
+        console.print(f"{name}: accuracy {mean_sd} after {task.rounds} rounds, seeds: {each}", highlight=False)
 
 
 if __name__ == "__main__":
