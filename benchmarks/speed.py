@@ -31,6 +31,7 @@ from benchmarks.harness import Session, environment
 from benchmarks.metrics.accuracy import score
 from benchmarks.roofline import roofline
 from benchmarks.scales import SCALES
+from benchmarks.suites import read_suite, spell_out
 from mosaic.fl import kernels
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data import load, normalise
@@ -46,7 +47,7 @@ from mosaic.fl.training import batches, predictor, spec_of, train
 console = Console(record=True)
 
 
-PARTS = ("rounds", "kernels", "roofline", "methods", "clients", "memory", "executors", "accuracy")
+PARTS = ("rounds", "kernels", "roofline", "methods", "clients", "memory", "executors", "jobs", "accuracy")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--peer", action="append", default=[], help="a script that prints its seconds a round last")
     parser.add_argument("--python", default=sys.executable, help="the Python that runs peers (default: this one)")
-    parser.add_argument("--methods", default="all", help="those of the part methods (default: all)")
+    parser.add_argument("--methods", default="all", help="those of the parts methods and jobs (default: all)")
     parser.add_argument("--clients", default="10,100,1000", help="numbers of clients of the part clients")
     parser.add_argument("--out", type=Path, help="a folder for what is printed, as speed.txt, and for figures")
     options = parser.parse_args(argv)
@@ -81,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "clients": lambda: compare_clients(task, [int(n) for n in options.clients.split(",")], options.out),
         "memory": lambda: console.print(mosaic_memory()),
         "executors": lambda: compare_executors(40, options.threads),
+        "jobs": lambda: compare_jobs(None if options.methods == "all" else names),
         "accuracy": lambda: compare_accuracy(dataclasses.replace(task, rounds=20)),
     }
     for part in options.parts or PARTS:
@@ -274,6 +276,22 @@ def compare_executors(n: int, cores: int) -> None:
             f"({len(own)} cells, {cores} at a time)",
             highlight=False,
         )
+
+
+def compare_jobs(names: Sequence[str] | None) -> None:
+    """Seconds of the quick suite at omega 0.1, full width and seed 0, from an empty store, by processes and threads."""
+    took: dict[str, float] = {}
+    for jobs, threads in ((2, 1), (1, 1), (1, 2)):
+        where = {"omega": [0.1], "widths": ["full"], "seeds": [0], "methods": names, "threads": threads}
+        cells = spell_out(*read_suite("heterogeneity"), "quick", precision=choose_precision("auto"), **where)
+        with tempfile.TemporaryDirectory() as scratch:
+            begun = time.perf_counter()
+            ended = [outcome.status for outcome in run_cells(cells, Session(Path(scratch)), jobs, lambda *_: None)]
+        name = f"{jobs} job{'s' * (jobs > 1)} of {threads} thread{'s' * (threads > 1)}"
+        took[name] = time.perf_counter() - begun
+        console.print(f"{name}: {took[name]:.0f} s for {ended.count('done')} cells", highlight=False)
+    two, one, threaded = took.values()
+    console.print(f"two jobs take {two / one:.2f} of one job's time, {two / threaded:.2f} of one with two threads")
 
 
 def compare_accuracy(task: Task) -> None:

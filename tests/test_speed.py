@@ -62,6 +62,20 @@ def test_each_hot_loop_is_measured(monkeypatch):
     assert all(float(row[2]) > 0 and float(row[4]) > 0 for row in rows)
 
 
+def test_the_plain_loop_and_this_project_are_scored_over_three_seeds(capsys):
+    speed.compare_accuracy(dataclasses.replace(TASK, omega=100.0, rounds=4, steps=15, batch_size=32, lr=0.1))
+    said = dict(re.findall(r"^(.+): accuracy ([0-9.]+)%", capsys.readouterr().out, re.MULTILINE))
+    plain, ours = (float(said[name]) for name in ("plain loop, float32", "this project, fp32"))
+    assert plain > 20 and ours > 20  # of ten classes
+
+
+@pytest.mark.slow
+def test_two_processes_are_timed_against_one(capsys):
+    speed.compare_jobs(["local"])
+    said = capsys.readouterr().out
+    assert said.count("for 1 cells") == 3 and float(re.search(r"take ([0-9.]+) of one job's", said)[1]) > 0
+
+
 def test_an_unknown_part_is_a_wrong_command(capsys):
     with pytest.raises(SystemExit) as ended:
         speed.main(["round"])
