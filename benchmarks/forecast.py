@@ -75,7 +75,7 @@ def passes(network: nn.Module, *inputs: Tensor, weights: bool, images: bool) -> 
 @cache
 def classifier(spec: Spec, weights: bool = False, images: bool = False) -> float:
     network = resident(spec, "meta").evaluating("average")
-    return passes(network, noise(spec.channels, spec.size, spec.size), weights=weights, images=images)
+    return passes(network, pair_of(spec.channels, spec.size, spec.size), weights=weights, images=images)
 
 
 @cache
@@ -83,7 +83,7 @@ def dcgan(latent: int, ngf: int, channels: int, size: int, batch_norm: bool) -> 
     """Of the generator a drawn image, and one that is learnt from; of the discriminator all its passes of a step."""
     with torch.device("meta"):
         G, D = Generator(latent, ngf, channels, size), discriminator(ngf, channels, size, batch_norm)
-    z, x = noise(latent), noise(channels, size, size)
+    z, x = pair_of(latent), pair_of(channels, size, size)
     judged = 2 * passes(D, x, weights=True, images=False) + passes(D, x.detach(), weights=False, images=True)
     drawn, learnt = (passes(G, z.detach(), weights=weights, images=False) for weights in (False, True))
     return drawn, learnt, judged
@@ -98,11 +98,12 @@ def server_generator(kind: str, latent: int, ngf: int, channels: int, size: int,
             if kind == "upsampling"
             else ConditionalGenerator(latent, n_classes, channels, size, kind, ngf)
         )
-        inputs = (noise(latent), torch.zeros(2, dtype=torch.long))[: 1 if kind == "upsampling" else 2]
+        inputs = (pair_of(latent), torch.zeros(2, dtype=torch.long))[: 1 if kind == "upsampling" else 2]
     return passes(G, *inputs, weights=False, images=False), passes(G, *inputs, weights=True, images=False)
 
 
-def noise(*shape: int) -> Tensor:
+def pair_of(*shape: int) -> Tensor:
+    """Two items on the meta device, where nothing is computed: BatchNorm in training needs more than one."""
     return torch.zeros(2, *shape, device="meta")
 
 
@@ -188,8 +189,7 @@ def dense(task: Task, config) -> Iterator[Part]:
     if config.protocol == "end":
         return synthesis(task, config, 0.0)
     of_round = {name: getattr(config, f"round_{name}") for name in ("turns", "generator_steps", "student_steps")}
-    shape = ("multiply", config.round_latent, config.round_ngf, config.round_batch)
-    return in_turns(task, *shape, **of_round, drawers=1)
+    return in_turns(task, "multiply", config.round_latent, config.round_ngf, config.round_batch, **of_round)
 
 
 def coboosting(task: Task, config) -> Iterator[Part]:
@@ -202,10 +202,11 @@ def in_turns(
     latent: int,
     ngf: int,
     batch: int,
+    *,
     turns: int,
     generator_steps: int,
     student_steps: int,
-    drawers: int,
+    drawers: int = 1,
 ) -> Iterator[Part]:
     """A generator at the server and its student take turns in each round, both taught by the clients."""
     yield None, local_training(task)
@@ -216,15 +217,18 @@ def in_turns(
     yield None, task.rounds * turns * batch * (fitted + taught)
 
 
-def dfrd(task: Task, c) -> Iterator[Part]:
-    shape = ("multiply", c.latent, c.ngf, c.batch, c.turns, c.generator_steps, c.student_steps)
-    return in_turns(task, *shape, drawers=2 if task.rounds > 1 else 1)
+def turns_of(config) -> dict[str, int]:
+    return {name: getattr(config, name) for name in ("turns", "generator_steps", "student_steps")}
 
 
-def fedftg(task: Task, c) -> Iterator[Part]:
-    return in_turns(
-        task, "concatenate", c.latent, c.ngf, c.batch, c.turns, c.generator_steps, c.student_steps, drawers=1
-    )
+def dfrd(task: Task, config) -> Iterator[Part]:
+    drawers = 2 if task.rounds > 1 else 1  # from the second round on the moving average draws too
+    shape = ("multiply", config.latent, config.ngf, config.batch)
+    return in_turns(task, *shape, **turns_of(config), drawers=drawers)
+
+
+def fedftg(task: Task, config) -> Iterator[Part]:
+    return in_turns(task, "concatenate", config.latent, config.ngf, config.batch, **turns_of(config))
 
 
 def feddf(task: Task, config) -> Iterator[Part]:
@@ -264,6 +268,11 @@ def mosaic(task: Task, config) -> Iterator[Part]:
     yield None, local_training(replace(task, rounds=config.finetune_rounds)) if config.finetune_rounds else 0.0
 
 
+def centralised(task: Task, config) -> Iterator[Part]:
+    """As many steps as all clients together, of the server's model."""
+    yield ("pooled_model", task.without_clients(), task.n_clients), local_training(replace(task, widths=()))
+
+
 PARTS: dict[str, Callable[[Task, Any], Iterable[Part]]] = {
     "local": lambda task, config: [alone(task)],
     "fedavg": lambda task, config: [rounds(at_smallest_width(task))],
@@ -278,9 +287,5 @@ PARTS: dict[str, Callable[[Task, Any], Iterable[Part]]] = {
     "fedcvae": fedcvae,
     "federatedfactory": federatedfactory,
     "mosaic": mosaic,
-    "centralised": lambda task, config: [(("pooled_model", task.without_clients()), task.n_clients * local(task))],
+    "centralised": centralised,
 }
-
-
-def local(task: Task) -> float:
-    return local_training(replace(task, n_clients=1, widths=()))
