@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from baselines.fedavg import at_smallest_width
 from benchmarks.cells import Cell
 from mosaic.dcgan import Generator, discriminator
-from mosaic.fl.cvae import cvae_config
+from mosaic.fl.cvae import cvae_config, pixels
 from mosaic.fl.data import DATASETS
 from mosaic.fl.models import Spec, resident
 from mosaic.fl.synthesis import ConditionalGenerator, UpsamplingGenerator
@@ -151,9 +151,8 @@ def gans(task: Task, config: GeneratorConfig) -> Part:
 
 
 def decoder(task: Task, config, n_classes: int) -> tuple[int, ...]:
-    source = DATASETS[task.dataset]
-    pixels = source.channels * source.size**2
-    return config.cvae_latent + n_classes, config.cvae_hidden, config.cvae_hidden, pixels
+    """The units of its layers, from the noise and the label to the pixels."""
+    return config.cvae_latent + n_classes, config.cvae_hidden, config.cvae_hidden, pixels(task)
 
 
 def cvaes(task: Task, config, n_classes: int) -> Part:

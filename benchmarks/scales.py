@@ -24,7 +24,7 @@ class Scale:
 
 
 SCALES = {
-    # Does it all work, and roughly in which order? 1,797 images of 8x8: twenty minutes on two cores.
+    # Does it all work, and roughly in which order? 1,797 images of 8x8.
     "quick": Scale(
         datasets=("digits",),
         seeds=2,

@@ -50,7 +50,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--sampler", default="tpe", help="tpe | random | cmaes | gp | grid (default: %(default)s)")
     add("--pruner", default="wilcoxon", help="wilcoxon | median | none (default: %(default)s)")
     add("--points", type=int, default=3, help="of a range, with --sampler grid (default: %(default)s)")
-    add("--hold", type=int, default=5, help="trials that share one draw of what is costly, generators say (default: 3)")
+    add("--hold", type=int, default=5, help="trials that share one draw of what is costly, generators say (default: 5)")
     add("--seed", type=int, default=0, help="the sampler's; with --jobs 1 it fixes the trials (default: 0)")
     add("--study", help="its name; default: method, data set, omega and scale")
     add("--storage", help="an Optuna URL such as sqlite:///tuning.db; default: a journal file in the study's folder")
