@@ -32,7 +32,7 @@ from benchmarks.metrics.accuracy import score
 from benchmarks.roofline import roofline
 from benchmarks.scales import SCALES
 from benchmarks.suites import read_suite, spell_out
-from mosaic.fl import kernels
+from mosaic.fl import kernels, layers
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data import load, normalise
 from mosaic.fl.device import autocast, choose_precision, device, fast_bfloat16, use_device
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = list(METHODS) if options.methods == "all" else options.methods.split(",")
     run = {
         "rounds": lambda: compare_rounds(task, options.rounds, options.peer, options.python),
-        "kernels": lambda: compare_kernels(task),
+        "kernels": lambda: (compare_kernels(task), compare_layers()),
         "roofline": lambda: console.print(roofline(task)),
         "methods": lambda: compare_methods(task, [name for name in names if known_method(name)], options.rounds),
         "clients": lambda: compare_clients(task, [int(n) for n in options.clients.split(",")], options.out),
@@ -240,6 +240,38 @@ def compare_kernels(task: Task) -> None:
                 took[fused] += [(time.process_time() - begun) / one.steps * 1e3] if again else []
         ours, theirs = min(took[True]), min(took[False])
         table.add_row(str(width), precision, f"{ours:.1f}", f"{theirs:.1f}", f"{theirs / ours:.2f}")
+    console.print(table)
+
+
+LAYERS = {  # what it is: ours, PyTorch's with the same weights, what goes in
+    "a CNN's first, of grey images": (layers.Conv2d, nn.Conv2d, (1, 16, 3, 1, 1), (64, 1, 28, 28)),
+    "a discriminator's first": (layers.Conv2d, nn.Conv2d, (1, 16, 4, 2, 1), (64, 1, 28, 28)),
+    "a discriminator's last": (layers.Conv2d, nn.Conv2d, (64, 1, 3), (64, 64, 3, 3)),
+    "DENSE's last": (layers.Conv2d, nn.Conv2d, (64, 1, 3, 1, 1), (64, 64, 28, 28)),
+    "DFRD's last": (layers.ConvTranspose2d, nn.ConvTranspose2d, (64, 1, 4, 2, 1), (64, 64, 16, 16)),
+    "a generator's first": (
+        partial(layers.ConvTranspose2d, bias=False),
+        nn.ConvTranspose2d,
+        (100, 128, 4),
+        (32, 100, 1, 1),
+    ),
+}
+
+
+def compare_layers() -> None:
+    """Milliseconds of the processor, there and back, of the convolutions that ``layers`` computes its own way."""
+    table = Table("convolution, float32", "ours ms", "PyTorch ms", "times as fast")
+    for name, (ours, theirs, sizes, shape) in LAYERS.items():
+        x = torch.randn(shape, device=device()).contiguous(memory_format=torch.channels_last).requires_grad_()
+        both = [build(*sizes).to(device(), memory_format=torch.channels_last) for build in (ours, theirs)]
+        g, took = torch.randn_like(both[0](x)), ([], [])
+        for _, i in itertools.product(range(10), (0, 1)):
+            begun = time.process_time()
+            for _ in range(5):
+                both[i](x).backward(g)
+            took[i].append((time.process_time() - begun) / 5 * 1e3)
+        mine, other = map(min, took)
+        table.add_row(name, f"{mine:.2f}", f"{other:.2f}", f"{other / mine:.2f}")
     console.print(table)
 
 

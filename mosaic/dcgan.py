@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor, nn
 
-from mosaic.fl.layers import PixelwiseConv2d, PointConv2d, PointConvTranspose2d
+from mosaic.fl.layers import Conv2d, ConvTranspose2d, PixelwiseConv2d
 
 
 class Generator(nn.Module):
@@ -20,12 +20,12 @@ class Generator(nn.Module):
         doublings = max(1, math.ceil(math.log2(size / 4)))
         widths = [ngf * min(8, 2**i) for i in reversed(range(doublings + 1))]
         self.latent, self.size = latent, size
-        layers: list[nn.Module] = [PointConvTranspose2d(latent, widths[0], 4, 1, 0, bias=False)]
+        layers: list[nn.Module] = [ConvTranspose2d(latent, widths[0], 4, 1, 0, bias=False)]
         for n_in, n_out in zip(widths, widths[1:], strict=False):
             layers += [
                 nn.BatchNorm2d(n_in),
                 nn.ReLU(inplace=True),
-                nn.ConvTranspose2d(n_in, n_out, 4, 2, 1, bias=False),
+                ConvTranspose2d(n_in, n_out, 4, 2, 1, bias=False),
             ]
         layers += [nn.BatchNorm2d(ngf), nn.ReLU(inplace=True), PixelwiseConv2d(ngf, channels, 1, bias=False), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
@@ -45,10 +45,10 @@ def discriminator(ndf: int, channels: int, size: int, batch_norm: bool) -> nn.Se
     widths = [channels, *(ndf * min(8, 2**i) for i in range(halvings))]
     layers: list[nn.Module] = []
     for i, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
-        layers += [PointConv2d(n_in, n_out, 4, 2, 1, bias=False)]
+        layers += [Conv2d(n_in, n_out, 4, 2, 1, bias=False)]
         layers += [nn.BatchNorm2d(n_out)] if i and batch_norm else []
         layers += [nn.LeakyReLU(0.2, inplace=True)]
-    return nn.Sequential(*layers, PointConv2d(widths[-1], 1, size >> halvings, bias=False), nn.Flatten())
+    return nn.Sequential(*layers, Conv2d(widths[-1], 1, size >> halvings, bias=False), nn.Flatten())
 
 
 def dcgan_init(network: nn.Module) -> None:

@@ -14,6 +14,8 @@ import psutil
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from mosaic.fl.device import give_freed_memory_back
+
 
 @dataclass
 class Cost:
@@ -156,5 +158,6 @@ def reset_peak_memory() -> None:
     if torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()
         return
+    give_freed_memory_back()
     with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as marks:
         marks.write("5")  # Linux: resets VmHWM

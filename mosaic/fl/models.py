@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mosaic.fl.errors import InputError
 from mosaic.fl.kernels import NormReluPool
-from mosaic.fl.layers import PointConv2d
+from mosaic.fl.layers import Conv2d
 from mosaic.fl.rng import seed_of
 from mosaic.fl.task import State
 
@@ -41,7 +41,7 @@ Layout = dict[str, tuple[str, ...]]
 class ConvBlock(nn.Sequential):
     def __init__(self, n_in: int, n_out: int, pool: bool):
         super().__init__()
-        self.conv = PointConv2d(n_in, n_out, 3, padding=1, bias=False)  # of 8x8 images the last sees one pixel
+        self.conv = Conv2d(n_in, n_out, 3, padding=1, bias=False)  # of 8x8 images the last sees one pixel
         self.norm = NormReluPool(n_out, pool)
 
 
@@ -83,7 +83,7 @@ class CNN2(nn.Module):
         widths = [spec.channels, scaled(spec, "c1"), scaled(spec, "c2")]
         self.blocks = nn.Sequential(
             *(
-                nn.Sequential(nn.Conv2d(n_in, n_out, 5, padding=2), NormReluPool(n_out, pool=True))
+                nn.Sequential(Conv2d(n_in, n_out, 5, padding=2), NormReluPool(n_out, pool=True))
                 for n_in, n_out in itertools.pairwise(widths)
             )
         )
@@ -135,7 +135,7 @@ class ResNet18(nn.Module):
     def __init__(self, spec: Spec):
         super().__init__()
         s = [scaled(spec, f"c{i}") for i in (1, 2, 3, 4)]
-        self.conv = nn.Conv2d(spec.channels, s[0], 3, padding=1, bias=False)
+        self.conv = Conv2d(spec.channels, s[0], 3, padding=1, bias=False)
         self.norm = NormReluPool(s[0])
         self.stages = nn.Sequential(
             *(

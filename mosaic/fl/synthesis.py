@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mosaic.fl.costs import metered
 from mosaic.fl.data import DATASETS
 from mosaic.fl.device import autocast, device
-from mosaic.fl.layers import DoublingConv2d, PointConvTranspose2d
+from mosaic.fl.layers import Conv2d, ConvTranspose2d, DoublingConv2d
 from mosaic.fl.rng import seed_of
 from mosaic.fl.task import Task
 from mosaic.fl.training import spec_of
@@ -32,7 +32,7 @@ class UpsamplingGenerator(nn.Module):
         self.layers = nn.Sequential(
             *(nn.BatchNorm2d(128), DoublingConv2d(128, 128), nn.BatchNorm2d(128), nn.LeakyReLU(0.2, inplace=True)),
             *(DoublingConv2d(128, 64), nn.BatchNorm2d(64), nn.LeakyReLU(0.2, inplace=True)),
-            *(nn.Conv2d(64, channels, 3, 1, 1), nn.Tanh()),
+            *(Conv2d(64, channels, 3, 1, 1), nn.Tanh()),
         )
 
     def forward(self, z: Tensor) -> Tensor:
@@ -54,11 +54,11 @@ class ConditionalGenerator(nn.Module):
         self.embedding = nn.Embedding(n_classes, latent)
         doublings = max(1, math.ceil(math.log2(size / 4)))
         widths = [ngf * min(8, 2**i) for i in reversed(range(1, doublings + 1))]
-        first = PointConvTranspose2d(latent if self.multiply else 2 * latent, widths[0], 4, 1, 0, bias=False)
+        first = ConvTranspose2d(latent if self.multiply else 2 * latent, widths[0], 4, 1, 0, bias=False)
         layers: list[nn.Module] = [first, nn.ReLU()]  # the authors' first layer has no BatchNorm
         for i, (n_in, n_out) in enumerate(zip(widths, [*widths[1:], channels], strict=True)):
             layers += [nn.BatchNorm2d(n_in), nn.ReLU(inplace=True)] if i else []
-            layers += [nn.ConvTranspose2d(n_in, n_out, 4, 2, 1, bias=False)]
+            layers += [ConvTranspose2d(n_in, n_out, 4, 2, 1, bias=False)]
         self.layers = nn.Sequential(*layers, nn.Tanh())
 
     def code(self, z: Tensor, labels: Tensor) -> Tensor:
