@@ -36,7 +36,7 @@ from mosaic.fl import kernels, layers
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data import load, normalise
 from mosaic.fl.device import autocast, choose_precision, device, fast_bfloat16, use_device
-from mosaic.fl.federation import open_federation
+from mosaic.fl.federation import Shard, open_federation
 from mosaic.fl.models import initial, resident
 from mosaic.fl.rng import generator
 from mosaic.fl.stages import average_round, updates, warm_up
@@ -154,9 +154,7 @@ def bare_rounds(task: Task) -> Callable[[int], None]:
     def run(t: int) -> None:
         for shard in federation.shards:
             sgd = torch.optim.SGD(network.parameters(), lr=task.lr, weight_decay=task.weight_decay, fused=True)
-            rng = generator(task.seed, "batches", "round", t, shard.client)
-            order = shard.indices[batches(shard.size, task.batch_size, task.steps, rng).to(device())]
-            for batch in order:
+            for batch in batches_of(task, shard, t):
                 images = normalise(shard.images[batch]).contiguous(memory_format=torch.channels_last)
                 sgd.zero_grad(set_to_none=True)
                 with autocast(task.precision):
@@ -167,14 +165,21 @@ def bare_rounds(task: Task) -> Callable[[int], None]:
     return run
 
 
-def plain_rounds(task: Task) -> tuple[Callable[[int], None], nn.Module]:
+def batches_of(task: Task, shard: Shard, t: int) -> torch.Tensor:
+    """Indices (steps, b) into the pool: the batches that this project's client sees in round ``t``."""
+    rng = generator(task.seed, "batches", "round", t, shard.client)
+    return shard.indices[batches(shard.size, task.batch_size, task.steps, rng).to(device())]
+
+
+def plain_rounds(task: Task, as_peers: bool = True) -> tuple[Callable[[int], None], nn.Module]:
     """FedAvg as a first script has it, and its server model: float32, default layout, images as floats, models copied.
 
-    It is what the peers' scripts compute.
+    It is what the peers' scripts compute, whose batches are drawn with replacement; else from this project's batches.
     """
     federation = open_federation(task)
     images = normalise(federation.pool.images)
     server = copy.deepcopy(resident(spec_of(task), device()).network).to(memory_format=torch.contiguous_format)
+    server.load_state_dict(initial(spec_of(task), task.seed), strict=False)  # BatchNorm's counters are in no state
     client = copy.deepcopy(server)
     total = sum(federation.sizes)
 
@@ -184,8 +189,8 @@ def plain_rounds(task: Task) -> tuple[Callable[[int], None], nn.Module]:
             client.load_state_dict(server.state_dict())
             client.train()
             sgd = torch.optim.SGD(client.parameters(), lr=task.lr)
-            for _ in range(task.steps):
-                batch = shard.indices[torch.randint(shard.size, (task.batch_size,))]
+            drawn = torch.randint(shard.size, (task.steps, task.batch_size))
+            for batch in shard.indices[drawn] if as_peers else batches_of(task, shard, t):
                 sgd.zero_grad()
                 F.cross_entropy(client(images[batch]), shard.labels[batch]).backward()
                 sgd.step()
@@ -327,7 +332,10 @@ def compare_jobs(names: Sequence[str] | None) -> None:
 
 
 def compare_accuracy(task: Task) -> None:
-    """Test accuracy after the task's rounds over 3 seeds: the plain loop, this project, and it in bfloat16."""
+    """Test accuracy after the task's rounds over 3 seeds: plain loops, this project, and it in bfloat16.
+
+    On the same batches the plain loop differs in how it computes alone; as the peers draw them, in what it sees, too.
+    """
     test = load(task.dataset, "test")
     precisions = ("fp32", "bf16") if fast_bfloat16(device()) else ("fp32",)
     found: dict[str, list[float]] = {}
@@ -335,11 +343,13 @@ def compare_accuracy(task: Task) -> None:
         use_store(Path(scratch))
         for seed in range(3):
             one = dataclasses.replace(task, seed=seed, precision="fp32", score_every=task.rounds)
-            torch.manual_seed(seed)  # the plain loop draws its batches by PyTorch's global generator
-            run, server = plain_rounds(one)
-            for t in range(1, one.rounds + 1):
-                run(t)
-            models = {"plain loop, float32": server.eval()}
+            torch.manual_seed(seed)  # batches with replacement come from PyTorch's global generator
+            models = {}
+            for name, as_peers in (("the same batches", False), ("batches with replacement, as the peers'", True)):
+                run, server = plain_rounds(one, as_peers)
+                for t in range(1, one.rounds + 1):
+                    run(t)
+                models[f"plain loop, {name}"] = server.eval()
             for precision in precisions:
                 ours = dataclasses.replace(one, precision=precision)
                 models[f"this project, {precision}"] = predictor(warm_up(ours, ours.rounds), ours)
