@@ -160,7 +160,7 @@ def cvaes(task: Task, config, n_classes: int) -> Part:
     encoder = layers[-1] + n_classes, config.cvae_hidden, config.cvae_hidden, 2 * config.cvae_latent
     step = 3 * perceptron(*layers) + 3 * perceptron(*encoder) - perceptron(*encoder[:2])
     images = task.n_clients * config.cvae_steps * config.cvae_batch
-    return ("client_cvae", n_classes > 0, task, cvae_config(config)), images * step
+    return ("client_cvae", n_classes > 0, task.without_models(), cvae_config(config)), images * step
 
 
 # --- methods ------------------------------------------------------------------------------------------------------

@@ -121,6 +121,15 @@ def test_a_client_with_one_class_and_fewer_samples_than_a_batch_is_served(make, 
 
 
 @pytest.mark.parametrize("make", [client_cvae, client_modules])
+def test_what_models_a_client_trains_does_not_make_its_generators_anew(make, task):
+    others = {"widths": (0.5,) * task.n_clients, "batch_norm": "batch", "rounds": 7, "lr": 0.3, "base_width": 8}
+    same = [make.key_of(replace(task, **{k: v}), SMALL, 0) for k, v in others.items()]
+    assert set(same) == {make.key_of(task, SMALL, 0)}
+    for other in ({"omega": 0.7}, {"seed": 9}, {"n_train": 200}, {"min_samples": 3}, {"precision": "bf16"}):
+        assert make.key_of(replace(task, **other), SMALL, 0) not in same
+
+
+@pytest.mark.parametrize("make", [client_cvae, client_modules])
 def test_a_hit_equals_a_miss_and_bytes_are_counted(make, task, store):
     with opened(Account()) as account:
         first = make(task, SMALL, 1)

@@ -42,7 +42,7 @@ def cvae_config(config: CvaeConfig) -> CvaeConfig:
     return CvaeConfig(**{f.name: getattr(config, f.name) for f in fields(CvaeConfig)})
 
 
-@stage(version=1)
+@stage(version=1, sees=Task.without_models)
 def client_cvae(task: Task, config: CvaeConfig, client: int) -> dict[str, State | dict[str, float]]:
     """One client's decoder, uploaded, and the means of its losses (nats an image) over the last tenth of its steps."""
     shard = open_federation(task).shards[client]
@@ -51,7 +51,7 @@ def client_cvae(task: Task, config: CvaeConfig, client: int) -> dict[str, State 
     return {"state": upload(decoder, "generator"), "losses": losses}
 
 
-@stage(version=1)
+@stage(version=1, sees=Task.without_models)
 def client_modules(task: Task, config: CvaeConfig, client: int) -> dict[str, list[State] | dict[str, float]]:
     """A decoder for each class that the client holds, ascending, uploaded; together they take a client's steps.
 

@@ -59,23 +59,33 @@ def computed_stages() -> Iterator[set[str]]:
         _computed = around
 
 
-def stage(version: int) -> Callable[[Function], Function]:
-    """Cache a function's result on disk. Raise ``version`` when the function's result changes."""
+def stage(version: int, sees: Callable[[Any], Any] | None = None) -> Callable[[Function], Function]:
+    """Cache a function's result on disk. Raise ``version`` when the function's result changes.
+
+    ``sees``: what of its argument ``task`` the function gets to see, where that is less than all. The rest is not in
+    the key: tasks that differ in nothing else share the result.
+    """
 
     def decorate(function: Function) -> Function:
         signature = inspect.signature(function)
         name = function.__name__
 
+        def bound(*args, **kwargs) -> inspect.BoundArguments:
+            call = signature.bind(*args, **kwargs)
+            call.apply_defaults()
+            if sees:
+                call.arguments["task"] = sees(call.arguments["task"])
+            return call
+
         def key_of(*args, **kwargs) -> str:
-            bound = signature.bind(*args, **kwargs)
-            bound.apply_defaults()
-            return stage_key(name, version, dict(bound.arguments))
+            return stage_key(name, version, dict(bound(*args, **kwargs).arguments))
 
         @functools.wraps(function)
         def staged(*args, **kwargs):
-            key = key_of(*args, **kwargs)
+            key, call = key_of(*args, **kwargs), bound(*args, **kwargs)
+            compute = functools.partial(function, *call.args, **call.kwargs)
             with opened(Account()):  # the caller's clock stands still: it is charged the stage's own seconds
-                artifact, costs = _hit(name, key) or _miss(name, key, functools.partial(function, *args, **kwargs))
+                artifact, costs = _hit(name, key) or _miss(name, key, compute)
             account().stages.update(costs)
             return artifact
 

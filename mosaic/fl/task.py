@@ -85,6 +85,11 @@ class Task:
         """The same data and recipe with nobody to split it: the key of what all partitions have in common."""
         return replace(self, omega=math.inf, law="class", min_samples=1, n_clients=1, widths=())
 
+    def without_models(self) -> "Task":
+        """The same images in the same hands, whatever models are trained on them and how."""
+        hands = ("dataset", "n_train", "validation", "omega", "law", "min_samples", "n_clients", "seed")
+        return Task(**{name: getattr(self, name) for name in (*hands, "precision", "threads")})
+
 
 def _within(name: str, value: int, least: int) -> None:
     if value < least:
