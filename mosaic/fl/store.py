@@ -78,11 +78,12 @@ def stage(version: int, sees: Callable[[Any], Any] | None = None) -> Callable[[F
             return call
 
         def key_of(*args, **kwargs) -> str:
-            return stage_key(name, version, dict(bound(*args, **kwargs).arguments))
+            return stage_key(name, version, bound(*args, **kwargs).arguments)
 
         @functools.wraps(function)
         def staged(*args, **kwargs):
-            key, call = key_of(*args, **kwargs), bound(*args, **kwargs)
+            call = bound(*args, **kwargs)
+            key = stage_key(name, version, call.arguments)
             compute = functools.partial(function, *call.args, **call.kwargs)
             with opened(Account()):  # the caller's clock stands still: it is charged the stage's own seconds
                 artifact, costs = _hit(name, key) or _miss(name, key, compute)
