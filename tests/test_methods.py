@@ -331,8 +331,10 @@ def test_local_shares_nothing_but_the_start(task, store):
         assert torch.equal(said, predictor(client, task)(images()))
 
 
-def test_the_ceiling_is_the_same_for_all_partitions(task, store):
-    """The same pool and the same number of steps, however it is split."""
+@pytest.mark.parametrize("local_work", [{}, {"epochs": 2, "rounds": 1}])
+def test_the_ceiling_is_the_same_for_all_partitions(task, store, local_work):
+    """The same pool and the same number of steps, however it is split: also where each client's last batch is short."""
+    task = dataclasses.replace(task, **local_work)
     runs = [
         list(centralised.run(dataclasses.replace(task, omega=omega, widths=widths), centralised.Config()))
         for omega, widths in ((0.1, ()), (100.0, ()), (1.0, (1.0, 0.5, 0.25)))
