@@ -1,0 +1,37 @@
+"""Memory that a step frees stays with the process, until it is asked to give it back."""
+
+import subprocess
+import sys
+
+import pytest
+
+from mosaic.fl.device import _libc
+
+FAULTS = """
+import resource
+import torch
+from mosaic.fl.device import give_freed_memory_back, use_device
+
+
+def faults(times):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(times):
+        activations = [torch.zeros(1 << 20) for _ in range(4)]  # 16 MiB: 4,096 pages
+        del activations
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+use_device("cpu")
+faults(10)
+kept = faults(5)
+give_freed_memory_back()
+print(kept, faults(1))
+"""
+
+
+@pytest.mark.skipif(_libc() is None, reason="not glibc")
+def test_freed_memory_stays_and_can_be_given_back():
+    run = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
+    kept, given_back = map(int, run.stdout.split())
+    assert kept < 100  # of 20,480 pages that are written
+    assert given_back >= 8  # 16 MiB are 4,096 pages, or 8 where the system takes huge ones
