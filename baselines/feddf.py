@@ -24,7 +24,7 @@ from mosaic.fl.data import normalise
 from mosaic.fl.ensemble import answers, teachers_of
 from mosaic.fl.proxy import proxy_images
 from mosaic.fl.rng import generator
-from mosaic.fl.stages import average_round, everybody, updates, warm_up
+from mosaic.fl.stages import Waves, average_round, everybody, of_an_only_round, updates, warm_up
 from mosaic.fl.task import Snapshot, Task, work
 from mosaic.fl.training import batches, distil, predictor
 
@@ -65,6 +65,10 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
             tenth = max(1, len(curve) // 10)
             found = {"distil_loss_start": sum(curve[:tenth]) / tenth, "distil_loss_end": sum(curve[-tenth:]) / tenth}
             yield Snapshot(t, predictor(server, task), probes=probes, diagnostics=found)
+
+
+def stages(task: Task, config: Config) -> Waves:
+    return of_an_only_round(task)
 
 
 def ensemble(teachers: list[nn.Module], task: Task, images: Tensor) -> Tensor:

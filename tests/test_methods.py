@@ -27,7 +27,7 @@ from benchmarks.forecast import PARTS, total_flops
 from benchmarks.scales import SCALES
 from benchmarks.suites import read_suite, spell_out, widths_of
 from mosaic import method as mosaic
-from mosaic.fl import costs
+from mosaic.fl import costs, stages
 from mosaic.fl.aggregation import average, average_parts
 from mosaic.fl.channel import n_bytes
 from mosaic.fl.costs import Account, opened
@@ -329,6 +329,32 @@ def test_local_shares_nothing_but_the_start(task, store):
     assert len(alone.predict) == 3
     for said, client in zip(logits_of(alone), clients, strict=True):
         assert torch.equal(said, predictor(client, task)(images()))
+
+
+def test_clients_that_train_once_train_once_for_all_methods(task, store, monkeypatch):
+    """One round: FedAvg, the ensemble, FedDF and the floor are over the same models, trained a single time."""
+    trained = []
+
+    def counted(state, shard, *names, **options):
+        trained.append(shard.client)
+        return train(state, shard, *names, **options)
+
+    monkeypatch.setattr(stages, "train", counted)
+    task = dataclasses.replace(task, rounds=1, score_every=1)
+    for method in ("local", "feddf", "ensemble", "fedavg"):
+        run(method, task)
+    assert sorted(trained) == [0, 1, 2]
+    narrow = dataclasses.replace(task, widths=(1.0, 0.5, 0.5))  # in the round their windows move on by one channel
+    for method in ("local", "ensemble"):
+        run(method, narrow)
+    assert sorted(trained[3:]) == [0, 1, 1, 2, 2]
+
+
+def test_an_only_round_from_other_weights_is_trained_from_them(task, store):
+    task = dataclasses.replace(task, rounds=1, score_every=1)
+    server, shard = initial(spec_of(task), seed=7), open_federation(task).shards[0]
+    expected = train(server, shard, task, "round", 1, 0)
+    assert all(torch.equal(v, expected[k]) for k, v in stages.update(task, server, 1, shard).items())
 
 
 @pytest.mark.parametrize("local_work", [{}, {"epochs": 2, "rounds": 1}])

@@ -58,22 +58,38 @@ def last_checkpoint(task: Task, t: int) -> int:
     return t if t == task.rounds - 1 else t - t % task.score_every
 
 
-def updates(
-    task: Task, server: State, t: int, loss_of: Callable[[Shard, State], Loss] = lambda shard, received: cross_entropy
-) -> Iterator[State]:
-    """Round ``t`` from the clients' side: each downloads its sub-model, trains it and uploads it.
+LossOf = Callable[[Shard, State], Loss]
+"""The loss that a client minimises, by its shard and the sub-model it received, for methods that change it."""
 
-    ``loss_of(shard, received sub-model)`` is the loss that a client minimises, for methods that change it.
-    """
+
+def updates(task: Task, server: State, t: int, loss_of: LossOf | None = None) -> Iterator[State]:
+    """Round ``t`` from the clients' side: each downloads its sub-model, trains it and uploads it."""
     for shard in participants(task, t):
         yield update(task, server, t, shard, loss_of)
 
 
-def update(task: Task, server: State, t: int, shard: Shard, loss_of=lambda shard, received: cross_entropy) -> State:
+def update(task: Task, server: State, t: int, shard: Shard, loss_of: LossOf | None = None) -> State:
     """One client's part of round ``t``: see :func:`updates`."""
     received = download(cut(server, layout(spec_of(task)), window(spec_of(task, shard.width), shift=t)))
-    loss = loss_of(shard, received)
+    if t == task.rounds == 1 and loss_of is None and same(received, own_start(task, shard, t)):
+        return upload(lone_model(task, shard.client, only_shift(task, shard.client)))  # all the training there is
+    loss = loss_of(shard, received) if loss_of else cross_entropy
     return upload(train(received, shard, task, "round", t, shard.client, width=shard.width, loss=loss))
+
+
+def own_start(task: Task, shard: Shard, shift: int) -> State:
+    """A client's part of everybody's initial weights."""
+    spec = spec_of(task)
+    return cut(initial(spec, task.seed), layout(spec), window(spec_of(task, shard.width), shift=shift))
+
+
+def only_shift(task: Task, client: int) -> int:
+    """Where the window of an only round, round 1, begins: 0 for who holds all, wherever it begins."""
+    return int(task.width(client) < 1)
+
+
+def same(a: State, b: State) -> bool:
+    return all(torch.equal(tensor, b[name]) for name, tensor in a.items())
 
 
 def participants(task: Task, t: int) -> list[Shard]:
@@ -118,7 +134,14 @@ needs only those of the waves before. A run computes the calls of a wave side by
 def of_all_rounds(task: Task) -> Waves:
     """The waves of a method that works on the server's and the clients' models of the last round."""
     last = [partial(last_model, task, client) for client in range(task.n_clients)]
-    return [[partial(warm_up, task, task.rounds - 1)], last, [partial(warm_up, task, task.rounds)]]
+    before, after = [partial(warm_up, task, task.rounds - 1)], [partial(warm_up, task, task.rounds)]
+    return [*of_an_only_round(task), before, last, after]
+
+
+def of_an_only_round(task: Task) -> Waves:
+    """Where there is but one round, what clients train in it is what each trains alone."""
+    alone = [partial(lone_model, task, client, only_shift(task, client)) for client in range(task.n_clients)]
+    return [alone] if task.rounds == 1 else []
 
 
 def of_lone_models(task: Task) -> Waves:
@@ -126,13 +149,16 @@ def of_lone_models(task: Task) -> Waves:
 
 
 @stage(version=1)
-def lone_model(task: Task, client: int) -> State:
-    """A client's own model, trained alone from the common start for the local work of all rounds."""
+def lone_model(task: Task, client: int, shift: int = 0) -> State:
+    """A client's own model, trained alone from the common start for the local work of all rounds.
+
+    A narrow client's start is the window of it that begins at channel ``shift``.
+    """
     shard = open_federation(task).shards[client]
-    start = cut(initial(spec_of(task), task.seed), layout(spec_of(task)), window(spec_of(task, shard.width)))
+    state = own_start(task, shard, shift)
     for t in range(1, task.rounds + 1):
-        start = train(start, shard, task, "round", t, client, width=shard.width)
-    return start
+        state = train(state, shard, task, "round", t, client, width=shard.width)
+    return state
 
 
 @stage(version=1)
