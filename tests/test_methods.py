@@ -305,6 +305,15 @@ def test_fedrolex_is_the_plain_loop(task, store):
     assert all(torch.equal(found[name], server[name]) for name in server)
 
 
+def test_fedavg_with_equal_weights_is_the_plain_mean_round_by_round(task, store):
+    server = warm_up(task, 0)
+    for t in range(1, task.rounds + 1):
+        server = average(list(stages.updates(task, server, t)), [1] * task.n_clients)
+    snapshot = list(fedavg.run(task, fedavg.Config(weights="equal")))[-1]
+    assert torch.equal(logits_of(snapshot)[0], predictor(server, task)(images()))
+    assert not torch.equal(logits_of(snapshot), logits_of(list(fedavg.run(task, fedavg.Config()))[-1]))
+
+
 def test_fedavgs_last_average_is_over_the_local_models(task, store):
     mean, server = average(local_models(task), open_federation(task).sizes), warm_up(task, task.rounds)
     assert all(torch.equal(mean[name], server[name]) for name in server)

@@ -141,7 +141,7 @@ def test_a_field_that_may_be_none_is_read_as_a_number(given):
         (lambda: cells(settings={"mosaic": {"lamda_e": 1}}), "setting of mosaic 'lamda_e'; did you mean 'lambda_e'"),
         (lambda: cells(settings={"task": {"round": 3}}), "unknown setting of task 'round'; did you mean 'rounds'?"),
         (lambda: cells(settings={"mosaic-sauce": {"k": 3}}), "did you mean 'mosaic-source'?"),
-        (lambda: cells(settings={"fedavg": {"mu": 3}}), "fedavg has no settings; 'mu' was given."),
+        (lambda: cells(settings={"local": {"mu": 3}}), "local has no settings; 'mu' was given."),
         (lambda: cells(settings={"mosaic": {"k": "ten"}}), "mosaic.k is 'ten'; it must be of type int."),
         (lambda: cells(settings={"mosaic": {"k": 2.5}}), "mosaic.k is 2.5; it must be of type int."),
         (lambda: cells(settings={"mosaic": {"meta": "gates"}}), "'gates'; possible: linear, gate, transformer."),

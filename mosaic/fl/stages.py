@@ -112,12 +112,15 @@ def everybody(task: Task) -> list[Shard]:
     return open_federation(task).shards
 
 
-def average_round(task: Task, server: State, clients: Iterable[State], t: int) -> State:
-    """Round ``t`` from the server's side: its model, with each coordinate averaged over who took part and holds it."""
+def average_round(task: Task, server: State, clients: Iterable[State], t: int, equal: bool = False) -> State:
+    """Round ``t`` from the server's side: its model, with each coordinate averaged over who took part and holds it.
+
+    Clients count by their samples, or all the same (``equal``).
+    """
     shards = participants(task, t)
     held = (window(spec_of(task, shard.width), shift=t) for shard in shards)
-    sizes = [shard.size for shard in shards]
-    return average_parts(server, zip(clients, held, strict=True), sizes, layout(spec_of(task)))
+    weights = [1 if equal else shard.size for shard in shards]
+    return average_parts(server, zip(clients, held, strict=True), weights, layout(spec_of(task)))
 
 
 def windows(task: Task, t: int) -> list[Window]:

@@ -153,6 +153,6 @@ def work(default: int, side: str) -> Any:
     return field(default=default, metadata={"work": side})
 
 
-def choice(default: str, *others: str) -> Any:
-    """A ``Config`` field with a closed set of values."""
-    return field(default=default, metadata={"choices": (default, *others)})
+def choice(default: str, *others: str, later: bool = False) -> Any:
+    """A ``Config`` field with a closed set of values; ``later``: see the function of that name."""
+    return field(default=default, metadata={"choices": (default, *others), "later": later})
