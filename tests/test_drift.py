@@ -401,7 +401,20 @@ def test_the_mask_by_hand_and_in_a_run(task, store):
 def test_an_ensemble_of_equal_clients_is_that_client(task, store):
     client = local_models(task)[0]
     wanted = predictor(client, task)(images())
-    assert torch.allclose(ensemble.mean_of(task, [client] * 3)(images()), wanted, atol=1e-5)
+    for mean in ("logits", "probabilities"):
+        said = ensemble.mean_of(task, ensemble.Config(mean), [client] * 3)(images())
+        assert torch.allclose(said.softmax(1), wanted.softmax(1), atol=1e-5)
+
+
+def test_the_mean_of_probabilities_does_not_heed_how_sure_a_client_is(task, store, monkeypatch):
+    """Logits (2, 0), (2, 0) and (0, 9): their mean, (1.3, 3), is for the second class; two of three are for the first.
+
+    Probabilities of the first class: .881, .881 and .000: a mean of .587.
+    """
+    monkeypatch.setattr(ensemble, "answers", lambda *_: torch.tensor([[[2.0, 0.0]], [[2.0, 0.0]], [[0.0, 9.0]]]))
+    said = {mean: ensemble.mean_of(task, ensemble.Config(mean), [])(images()) for mean in ("logits", "probabilities")}
+    assert said["logits"].argmax(1).tolist() == [1]
+    assert said["probabilities"].exp()[0].tolist() == pytest.approx([0.587, 0.413], abs=1e-3)
 
 
 @pytest.mark.parametrize("widths", [(), MIXED])
