@@ -547,7 +547,7 @@ def test_stability_finds_out_what_was_luck(tmp_path):
 
 WRONG = {
     "--method mosiac": "did you mean 'mosaic'",
-    "--method fedavg": "fedavg has no settings",
+    "--method local": "local has no settings",
     "--dataset digit": "did you mean 'digits'",
     "--scale qick": "did you mean 'quick'",
     "--trials 0": "--trials is 0; it must be at least 1",
