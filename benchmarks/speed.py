@@ -29,7 +29,7 @@ from benchmarks.executors import run_cells
 from benchmarks.growth import growth, mosaic_memory
 from benchmarks.harness import Session, environment
 from benchmarks.metrics.accuracy import score
-from benchmarks.roofline import roofline
+from benchmarks.roofline import pytorchs_layers, roofline
 from benchmarks.scales import SCALES
 from benchmarks.suites import read_suite, spell_out
 from mosaic.fl import kernels, layers
@@ -172,7 +172,7 @@ def batches_of(task: Task, shard: Shard, t: int) -> torch.Tensor:
 
 
 def plain_rounds(task: Task, as_peers: bool = True) -> tuple[Callable[[int], None], nn.Module]:
-    """FedAvg as a first script has it, and its server model: float32, default layout, images as floats, models copied.
+    """FedAvg as a first script has it, and its server model: float32, PyTorch's layers, default layout, models copied.
 
     It is what the peers' scripts compute, whose batches are drawn with replacement; else from this project's batches.
     """
@@ -183,6 +183,7 @@ def plain_rounds(task: Task, as_peers: bool = True) -> tuple[Callable[[int], Non
     client = copy.deepcopy(server)
     total = sum(federation.sizes)
 
+    @pytorchs_layers()
     def run(t: int) -> None:
         mean: State = {}
         for shard in federation.shards:

@@ -5,12 +5,16 @@ import math
 import re
 
 import pytest
+import torch
 from rich.console import Console
 
 from benchmarks import roofline, speed
 from benchmarks.growth import exponent, growth, mosaic_memory
+from mosaic import dcgan
+from mosaic.fl import kernels, layers, models, synthesis
 from mosaic.fl.store import use_store
 from mosaic.fl.task import Task
+from mosaic.fl.training import spec_of
 
 TASK = Task(n_train=400, n_clients=4, steps=1, batch_size=8, base_width=4)
 
@@ -59,7 +63,52 @@ def test_each_hot_loop_is_measured(monkeypatch):
     monkeypatch.setattr(roofline, "loops", lambda task: {k: v for k, v in kept(task).items() if k in cheap})
     rows = [line.split("│") for line in text(roofline.roofline(TASK)).splitlines() if "│" in line]
     assert [row[1].strip() for row in rows] == list(cheap)
-    assert all(float(row[2]) > 0 and float(row[4]) > 0 for row in rows)
+    assert all(float(row[i]) > 0 for row in rows for i in (2, 4, 5, 6))
+
+
+def nodes(y: torch.Tensor) -> set[str]:
+    """Names of the operations that a gradient goes through."""
+    seen, ahead = {}, [y.grad_fn]
+    while ahead:
+        node = ahead.pop()
+        if node is not None and node not in seen:
+            seen[node] = type(node).__name__
+            ahead += [before for before, _ in node.next_functions]
+    return set(seen.values())
+
+
+NETWORKS = {
+    "a client's network": (lambda: models.resident(spec_of(TASK), "cpu").network.train(), (8, 1, 8, 8)),
+    "a generator": (lambda: dcgan.Generator(100, 16, 1, 28), (8, 100)),
+    "a discriminator": (lambda: dcgan.discriminator(16, 1, 28, batch_norm=False), (8, 1, 28, 28)),
+    "DENSE's generator": (lambda: synthesis.UpsamplingGenerator(100, 1, 28), (8, 100)),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_pytorchs_layers_give_equal_results_and_ours_are_back_after_them(name):
+    torch.manual_seed(0)
+    build, shape = NETWORKS[name]
+    network, x = build(), torch.randn(shape)
+    ours = network(x)
+    with roofline.pytorchs_layers():
+        theirs = network(x)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    assert not any(operation.startswith("_") for operation in nodes(theirs)), "a Function of this project's"
+    assert nodes(network(x)) == nodes(ours) != nodes(theirs)
+
+
+def test_the_plain_loop_has_none_of_our_layers(monkeypatch):
+    """It once ran on them, and this project seemed no faster than a first script."""
+
+    def ours(*_):
+        raise AssertionError("this project's own layer in the plain loop")
+
+    for operation in (kernels._Fused, layers._FromOneChannel):
+        monkeypatch.setattr(operation, "apply", ours)
+    speed.plain_rounds(TASK)[0](1)
+    with pytest.raises(AssertionError, match="own layer"):
+        speed.our_rounds(TASK)(1)
 
 
 def test_the_plain_loop_and_this_project_are_scored_over_three_seeds(capsys):
