@@ -42,7 +42,7 @@ def roofline(task: Task) -> Table:
     task = dataclasses.replace(task, **SCALES["laptop"].task | {"rounds": 1, "score_every": 1, "steps": 1})
     best = peak(task.precision)
     title = f"a matrix product: {best / 1e9:.0f} GFLOP/s in {task.precision}"
-    table = Table("hot loop", "GFLOP/s", "of the product's", "ms a step", "PyTorch's layers", "of theirs", title=title)
+    table = Table("hot loop", "GFLOP/s", "of that", "ms a step", "with PyTorch's", "ratio", title=title)
     for name, loop in loops(task).items():
         turns = [(_step(loop), pytorchs_layers()(_step)(loop)) for _ in range(2)]
         (ours, flops), (theirs, _) = map(min, zip(*turns, strict=True))
