@@ -39,7 +39,7 @@ def roofline(task: Task) -> Table:
     Each beside the same loop with PyTorch's layers, in turn: the better of two times.
     """
     use_store(None)
-    task = dataclasses.replace(task, **SCALES["laptop"].task | {"rounds": 1, "score_every": 1, "steps": 1})
+    task = at_laptop_scale(task)
     best = peak(task.precision)
     title = f"a matrix product: {best / 1e9:.0f} GFLOP/s in {task.precision}"
     table = Table("hot loop", "GFLOP/s", "of that", "ms a step", "with PyTorch's", "ratio", title=title)
@@ -52,6 +52,10 @@ def roofline(task: Task) -> Table:
     return table
 
 
+def at_laptop_scale(task: Task) -> Task:
+    return dataclasses.replace(task, **SCALES["laptop"].task | {"rounds": 1, "score_every": 1, "steps": 1})
+
+
 def _step(loop: Callable[[int], None]) -> tuple[float, float]:
     """A step's seconds and FLOPs."""
     loop(1)  # the meter counts FLOPs in a name's first block, and the first steps warm up
@@ -59,6 +63,27 @@ def _step(loop: Callable[[int], None]) -> tuple[float, float]:
         loop(10)
     cost, steps = account.own, sum(account.own.steps.values())
     return cost.seconds / steps, cost.flops / steps
+
+
+def profile(task: Task, least: float = 0.02) -> Table:
+    """Operators' shares of the time in what trains, by torch's profiler: those of ``least`` or more in one loop."""
+    use_store(None)
+    task = at_laptop_scale(task)
+    of_device = "self_cpu_time_total" if device() == "cpu" else "self_device_time_total"
+    shares: dict[str, dict[str, float]] = {}
+    for name, loop in loops(task).items():
+        if "training" not in name:
+            continue
+        loop(1)
+        with torch.profiler.profile() as profiler:
+            loop(3)
+        spent = {event.key: getattr(event, of_device) for event in profiler.key_averages()}
+        shares[name] = {operator: one / sum(spent.values()) for operator, one in spent.items()}
+    found = {operator for one in shares.values() for operator, share in one.items() if share >= least}
+    table = Table("operator", *shares)
+    for operator in sorted(found, key=lambda operator: -sum(one.get(operator, 0.0) for one in shares.values())):
+        table.add_row(operator, *(f"{one.get(operator, 0.0):.0%}" for one in shares.values()))
+    return table
 
 
 @contextlib.contextmanager

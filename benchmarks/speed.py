@@ -29,7 +29,7 @@ from benchmarks.executors import run_cells
 from benchmarks.growth import growth, mosaic_memory
 from benchmarks.harness import Session, environment
 from benchmarks.metrics.accuracy import score
-from benchmarks.roofline import pytorchs_layers, roofline
+from benchmarks.roofline import profile, pytorchs_layers, roofline
 from benchmarks.scales import SCALES
 from benchmarks.suites import read_suite, spell_out
 from mosaic.fl import kernels, layers
@@ -47,7 +47,7 @@ from mosaic.fl.training import batches, predictor, spec_of, train
 console = Console(record=True)
 
 
-PARTS = ("rounds", "kernels", "roofline", "methods", "clients", "memory", "executors", "jobs", "accuracy")
+PARTS = ("rounds", "kernels", "roofline", "profile", "methods", "clients", "memory", "executors", "jobs", "accuracy")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "rounds": lambda: compare_rounds(task, options.rounds, options.peer, options.python),
         "kernels": lambda: (compare_kernels(task), compare_layers()),
         "roofline": lambda: console.print(roofline(task)),
+        "profile": lambda: console.print(profile(task)),
         "methods": lambda: compare_methods(task, [name for name in names if known_method(name)], options.rounds),
         "clients": lambda: compare_clients(task, [int(n) for n in options.clients.split(",")], options.out),
         "memory": lambda: console.print(mosaic_memory()),

@@ -16,6 +16,7 @@ from mosaic.fl.store import use_store
 from mosaic.fl.task import Task
 from mosaic.fl.training import spec_of
 
+PIXELS = torch.rand(512, 512)
 TASK = Task(n_train=400, n_clients=4, steps=1, batch_size=8, base_width=4)
 
 
@@ -64,6 +65,16 @@ def test_each_hot_loop_is_measured(monkeypatch):
     rows = [line.split("│") for line in text(roofline.roofline(TASK)).splitlines() if "│" in line]
     assert [row[1].strip() for row in rows] == list(cheap)
     assert all(float(row[i]) > 0 for row in rows for i in (2, 4, 5, 6))
+
+
+def test_an_operators_shares_are_of_all_that_the_profiler_saw(monkeypatch):
+    monkeypatch.setattr(
+        roofline, "loops", lambda task: {"products": lambda n: [PIXELS @ PIXELS for _ in range(50 * n)]}
+    )
+    lines = text(roofline.profile(TASK)).splitlines()
+    shares = {row[1].strip(): int(row[2].strip().rstrip("%")) for line in lines if len(row := line.split("│")) > 2}
+    assert 50 < shares["aten::mm"] <= 100 and sum(shares.values()) <= 101
+    assert all(share >= 2 for share in shares.values())
 
 
 def nodes(y: torch.Tensor) -> set[str]:
