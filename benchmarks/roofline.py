@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
-from rich.table import Table
+from rich.table import Column, Table
 from torch import Tensor, nn
 
 from benchmarks.metrics.accuracy import score
@@ -58,7 +58,7 @@ def at_laptop_scale(task: Task) -> Task:
 
 def _step(loop: Callable[[int], None]) -> tuple[float, float]:
     """A step's seconds and FLOPs."""
-    loop(1)  # the meter counts FLOPs in a name's first block, and the first steps warm up
+    loop(10)  # the meter counts FLOPs in a name's first block, and the first steps warm up
     with opened(Account()) as account:
         loop(10)
     cost, steps = account.own, sum(account.own.steps.values())
@@ -74,13 +74,13 @@ def profile(task: Task, least: float = 0.02) -> Table:
     for name, loop in loops(task).items():
         if "training" not in name:
             continue
-        loop(1)
+        loop(3)  # see _step
         with torch.profiler.profile() as profiler:
             loop(3)
         spent = {event.key: getattr(event, of_device) for event in profiler.key_averages()}
         shares[name] = {operator: one / sum(spent.values()) for operator, one in spent.items()}
     found = {operator for one in shares.values() for operator, share in one.items() if share >= least}
-    table = Table("operator", *shares)
+    table = Table(Column("operator", overflow="fold"), *shares)
     for operator in sorted(found, key=lambda operator: -sum(one.get(operator, 0.0) for one in shares.values())):
         table.add_row(operator, *(f"{one.get(operator, 0.0):.0%}" for one in shares.values()))
     return table
