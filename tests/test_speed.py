@@ -1,5 +1,6 @@
 """The speed command: its parts run, and what it derives from the measurements is right."""
 
+import copy
 import dataclasses
 import math
 import re
@@ -88,7 +89,7 @@ def nodes(y: torch.Tensor) -> set[str]:
 
 
 NETWORKS = {
-    "a client's network": (lambda: models.resident(spec_of(TASK), "cpu").network.train(), (8, 1, 8, 8)),
+    "a client's network": (lambda: copy.deepcopy(models.resident(spec_of(TASK), "cpu").network).train(), (8, 1, 8, 8)),
     "a generator": (lambda: dcgan.Generator(100, 16, 1, 28), (8, 100)),
     "a discriminator": (lambda: dcgan.discriminator(16, 1, 28, batch_norm=False), (8, 1, 28, 28)),
     "DENSE's generator": (lambda: synthesis.UpsamplingGenerator(100, 1, 28), (8, 100)),
