@@ -130,6 +130,14 @@ def test_the_plain_loop_and_this_project_are_scored_over_three_seeds(capsys):
     assert min(same, peers, ours) > 20  # of ten classes
 
 
+def test_after_the_part_kernels_the_other_parts_have_the_compiled_ones(monkeypatch):
+    """They once ran without them: the last variant timed, PyTorch's operators, stayed switched on."""
+    before = kernels.library
+    monkeypatch.setattr(speed, "train", lambda *_: None)
+    speed.compare_kernels(TASK)
+    assert kernels.library is before
+
+
 @pytest.mark.slow
 def test_two_processes_are_timed_against_one(capsys):
     speed.compare_jobs(["local"])
