@@ -1,6 +1,7 @@
 """report: from a suite's records to its CSV files, tables and figures."""
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,8 +38,12 @@ def _write_label_distribution(records: pd.DataFrame, folder: Path) -> None:
     counts = {}
     done = records[(records["status"] == "done") & (records["seed"] == records["seed"].min())]
     for (dataset, omega, n), rows in done.groupby(["dataset", "omega", "n_clients"]):
-        certificate = json.loads((folder / "partitions" / f"{rows['partition'].iloc[0]}.json").read_text())
-        counts[f"{dataset}, {n} clients, ω {omega:g}"] = np.array(certificate["label_counts"])
+        path = folder / "partitions" / f"{rows['partition'].iloc[0]}.json"
+        panel = f"{dataset}, {n} clients, ω {omega:g}"
+        if path.exists():
+            counts[panel] = np.array(json.loads(path.read_text())["label_counts"])
+        else:
+            warnings.warn(f"label_distribution is without {panel}: no {path}; --force writes it again", stacklevel=2)
     label_distribution(counts, folder / "figures")
 
 
