@@ -24,3 +24,15 @@ def store(tmp_path):
     use_store(folder)
     yield folder
     use_store(None)
+
+
+@pytest.fixture
+def figures():
+    """Asked for by a test that looks at figures: rendering them is most of a small run's time."""
+
+
+@pytest.fixture
+def unrendered(monkeypatch, request):
+    """Figures are laid out and their files are empty, but where a test asks for ``figures``."""
+    if "figures" not in request.fixturenames:
+        monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *given, **named: None)

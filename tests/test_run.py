@@ -21,6 +21,7 @@ TINY = [
 FAST = [*TINY, "--methods", "local,fedavg,centralised"]
 # what may differ between two runs of one cell
 MEASURED = re.compile("method_s|stage_s.*|cpu_s|pass_s|peak_memory_bytes|commit")
+pytestmark = pytest.mark.usefixtures("unrendered")
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +57,7 @@ def test_a_cell_that_another_suite_ran_is_taken_over(tmp_path, monkeypatch):
     assert not (tmp_path / "lambda_sweep").exists()
 
 
-def test_the_command_writes_records_tables_and_figures(tmp_path):
+def test_the_command_writes_records_tables_and_figures(tmp_path, figures):
     steps = [
         f"--set=mosaic.{setting}" for setting in ("generator_steps=4", "distil_steps=2", "ngf=4", "distil_batch=30")
     ]

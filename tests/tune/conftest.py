@@ -8,7 +8,7 @@ from mosaic.fl.store import use_store, watch_stages
 
 
 @pytest.fixture(autouse=True)
-def stand_in(monkeypatch, request):
+def stand_in(monkeypatch, request, unrendered):
     """The oracle is a method; no figures but where a test asks for them; nothing is left behind."""
     monkeypatch.setitem(METHODS, "oracle", ORACLE)
     monkeypatch.setenv("MOSAIC_DATA", "")
@@ -17,8 +17,3 @@ def stand_in(monkeypatch, request):
     yield
     use_store(None)
     watch_stages(None)
-
-
-@pytest.fixture
-def figures():
-    """Asked for by a test whose figures are drawn; they take seconds."""
