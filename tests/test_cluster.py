@@ -73,6 +73,7 @@ def test_a_cluster_that_loses_a_node_ends_with_the_same_records(cluster, tmp_pat
     assert not list(session.out.glob(".ray-*"))
 
 
+@pytest.mark.slow
 def test_a_failing_cell_fails_alone(cluster, tmp_path):
     session = Session(tmp_path)
     broken = dataclasses.replace(cell("fedavg"), task=dataclasses.replace(TASK, lr=1e30))
@@ -82,6 +83,7 @@ def test_a_failing_cell_fails_alone(cluster, tmp_path):
     assert outcomes == {broken.key: "failed", cell("local").key: "done"}
 
 
+@pytest.mark.slow
 def test_a_node_that_does_not_see_the_folder_sends_the_files_back(tmp_path, monkeypatch):
     """Its own folder has the record; the same bytes come back by name, the record last."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "node"))
@@ -118,6 +120,7 @@ def test_without_ray_the_flag_says_what_to_install(tmp_path, monkeypatch, capsys
     assert "pip install 'mosaic-bench[cluster]'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_trials_are_done_by_the_cluster(cluster, tmp_path):
     few = [f"--set=task.{text}" for text in ("rounds=1", "steps=2", "base_width=4", "score_every=1")]
     more = ["--method", "fedprox", "--clients", "3", "--seeds", "1", "--stability-seeds", "0", "--study", "s"]

@@ -125,6 +125,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_records(tmp_path):
     pd.testing.assert_frame_equal(records(tmp_path / "whole"), records(tmp_path / "killed"))
 
 
+@pytest.mark.slow
 def test_two_runs_on_one_folder_both_finish(tmp_path):
     both = [start(tmp_path) for _ in range(2)]
     errors = [process.communicate(timeout=120)[1] for process in both]

@@ -119,6 +119,7 @@ def test_several_processes_write_the_records_of_one(tmp_path):
     assert frames[0].equals(frames[1])
 
 
+@pytest.mark.slow
 def test_a_failing_stage_fails_its_cells_with_its_reason(tmp_path):
     cells = [cell("ensemble", lr=1e30), cell("local")]
     outcomes = {o.cell.label: o for o in run_cells(cells, Session(tmp_path), 2, lambda *_: None)}

@@ -38,6 +38,7 @@ def test_the_exponent_of_a_power_is_found():
     assert exponent([10, 40], [3.0, 6.0]) == pytest.approx(0.5) and math.isnan(exponent([10], [1.0]))
 
 
+@pytest.mark.slow
 def test_rounds_of_more_clients_are_measured_and_drawn(tmp_path):
     told = text(growth(dataclasses.replace(TASK, omega=100.0), [2, 8], tmp_path))
     assert "seconds grow as N^" in told and (tmp_path / "growth_digits.png").stat().st_size > 5000
@@ -122,6 +123,7 @@ def test_the_plain_loop_has_none_of_our_layers(monkeypatch):
         speed.our_rounds(TASK)(1)
 
 
+@pytest.mark.slow
 def test_the_plain_loop_and_this_project_are_scored_over_three_seeds(capsys):
     speed.compare_accuracy(dataclasses.replace(TASK, omega=100.0, rounds=4, steps=15, batch_size=32, lr=0.1))
     said = dict(re.findall(r"^(.+): accuracy ([0-9.]+)%", capsys.readouterr().out, re.MULTILINE))

@@ -54,6 +54,7 @@ def n_finished(out: Path) -> int:
     return journal.read_text().count('"state":1') if journal.exists() else 0
 
 
+@pytest.mark.slow
 def test_two_commands_on_one_study_share_its_trials(driver, tmp_path):
     both = [started(driver, tmp_path, "--trials", "12", "--set", "oracle.nap=0.05") for _ in range(2)]
     said = [process.communicate(timeout=240)[0] for process in both]
@@ -65,6 +66,7 @@ def test_two_commands_on_one_study_share_its_trials(driver, tmp_path):
     assert len({trial.user_attrs["process"]["pid"] for trial in study.get_trials()}) == 2
 
 
+@pytest.mark.slow
 def test_jobs_are_processes_and_one_that_is_killed_is_replaced(driver, tmp_path):
     more = ["--trials", "6", "--jobs", "2", "--set", "oracle.nap=0.5"]
     command = started(driver, tmp_path, *more)

@@ -27,6 +27,7 @@ MOSAIC += [f"--set=mosaic.{text}" for text in ("generator_steps=4", "distil_step
 MOSAIC += ["--stability-seeds", "0", "--study", "m"]
 
 
+@pytest.mark.slow
 def test_mosaic_is_tuned_for_both_objectives_without_the_test_set_and_cheaply(tmp_path, monkeypatch):
     opened = []
     load = data._load
