@@ -98,6 +98,7 @@ def test_a_finished_cell_is_not_run_again_unless_forced(tmp_path):
     pd.testing.assert_frame_equal(records(tmp_path), kept)
 
 
+@pytest.mark.slow
 def test_several_processes_give_the_same_records(tmp_path):
     assert run(tmp_path / "one") == 0
     assert run(tmp_path / "two", "--jobs", "2") == 0
