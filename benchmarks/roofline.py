@@ -65,8 +65,8 @@ def _step(loop: Callable[[int], None]) -> tuple[float, float]:
     return cost.seconds / steps, cost.flops / steps
 
 
-def profile(task: Task, least: float = 0.02) -> Table:
-    """Operators' shares of the time in what trains, by torch's profiler: those of ``least`` or more in one loop."""
+def profile(task: Task) -> Table:
+    """Operators' shares of the time in what trains, by torch's profiler: those of 2 % or more in one loop."""
     use_store(None)
     task = at_laptop_scale(task)
     of_device = "self_cpu_time_total" if device() == "cpu" else "self_device_time_total"
@@ -78,8 +78,9 @@ def profile(task: Task, least: float = 0.02) -> Table:
         with torch.profiler.profile() as profiler:
             loop(3)
         spent = {event.key: getattr(event, of_device) for event in profiler.key_averages()}
-        shares[name] = {operator: one / sum(spent.values()) for operator, one in spent.items()}
-    found = {operator for one in shares.values() for operator, share in one.items() if share >= least}
+        total = sum(spent.values())
+        shares[name] = {operator: one / total for operator, one in spent.items()}
+    found = {operator for one in shares.values() for operator, share in one.items() if share >= 0.02}
     table = Table(Column("operator", overflow="fold"), *shares)
     for operator in sorted(found, key=lambda operator: -sum(one.get(operator, 0.0) for one in shares.values())):
         table.add_row(operator, *(f"{one.get(operator, 0.0):.0%}" for one in shares.values()))
