@@ -16,10 +16,11 @@ from benchmarks.pages import Page, markdown
 AT_CLIENTS = ("generator", "cvae")  # kinds of steps that clients take beside their local training
 NO_STEPS = ("train", "predict", "draw", "ensemble", *AT_CLIENTS)  # kinds that are no training at the server
 ROUNDS = {"none": 0, "one upload": 1}
+AT_TEST = {"average": "running statistics, averaged like weights", "batch": "the batch's own statistics"}
 
 
-def fairness_page(records: pd.DataFrame, setting: tuple) -> Page:
-    """A row for each method of one setting (data set, clients, widths); numbers that differ stand as a range."""
+def fairness_page(records: pd.DataFrame) -> Page:
+    """A row for each method over all of these records' settings; numbers that differ stand as a range."""
     last = st.selected_rounds(records, "last")
     rows = [
         _row(method, last[last["method"] == method])
@@ -35,9 +36,14 @@ def fairness_page(records: pd.DataFrame, setting: tuple) -> Page:
         "Student: the weights that the server's training starts from (the clients' average, or random), and whether it "
         "keeps BatchNorm's running statistics or trains them. Uploads: the kinds of payload that clients sent.",
     ]
+    if "task.batch_norm" in last:
+        policies = last.groupby("task.batch_norm")["widths"].unique()
+        uses = [f"{AT_TEST[policy]} ({', '.join(map(st.widths_name, widths))})" for policy, widths in policies.items()]
+        notes.append(f"At test BatchNorm uses {', '.join(uses)}, for all methods alike.")
     header = ["method", "data-free", "rounds", "local steps", "generator steps", "server steps"]
     header += ["student from", "its BatchNorm", "uploads"]
-    return Page(f"What each method was given on {st.setting_name(*setting)}", header, rows, notes, n_names=2)
+    names = [st.setting_name(*setting) for setting in records[st.SETTING].drop_duplicates().itertuples(index=False)]
+    return Page(f"What each method was given on {'; '.join(names)}", header, rows, notes, n_names=2)
 
 
 def _row(method: str, rows: pd.DataFrame) -> list[str]:
@@ -82,9 +88,7 @@ def _span(values: Iterable[float]) -> str:
 
 
 def main(path: str) -> None:
-    records = pd.read_csv(path)
-    for setting, here in records.groupby(st.SETTING):
-        print(markdown(fairness_page(here, setting)))
+    print(markdown(fairness_page(pd.read_csv(path, low_memory=False))))
 
 
 if __name__ == "__main__":

@@ -231,8 +231,11 @@ def method_order(records: pd.DataFrame) -> list[str]:
 
 def setting_name(dataset: str, n_clients: int, widths: str) -> str:
     """The setting in words, e.g. "fashion-mnist, 10 clients, full width"."""
-    width = {"full": "full width", "mixed": "mixed widths"}.get(widths, f"widths {widths}")
-    return f"{dataset}, {n_clients} clients, {width}"
+    return f"{dataset}, {n_clients} clients, {widths_name(widths)}"
+
+
+def widths_name(widths: str) -> str:
+    return {"full": "full width", "mixed": "mixed widths"}.get(widths, f"widths {widths}")
 
 
 def seeds_name(counts: Iterable[int]) -> str:

@@ -82,7 +82,7 @@ def make_pages(records: pd.DataFrame, reference: str) -> Iterator[Page]:
         if wants_communication(here):
             yield communication_page(here, setting)
         yield _cost_page(rows, setting)
-        yield fairness_page(here, setting)
+        yield fairness_page(here)
         yield _selection_page(rows, setting)
         if len(differences):
             yield _difference_page(differences, setting, reference)

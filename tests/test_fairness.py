@@ -9,8 +9,6 @@ from benchmarks.cells import METHODS
 from benchmarks.facts import facts_of
 from benchmarks.fairness import fairness_page
 
-SETTING = ("digits", 4, "full")
-
 
 def record(method: str, seed: int = 0, **facts) -> dict:
     where = {"dataset": "digits", "n_clients": 4, "widths": "full", "omega": 0.1, "seed": seed}
@@ -19,7 +17,7 @@ def record(method: str, seed: int = 0, **facts) -> dict:
 
 
 def page_of(*records: dict) -> dict[str, list[str]]:
-    return {row[0]: row[1:] for row in fairness_page(pd.DataFrame(records), SETTING).rows}
+    return {row[0]: row[1:] for row in fairness_page(pd.DataFrame(records)).rows}
 
 
 def test_steps_are_counted_a_client_or_at_the_server():
@@ -41,8 +39,18 @@ def test_what_differs_between_cells_stands_as_a_range():
 
 def test_records_without_these_facts_have_an_empty_page():
     assert page_of(record("fedavg"))["fedavg"] == ["–"] * 8
-    (note, _) = fairness_page(pd.DataFrame([record("fedavg")]), SETTING).notes
+    (note, _) = fairness_page(pd.DataFrame([record("fedavg")])).notes
     assert note.endswith("0.5 at the clients and 0.1 at the server.")
+
+
+def test_settings_of_one_table_are_named_with_what_batchnorm_does_in_each():
+    full, mixed = (
+        record("fedavg", **{"widths": w, "task.batch_norm": b}) for w, b in [("full", "average"), ("mixed", "batch")]
+    )
+    page = fairness_page(pd.DataFrame([full, mixed]))
+    assert page.caption.endswith("on digits, 4 clients, full width; digits, 4 clients, mixed widths")
+    assert len(page.rows) == 1
+    assert "averaged like weights (full width), the batch's own statistics (mixed widths)" in page.notes[-1]
 
 
 @pytest.mark.parametrize(
