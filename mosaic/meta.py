@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from mosaic.fl.costs import metered
 from mosaic.prototypes import Prototypes
 
-PATIENCE, MOST_EPOCHS, BATCH, LR = 20, 2000, 128, 1e-2
+MOST_EPOCHS, BATCH, LR = 2000, 128, 1e-2
 
 
 class Gate(nn.Module):
@@ -71,10 +71,12 @@ META = {"gate": Gate, "linear": Linear, "transformer": Transformer}
 
 @torch.random.fork_rng(devices=[])  # the seed below is of this call alone
 def train_meta(
-    kind: str, experts: Tensor, prototypes: Prototypes, rng: torch.Generator
+    kind: str, experts: Tensor, prototypes: Prototypes, rng: torch.Generator, patience: int = 20
 ) -> tuple[nn.Module, dict[str, float]]:
     """Train the meta model on experts' logits (P, E, K) of P prototypes.
 
+    It stops after ``patience`` epochs without a better loss on the held-out ones, and the best weights are kept. More
+    is not better: prototypes are cluster centres, and what fits them longer may fit real images worse.
     Returns it, in eval mode, with its accuracy on the held-out prototypes beside that of the experts' plain mean, and
     the epochs it took.
     """
@@ -87,7 +89,7 @@ def train_meta(
     adam = torch.optim.Adam(meta.parameters(), lr=LR)
     best, best_loss, best_epoch = copy.deepcopy(meta.state_dict()), math.inf, 0
     epoch = 0
-    while epoch < MOST_EPOCHS and epoch - best_epoch < PATIENCE:
+    while epoch < MOST_EPOCHS and epoch - best_epoch < patience:
         with torch.no_grad():
             value = _loss(meta.eval()(experts[held_out]), labels[held_out], weights[held_out]).item()
         if value < best_loss - 1e-4:

@@ -36,7 +36,7 @@ from mosaic.fl.federation import open_federation
 from mosaic.fl.rng import generator
 from mosaic.fl.stages import Waves, average_round, updates
 from mosaic.fl.store import OneByOne
-from mosaic.fl.task import Snapshot, State, Task, choice, work
+from mosaic.fl.task import Snapshot, State, Task, choice, later, work
 from mosaic.fl.training import distil, predictor
 from mosaic.generators import Ensemble, GeneratorConfig, client_generator
 from mosaic.meta import train_meta
@@ -53,6 +53,7 @@ class Config(GeneratorConfig, CvaeConfig):
     generator: str = choice("dcgan", "cvae")
     k: int = 10  # prototypes a client and class; the code's
     meta: str = choice("linear", "gate", "transformer")  # the code: transformer
+    meta_patience: int = later(20)  # epochs without a better loss on held-out prototypes; the code: 150 steps, no stop
     teacher: str = choice("meta", "experts", "source")
     sampling: str = choice("uniform", "size")  # which generator draws an image; the code: uniform
     distil_steps: int = work(1500, "server")  # the code's
@@ -92,7 +93,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     # (2) One expert per class, and a meta model that learns from the prototypes whom to believe.
     experts = class_experts(task, clients, label_counts)
     said = torch.stack([head(expert, prototypes["features"]) for expert in experts], 1)  # (P, E, K)
-    meta, learned = train_meta(config.meta, said, prototypes, generator(task.seed, "meta"))
+    meta, learned = train_meta(config.meta, said, prototypes, generator(task.seed, "meta"), config.meta_patience)
     teachers = {
         "meta": lambda images, _: meta(predictions(experts, task, images)),
         "experts": lambda images, _: predictions(experts, task, images).mean(1),

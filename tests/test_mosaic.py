@@ -228,6 +228,15 @@ def test_meta_training_never_ends_worse_than_the_mean_on_the_held_out_prototypes
     assert loss(meta(logits)) <= loss(logits.mean(1)) + 1e-6
 
 
+@pytest.mark.parametrize("kind", ["gate", "linear"])
+def test_without_patience_the_meta_model_stays_the_mean_and_more_of_it_never_stops_earlier(kind):
+    logits, prototypes = babel(100)
+    meta, _ = train_meta(kind, logits, prototypes, rng(), patience=0)
+    assert torch.allclose(meta(logits), logits.mean(1), atol=1e-5)
+    epochs = [train_meta(kind, logits, prototypes, rng(), patience)[1]["meta_epochs"] for patience in (0, 1, 20)]
+    assert epochs == sorted(epochs) and epochs[0] == 0 < epochs[-1]
+
+
 def _after_the_seed(generator: torch.Generator) -> torch.Generator:
     torch.randint(2**62, (), generator=generator)  # train_meta draws the seed of its weights first
     return generator
