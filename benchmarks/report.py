@@ -48,9 +48,13 @@ def _write_label_distribution(records: pd.DataFrame, folder: Path) -> None:
 
 
 def _write_pictures(records: pd.DataFrame, folder: Path) -> None:
-    """Per data set, generator and omega a grid of generated images, a row a client, beside real ones; first seed."""
+    """Per data set, generator and omega a grid of generated images, a row a client, beside real ones.
+
+    Of the first seed; at full width, or else at the first widths that there are.
+    """
+    widths = "full" if (records["widths"] == "full").any() else records["widths"].iloc[0]
     done = records[
-        (records["status"] == "done") & (records["seed"] == records["seed"].min()) & (records["widths"] == "full")
+        (records["status"] == "done") & (records["seed"] == records["seed"].min()) & (records["widths"] == widths)
     ]
     drawn = set()
     for row in done.drop_duplicates("cell").itertuples():
