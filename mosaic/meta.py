@@ -71,12 +71,13 @@ META = {"gate": Gate, "linear": Linear, "transformer": Transformer}
 
 @torch.random.fork_rng(devices=[])  # the seed below is of this call alone
 def train_meta(
-    kind: str, experts: Tensor, prototypes: Prototypes, rng: torch.Generator, patience: int = 20
+    kind: str, experts: Tensor, prototypes: Prototypes, rng: torch.Generator, patience: int
 ) -> tuple[nn.Module, dict[str, float]]:
     """Train the meta model on experts' logits (P, E, K) of P prototypes.
 
     It stops after ``patience`` epochs without a better loss on the held-out ones, and the best weights are kept. More
-    is not better: prototypes are cluster centres, and what fits them longer may fit real images worse.
+    is not better: prototypes are cluster centres, and what fits them longer can fit real images far worse.
+
     Returns it, in eval mode, with its accuracy on the held-out prototypes beside that of the experts' plain mean, and
     the epochs it took.
     """

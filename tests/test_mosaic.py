@@ -208,7 +208,7 @@ def test_a_gate_and_a_linear_map_start_as_the_experts_mean(kind):
 @pytest.mark.parametrize("kind", ["gate", "linear"])
 def test_meta_training_finds_the_one_expert_who_is_right(kind):
     logits, prototypes = babel(400)
-    meta, learned = train_meta(kind, logits, prototypes, rng())
+    meta, learned = train_meta(kind, logits, prototypes, rng(), 20)
     assert learned["meta_accuracy"] > 0.95 > learned["meta_accuracy_of_mean"]
     assert learned["meta_epochs"] > 0 and learned["prototypes"] == 400
     assert not any(p.requires_grad for p in meta.parameters()) and not meta.training
@@ -220,7 +220,7 @@ def test_meta_training_never_ends_worse_than_the_mean_on_the_held_out_prototypes
     logits = torch.randn(40, 4, 4, generator=rng(5)) * 0.01
     prototypes = {"labels": torch.randint(4, (40,), generator=rng(6)), "weights": torch.ones(40)}
     held_out = torch.randperm(40, generator=_after_the_seed(rng()))[:8]
-    meta, _ = train_meta(kind, logits, prototypes, rng())
+    meta, _ = train_meta(kind, logits, prototypes, rng(), 20)
 
     def loss(said):
         return torch.nn.functional.cross_entropy(said[held_out], prototypes["labels"][held_out])
@@ -246,7 +246,7 @@ def _after_the_seed(generator: torch.Generator) -> torch.Generator:
 def test_who_said_it_matters_to_all_but_the_authors_transformer(kind, knows_who, monkeypatch):
     monkeypatch.setattr("mosaic.meta.MOST_EPOCHS", 10)
     logits, prototypes = babel(100)
-    meta, _ = train_meta(kind, logits, prototypes, rng())
+    meta, _ = train_meta(kind, logits, prototypes, rng(), 20)
     swapped = meta(logits[:, [2, 0, 3, 1]])
     assert torch.allclose(swapped, meta(logits), atol=1e-4) != knows_who
 
@@ -256,7 +256,7 @@ def test_meta_training_is_a_function_of_its_arguments_and_leaves_the_global_rand
     monkeypatch.setattr("mosaic.meta.MOST_EPOCHS", 3)
     logits, prototypes = babel(60)
     before = torch.get_rng_state()
-    a, b = (train_meta(kind, logits, prototypes, rng())[0](logits) for _ in range(2))
+    a, b = (train_meta(kind, logits, prototypes, rng(), 20)[0](logits) for _ in range(2))
     assert torch.equal(a, b)
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -266,7 +266,7 @@ def test_meta_training_is_a_function_of_its_arguments_and_leaves_the_global_rand
 def test_a_handful_of_prototypes_is_enough_not_to_fail(kind, n, monkeypatch):
     monkeypatch.setattr("mosaic.meta.MOST_EPOCHS", 3)
     logits, prototypes = babel(n)
-    meta, _ = train_meta(kind, logits, prototypes, rng())
+    meta, _ = train_meta(kind, logits, prototypes, rng(), 20)
     assert meta(logits).isfinite().all()
 
 
@@ -275,7 +275,7 @@ def test_prototypes_count_by_the_samples_they_stand_for():
     logits = torch.ones(200, 1, 2)
     labels = torch.arange(200) % 2
     weights = torch.where(labels == 0, 9.0, 1.0)
-    meta, _ = train_meta("gate", logits, {"labels": labels, "weights": weights}, rng())
+    meta, _ = train_meta("gate", logits, {"labels": labels, "weights": weights}, rng(), 20)
     assert meta(logits).softmax(1)[0, 0].item() == pytest.approx(0.9, abs=0.05)
 
 
