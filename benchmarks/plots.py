@@ -23,6 +23,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from benchmarks import statistics as st
@@ -73,11 +74,7 @@ def write_figures(records: pd.DataFrame, folder: Path) -> list[Path]:
 
 def label_distribution(counts: dict[str, np.ndarray], folder: Path) -> list[Path]:
     """Draw each client's images of each class as a heat map; ``counts`` is {panel title: (N, K) array of counts}."""
-    counts = {
-        textwrap.fill(title, 24): np.asarray(table)
-        for title, table in counts.items()
-        if np.size(table) and np.max(table) > 0
-    }
+    counts = {title: table for title, table in counts.items() if np.size(table) and np.max(table) > 0}
     if not counts:
         return []
     top = max(table.max() for table in counts.values())
@@ -305,8 +302,16 @@ def finish(figure: Figure, title: str, handles: list[Line2D | Patch]) -> None:
     """The title, wrapped to the figure's width, and the legend below, in as many columns as fit."""
     width = figure.get_size_inches()[0]
     figure.suptitle(textwrap.fill(title, int(13 * width)))
-    look = {"loc": "outside lower center", "frameon": False, "handlelength": 3}
-    figure.legend(handles=handles, ncols=min(len(handles), int(width / 1.15)), **look)
+    columns = columns_that_fit([handle.get_label() for handle in handles], 72 * width)
+    figure.legend(handles=handles, ncols=columns, loc="outside lower center", frameon=False, handlelength=3)
+
+
+def columns_that_fit(labels: list[str], points: float) -> int:
+    """How many columns of a legend fit side by side: each is as wide as its longest label, its line and the spaces."""
+    size = LOOK["legend.fontsize"]
+    widths = [TextPath((0, 0), label, size=size).get_extents().width + 6 * size for label in labels]
+    shared = (sum(map(max, np.array_split(widths, n))) <= points for n in range(len(labels), 1, -1))
+    return next((len(labels) - i for i, fits in enumerate(shared) if fits), 1)
 
 
 def new_panels(

@@ -34,14 +34,14 @@ def report(folder: Path, cells: Sequence[Cell]) -> pd.DataFrame:
 
 
 def _write_label_distribution(records: pd.DataFrame, folder: Path) -> None:
-    """Clients x classes of each data set and omega, at the first seed."""
+    """Clients x classes of each data set, number of clients and omega, at the first seed."""
     counts = {}
     done = records[(records["status"] == "done") & (records["seed"] == records["seed"].min())]
-    for (dataset, omega, n), rows in done.groupby(["dataset", "omega", "n_clients"]):
+    for (dataset, n, omega), rows in done.groupby(["dataset", "n_clients", "omega"]):
         path = folder / "partitions" / f"{rows['partition'].iloc[0]}.json"
         panel = f"{dataset}, {n} clients, ω {omega:g}"
         if path.exists():
-            counts[panel] = np.array(json.loads(path.read_text())["label_counts"])
+            counts[panel.replace(", ", "\n", 1)] = np.array(json.loads(path.read_text())["label_counts"])
         else:
             warnings.warn(f"label_distribution is without {panel}: no {path}; --force writes it again", stacklevel=2)
     label_distribution(counts, folder / "figures")

@@ -93,6 +93,11 @@ def test_every_method_starts_from_the_same_weights_and_leaves_the_global_random_
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_the_first_weights_lie_where_work_is_done(monkeypatch):
+    monkeypatch.setattr("mosaic.fl.device._device", "meta")  # as a GPU, with nothing to compute on
+    assert {tensor.device.type for tensor in initial(GREY["cnn"], 0).values()} == {"meta"}
+
+
 def statistics(state):
     return {k: v for k, v in state.items() if "running" in k}
 

@@ -1,9 +1,11 @@
 """Figures: all there, deterministic, one style per method, nothing drawn for nothing."""
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.lines import Line2D
 
 from benchmarks import plots
 from benchmarks.facts import facts_of
@@ -125,6 +127,21 @@ def test_the_title_says_how_many_seeds_and_one_seed_has_no_bars(n_seeds, title):
     assert figure.get_suptitle().replace("\n", " ").endswith(title)
     bars = [container.lines[2] for container in figure.axes[0].containers]
     assert all(bool(lines) == (n_seeds > 1) for lines in bars)
+
+
+@pytest.mark.parametrize("n", [1, 3, 9, 15])
+def test_a_legend_lies_within_its_figure_and_is_no_higher_than_it_must_be(n):
+    names = [*("local", "fedavg", "fedavg-equal", "ensemble", "ensemble-probabilities", "feddf", "dense")]
+    names += [*("dense-average", "coboosting", "fedcvae", "federatedfactory", "mosaic", "mosaic-source")]
+    names += [*("mosaic-cvae", "centralised")]
+    with matplotlib.rc_context(plots.LOOK):
+        figure, _ = plots.new_panels(["a", "b", "c"], (3.25, 3.2), "x", "y")
+        plots.finish(figure, "title", [Line2D([], [], label=name) for name in names[:n]])
+        figure.draw_without_rendering()
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
+    assert box.height < (20 if n <= 3 else 60)  # pixels of 1/100 inch: a row takes about 14
 
 
 def test_label_distribution_and_images(tmp_path):

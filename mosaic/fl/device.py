@@ -22,6 +22,9 @@ def use_device(name: str) -> str:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"device {name!r} was asked for, but PyTorch sees no CUDA device here; use --device cpu.")
     _device = name
+    # Two runs have the same numbers, and float32 is float32: cuDNN's convolutions would be TensorFloat-32 by default
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = False
     _keep_freed_memory()
     return name
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mosaic.fl.device import device as chosen_device
 from mosaic.fl.errors import InputError
 from mosaic.fl.kernels import NormReluPool
 from mosaic.fl.layers import Conv2d
@@ -251,7 +252,8 @@ def resident(spec: Spec, device: str) -> Resident:
 
 
 def initial(spec: Spec, seed: int) -> State:
-    """A freshly initialised model (PyTorch's default laws), the same for every method and on every device."""
+    """A freshly initialised model (PyTorch's default laws): drawn on the CPU, so the same on every device."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(seed, "initial", spec.model))
-        return Resident(MODELS[spec.model].network(spec)).save()
+        drawn = Resident(MODELS[spec.model].network(spec)).save()
+    return {name: tensor.to(chosen_device()) for name, tensor in drawn.items()}
