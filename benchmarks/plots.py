@@ -310,8 +310,8 @@ def columns_that_fit(labels: list[str], points: float) -> int:
     """How many columns of a legend fit side by side: each is as wide as its longest label, its line and the spaces."""
     size = LOOK["legend.fontsize"]
     widths = [TextPath((0, 0), label, size=size).get_extents().width + 6 * size for label in labels]
-    shared = (sum(map(max, np.array_split(widths, n))) <= points for n in range(len(labels), 1, -1))
-    return next((len(labels) - i for i, fits in enumerate(shared) if fits), 1)
+    fitting = (n for n in range(len(labels), 1, -1) if sum(map(max, np.array_split(widths, n))) <= points)
+    return next(fitting, 1)
 
 
 def new_panels(
