@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mosaic.fl.channel import upload
-from mosaic.fl.federation import open_federation
+from mosaic.fl.data.federation import open_federation
 from mosaic.fl.stages import pooled_model
 from mosaic.fl.task import Snapshot, Task
-from mosaic.fl.training import n_steps, predictor
+from mosaic.fl.training.sgd import n_steps, predictor
 
 PAPER = ""
 PROTOCOL = "none"

@@ -21,16 +21,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mosaic.fl import losses
 from mosaic.fl.costs import metered
 from mosaic.fl.device import autocast, device
-from mosaic.fl.ensemble import answers, ask, drawn_from, teachers_of
-from mosaic.fl.models import initial
+from mosaic.fl.models.cnn import initial
 from mosaic.fl.rng import generator
 from mosaic.fl.stages import Waves, local_models, of_all_rounds, warm_up
-from mosaic.fl.synthesis import fitted_batch
+from mosaic.fl.synthesis.conditional import fitted_batch
 from mosaic.fl.task import Snapshot, Task, choice, work
-from mosaic.fl.training import distil, frozen, predictor, spec_of
+from mosaic.fl.training import losses
+from mosaic.fl.training.sgd import distil, frozen, predictor, spec_of
+from mosaic.fl.training.teachers import answers, ask, drawn_from, teachers_of
 
 PAPER = "Dai et al., ICLR 2024"
 PROTOCOL = "once, after the rounds"

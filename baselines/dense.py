@@ -23,17 +23,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mosaic.fl import losses
 from mosaic.fl.costs import metered
-from mosaic.fl.data import DATASETS
+from mosaic.fl.data.readers import DATASETS
 from mosaic.fl.device import autocast, device
-from mosaic.fl.ensemble import answers, drawn_from, teachers_of
-from mosaic.fl.models import initial
+from mosaic.fl.models.cnn import initial
 from mosaic.fl.rng import generator, seed_of
 from mosaic.fl.stages import Waves, average_round, everybody, local_models, of_all_rounds, updates, warm_up
-from mosaic.fl.synthesis import ConditionalGenerator, fitted_batch
+from mosaic.fl.synthesis.conditional import ConditionalGenerator, fitted_batch
 from mosaic.fl.task import Snapshot, Task, choice, work
-from mosaic.fl.training import distil, frozen, predictor, spec_of
+from mosaic.fl.training import losses
+from mosaic.fl.training.sgd import distil, frozen, predictor, spec_of
+from mosaic.fl.training.teachers import answers, drawn_from, teachers_of
 
 PAPER = "Zhang et al., NeurIPS 2022"
 PROTOCOL = "once, after the rounds"

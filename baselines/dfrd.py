@@ -26,18 +26,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mosaic.fl import losses
 from mosaic.fl.channel import upload
 from mosaic.fl.costs import metered
-from mosaic.fl.data import DATASETS
+from mosaic.fl.data.readers import DATASETS
 from mosaic.fl.device import autocast, device
-from mosaic.fl.ensemble import answers, ask, class_shares, teachers_of
-from mosaic.fl.models import Resident
+from mosaic.fl.models.cnn import Resident
 from mosaic.fl.rng import generator, seed_of
 from mosaic.fl.stages import average_round, everybody, updates, warm_up
-from mosaic.fl.synthesis import ConditionalGenerator
+from mosaic.fl.synthesis.conditional import ConditionalGenerator
 from mosaic.fl.task import Snapshot, Task, choice, work
-from mosaic.fl.training import distil, frozen, predictor, spec_of
+from mosaic.fl.training import losses
+from mosaic.fl.training.sgd import distil, frozen, predictor, spec_of
+from mosaic.fl.training.teachers import answers, ask, class_shares, teachers_of
 
 PAPER = "Luo et al., NeurIPS 2023"
 PROTOCOL = "every round"

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from mosaic.fl.device import device
-from mosaic.fl.ensemble import answers, teachers_of
 from mosaic.fl.stages import Waves, local_models, of_all_rounds
 from mosaic.fl.task import Predict, Snapshot, State, Task, choice
+from mosaic.fl.training.teachers import answers, teachers_of
 
 PAPER = ""
 PROTOCOL = "once, after the rounds"

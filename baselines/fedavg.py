@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from mosaic.fl.stages import Waves, average_round, of_all_rounds, of_an_only_round, updates, warm_up
 from mosaic.fl.task import Snapshot, Task, choice
-from mosaic.fl.training import predictor
+from mosaic.fl.training.sgd import predictor
 
 PAPER = "McMahan et al., AISTATS 2017"
 PROTOCOL = "every round"

@@ -24,11 +24,11 @@ from torch import nn
 
 from mosaic.fl.aggregation import average_parts
 from mosaic.fl.channel import download, upload
-from mosaic.fl.models import Spec, layout, resident
+from mosaic.fl.models.cnn import Spec, layout, resident
 from mosaic.fl.stages import participants, warm_up
 from mosaic.fl.submodel import Window, cut, window
 from mosaic.fl.task import Snapshot, State, Task
-from mosaic.fl.training import predictor, spec_of, train
+from mosaic.fl.training.sgd import predictor, spec_of, train
 
 PAPER = "Li et al., ICLR 2021"
 PROTOCOL = "every round"

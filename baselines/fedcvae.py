@@ -35,7 +35,13 @@ from torch import Tensor
 
 from mosaic.fl.channel import upload
 from mosaic.fl.costs import metered
-from mosaic.fl.cvae import (
+from mosaic.fl.data.federation import open_federation
+from mosaic.fl.data.readers import DATASETS
+from mosaic.fl.device import autocast
+from mosaic.fl.models.cnn import Resident
+from mosaic.fl.rng import generator
+from mosaic.fl.stages import Waves, warm_up
+from mosaic.fl.synthesis.cvae import (
     CvaeConfig,
     Decoders,
     client_cvae,
@@ -46,14 +52,8 @@ from mosaic.fl.cvae import (
     shape_of,
     told,
 )
-from mosaic.fl.data import DATASETS
-from mosaic.fl.device import autocast
-from mosaic.fl.federation import open_federation
-from mosaic.fl.models import Resident
-from mosaic.fl.rng import generator
-from mosaic.fl.stages import Waves, warm_up
 from mosaic.fl.task import Snapshot, State, Task, choice, work
-from mosaic.fl.training import distil, predictor
+from mosaic.fl.training.sgd import distil, predictor
 
 PAPER = "Heinbaugh et al., ICLR 2023"
 PROTOCOL = "one upload"

@@ -19,14 +19,14 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from mosaic.fl import losses
-from mosaic.fl.data import normalise
-from mosaic.fl.ensemble import answers, teachers_of
-from mosaic.fl.proxy import proxy_images
+from mosaic.fl.data.proxy import proxy_images
+from mosaic.fl.data.readers import normalise
 from mosaic.fl.rng import generator
 from mosaic.fl.stages import Waves, average_round, everybody, of_an_only_round, updates, warm_up
 from mosaic.fl.task import Snapshot, Task, work
-from mosaic.fl.training import batches, distil, predictor
+from mosaic.fl.training import losses
+from mosaic.fl.training.sgd import batches, distil, predictor
+from mosaic.fl.training.teachers import answers, teachers_of
 
 PAPER = "Lin et al., NeurIPS 2020"
 PROTOCOL = "every round"

@@ -30,12 +30,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mosaic.fl.channel import upload
-from mosaic.fl.cvae import CvaeConfig, Decoders, client_modules, cvae_config, passes
-from mosaic.fl.federation import open_federation
+from mosaic.fl.data.federation import open_federation
 from mosaic.fl.rng import generator
 from mosaic.fl.stages import Waves, warm_up
+from mosaic.fl.synthesis.cvae import CvaeConfig, Decoders, client_modules, cvae_config, passes
 from mosaic.fl.task import Snapshot, Task, work
-from mosaic.fl.training import distil, predictor
+from mosaic.fl.training.sgd import distil, predictor
 
 PAPER = "Moleri et al., 2026 (arXiv 2603.16370)"
 PROTOCOL = "one upload"

@@ -29,15 +29,15 @@ from torch import Tensor, nn
 
 from mosaic.fl.channel import download, upload
 from mosaic.fl.costs import metered
+from mosaic.fl.data.federation import Shard
 from mosaic.fl.device import device
-from mosaic.fl.ensemble import class_shares
-from mosaic.fl.federation import Shard
-from mosaic.fl.losses import cross_entropy, noise_collapse, soft_distillation, weighted_nll
-from mosaic.fl.models import Resident
+from mosaic.fl.models.cnn import Resident
 from mosaic.fl.rng import generator, seed_of
 from mosaic.fl.stages import average_round, everybody, updates, warm_up
 from mosaic.fl.task import Skip, Snapshot, State, Task, choice, work
-from mosaic.fl.training import Loss, predictor, spec_of
+from mosaic.fl.training.losses import cross_entropy, noise_collapse, soft_distillation, weighted_nll
+from mosaic.fl.training.sgd import Loss, predictor, spec_of
+from mosaic.fl.training.teachers import class_shares
 
 PAPER = "Zhu et al., ICML 2021"
 PROTOCOL = "every round"

@@ -16,11 +16,11 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from mosaic.fl.federation import Shard
-from mosaic.fl.losses import cross_entropy
+from mosaic.fl.data.federation import Shard
 from mosaic.fl.stages import average_round, updates, warm_up
 from mosaic.fl.task import Snapshot, State, Task
-from mosaic.fl.training import Loss, predictor
+from mosaic.fl.training.losses import cross_entropy
+from mosaic.fl.training.sgd import Loss, predictor
 
 PAPER = "Li et al., MLSys 2020"
 PROTOCOL = "every round"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from mosaic.fl.stages import Waves, of_all_rounds, warm_up
 from mosaic.fl.task import Snapshot, Task
-from mosaic.fl.training import predictor
+from mosaic.fl.training.sgd import predictor
 
 PAPER = "Alam et al., NeurIPS 2022"
 PROTOCOL = "every round"

@@ -21,11 +21,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mosaic.fl.data.federation import Shard
 from mosaic.fl.device import device
-from mosaic.fl.federation import Shard
 from mosaic.fl.stages import average_round, updates, warm_up
 from mosaic.fl.task import Snapshot, State, Task, choice
-from mosaic.fl.training import Loss, predictor
+from mosaic.fl.training.sgd import Loss, predictor
 
 PAPER = "Li and Zhan, KDD 2021"
 PROTOCOL = "every round"

@@ -22,14 +22,14 @@ from torch import Tensor, nn
 
 from mosaic.fl.aggregation import average_parts
 from mosaic.fl.channel import download, upload
+from mosaic.fl.data.federation import Shard
 from mosaic.fl.device import device
-from mosaic.fl.federation import Shard
-from mosaic.fl.losses import cross_entropy
-from mosaic.fl.models import layout
+from mosaic.fl.models.cnn import layout
 from mosaic.fl.stages import participants, warm_up
 from mosaic.fl.submodel import Window, cut, window
 from mosaic.fl.task import Snapshot, State, Task, choice
-from mosaic.fl.training import Loss, predictor, spec_of, train
+from mosaic.fl.training.losses import cross_entropy
+from mosaic.fl.training.sgd import Loss, predictor, spec_of, train
 
 PAPER = "Diao et al., ICLR 2021"
 PROTOCOL = "every round"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mosaic.fl.stages import Waves, lone_model, of_lone_models
 from mosaic.fl.task import Snapshot, Task
-from mosaic.fl.training import predictor
+from mosaic.fl.training.sgd import predictor
 
 PAPER = ""
 PROTOCOL = "none"

@@ -24,12 +24,12 @@ from torch import Tensor, nn
 
 from mosaic.fl.aggregation import average
 from mosaic.fl.channel import download, upload
-from mosaic.fl.federation import Shard, open_federation
-from mosaic.fl.losses import cross_entropy
-from mosaic.fl.models import resident
+from mosaic.fl.data.federation import Shard, open_federation
+from mosaic.fl.models.cnn import resident
 from mosaic.fl.stages import average_round, participants, updates, warm_up
 from mosaic.fl.task import Skip, Snapshot, State, Task
-from mosaic.fl.training import Loss, n_steps, predictor, spec_of
+from mosaic.fl.training.losses import cross_entropy
+from mosaic.fl.training.sgd import Loss, n_steps, predictor, spec_of
 
 PAPER = "Karimireddy et al., ICML 2020"
 PROTOCOL = "every round"

@@ -13,9 +13,9 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from benchmarks.progress import Estimate, show_progress
-from benchmarks.scales import check_reporting
-from benchmarks.suites import check_omega, read_suite, seeds_of, spell_out, suite_names
+from benchmarks.planning.scales import check_reporting
+from benchmarks.planning.suite import check_omega, read_suite, seeds_of, spell_out, suite_names
+from benchmarks.running.progress import Estimate, show_progress
 from mosaic.fl.errors import InputError
 
 console = Console()
@@ -73,11 +73,11 @@ def command(options: argparse.Namespace) -> int:
     if options.list:
         return print_list()
     # torch and the rest are imported only now: --help and --list answer at once
-    from benchmarks.cluster import cells_on_ray
-    from benchmarks.executors import run_cells
-    from benchmarks.harness import Session
-    from benchmarks.records import done_file, read_rows, take_over
-    from benchmarks.report import report
+    from benchmarks.reporting.report import report
+    from benchmarks.running.processes import run_cells
+    from benchmarks.running.ray_cluster import cells_on_ray
+    from benchmarks.running.records import done_file, read_rows, take_over
+    from benchmarks.running.run_cell import Session
     from mosaic.fl.device import choose_precision, use_device
 
     device = use_device(options.device)
@@ -193,8 +193,8 @@ def writable(out: Path) -> Path:
 
 def check_data(cells: Sequence, session) -> None:
     """Find each data set and split it for each task before the first cell runs: what cannot be had is said at once."""
-    from mosaic.fl.data import load, use_data_dir
-    from mosaic.fl.federation import split
+    from mosaic.fl.data.federation import split
+    from mosaic.fl.data.readers import load, use_data_dir
 
     use_data_dir(session.data_dir)
     for dataset in dict.fromkeys(cell.task.dataset for cell in cells):
@@ -204,9 +204,9 @@ def check_data(cells: Sequence, session) -> None:
 
 
 def print_list() -> int:
-    from benchmarks.cells import METHODS
-    from benchmarks.scales import SCALES
-    from mosaic.fl.data import DATASETS
+    from benchmarks.planning.cell import METHODS
+    from benchmarks.planning.scales import SCALES
+    from mosaic.fl.data.readers import DATASETS
 
     for name in suite_names():
         console.print(f"[bold]suite[/] {name}: {read_suite(name)[1].question}", highlight=False)
@@ -234,7 +234,7 @@ def print_forecast(cells: Sequence) -> None:
     """Hours on a GPU, for a scale that nobody will start without knowing them."""
     from rich.table import Table
 
-    from benchmarks.forecast import UTILISATION, forecast
+    from benchmarks.planning.forecast import UTILISATION, forecast
 
     rows = forecast(cells)
     if rows["PFLOP"].isna().any():
@@ -249,7 +249,7 @@ def print_forecast(cells: Sequence) -> None:
 
 
 def print_result(records, folder: Path, failed: int) -> None:
-    from benchmarks.tables import terminal_table
+    from benchmarks.reporting.pages.accuracy import terminal_table
 
     if (records["status"] == "done").any():
         console.print(terminal_table(records))

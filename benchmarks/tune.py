@@ -68,7 +68,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def command(options: argparse.Namespace) -> int:
-    from benchmarks.harness import prepare
+    from benchmarks.running.run_cell import prepare
     from benchmarks.tuning.board import board
     from benchmarks.tuning.plan import reporting_seeds
     from benchmarks.tuning.report import write_report
@@ -108,9 +108,9 @@ def command(options: argparse.Namespace) -> int:
 
 def plan_of(options: argparse.Namespace):
     """The study's plan and the number of processes. InputError for whatever cannot be."""
-    from benchmarks.cells import known_method
-    from benchmarks.harness import Session
-    from benchmarks.suites import check_omega, known_scale
+    from benchmarks.planning.cell import known_method
+    from benchmarks.planning.suite import check_omega, known_scale
+    from benchmarks.running.run_cell import Session
     from benchmarks.tuning.plan import PRUNERS, SAMPLERS, Plan, objectives_of, tuning_seeds
     from benchmarks.tuning.space import grid_of, space_of
     from mosaic.fl.device import choose_precision, use_device
@@ -161,7 +161,7 @@ def plan_of(options: argparse.Namespace):
 
 def check(plan) -> None:
     """Find the training data and split them before the first trial; the test set stays closed."""
-    from mosaic.fl.federation import split
+    from mosaic.fl.data.federation import split
 
     for cell in plan.cells(plan.default()):
         _, held_out, _ = split(cell.task)

@@ -7,10 +7,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from mosaic.clients import Clients
 from mosaic.experts import predictions
 from mosaic.fl.task import Predict, State, Task
-from mosaic.fl.training import predictor
+from mosaic.fl.training.sgd import predictor
+from mosaic.starting_models import Clients
 
 
 def probes(task: Task, clients: Clients, experts: list[State], meta: torch.nn.Module, teacher: str) -> dict:

@@ -8,11 +8,11 @@ BatchNorm statistics are averaged like weights, as in the authors' code (which k
 import torch
 from torch import Tensor
 
-from mosaic.clients import Clients
 from mosaic.fl.aggregation import averages_of_parts
-from mosaic.fl.models import layout
+from mosaic.fl.models.cnn import layout
 from mosaic.fl.task import State, Task
-from mosaic.fl.training import predictor, spec_of
+from mosaic.fl.training.sgd import predictor, spec_of
+from mosaic.starting_models import Clients
 
 
 def class_experts(task: Task, clients: Clients, label_counts: Tensor, at_once: int = 5) -> list[State]:

@@ -25,22 +25,22 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from mosaic.clients import gather
-from mosaic.clients import stages as of_clients
+from mosaic.client_generators import Ensemble, GeneratorConfig, client_generator
 from mosaic.diagnostics import diagnostics, probes
 from mosaic.experts import class_experts, predictions
-from mosaic.fl import losses
+from mosaic.fl.cache import OneByOne
 from mosaic.fl.channel import upload
-from mosaic.fl.cvae import CvaeConfig, Decoders, client_cvae, cvae_config
-from mosaic.fl.federation import open_federation
+from mosaic.fl.data.federation import open_federation
 from mosaic.fl.rng import generator
 from mosaic.fl.stages import Waves, average_round, updates
-from mosaic.fl.store import OneByOne
+from mosaic.fl.synthesis.cvae import CvaeConfig, Decoders, client_cvae, cvae_config
 from mosaic.fl.task import Snapshot, State, Task, choice, later, work
-from mosaic.fl.training import distil, predictor
-from mosaic.generators import Ensemble, GeneratorConfig, client_generator
-from mosaic.meta import train_meta
+from mosaic.fl.training import losses
+from mosaic.fl.training.sgd import distil, predictor
+from mosaic.meta_model import train_meta
 from mosaic.prototypes import client_prototypes
+from mosaic.starting_models import gather
+from mosaic.starting_models import stages as of_clients
 
 PAPER = "Mosaic, 2025 (arXiv 2505.19699)"
 PROTOCOL = "once, after the rounds"

@@ -17,13 +17,13 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from mosaic.fl.cache import stage
 from mosaic.fl.channel import download, upload
-from mosaic.fl.federation import Shard, open_federation
-from mosaic.fl.models import channel_groups, full
+from mosaic.fl.data.federation import Shard, open_federation
+from mosaic.fl.models.cnn import channel_groups, full
 from mosaic.fl.stages import lone_model, warm_up, windows
-from mosaic.fl.store import stage
 from mosaic.fl.task import Task
-from mosaic.fl.training import features, spec_of
+from mosaic.fl.training.sgd import features, spec_of
 
 Prototypes = dict[str, Tensor]
 """``features`` (P, F), ``labels`` (P,) and ``weights`` (P,): the samples that each prototype stands for."""

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mosaic.fl.store import use_store
+from mosaic.fl.cache import use_store
 from mosaic.fl.task import Task
 
 torch.set_num_threads(1)  # the order of sums, and so the last bits, are those of Task.threads

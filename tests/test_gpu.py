@@ -5,18 +5,18 @@ import dataclasses
 import pandas as pd
 import pytest
 import torch
-from test_methods import SMALL
+from test_contract import SMALL
 
-from benchmarks.cells import METHODS
+from benchmarks.planning.cell import METHODS
 from benchmarks.run import main
-from mosaic.fl.data import load, normalise
+from mosaic.fl.cache import use_store
+from mosaic.fl.data.federation import open_federation
+from mosaic.fl.data.readers import load, normalise
 from mosaic.fl.device import use_device
-from mosaic.fl.federation import open_federation
-from mosaic.fl.models import initial
+from mosaic.fl.models.cnn import initial
 from mosaic.fl.rng import generator
-from mosaic.fl.store import use_store
 from mosaic.fl.task import Skip, Task
-from mosaic.fl.training import spec_of, train
+from mosaic.fl.training.sgd import spec_of, train
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no CUDA device")]
 TASK = Task(n_train=240, n_clients=3, omega=1.0, base_width=4, rounds=2, score_every=1, steps=3)

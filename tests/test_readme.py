@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from baselines import fedavg
-from benchmarks.cells import METHODS
-from benchmarks.facts import facts_of, methods_table
-from benchmarks.fairness import fairness_page
-from benchmarks.pages import markdown
+from benchmarks.planning.cell import METHODS
+from benchmarks.planning.methods import facts_of, methods_table
+from benchmarks.reporting.pages.budget import fairness_page
+from benchmarks.reporting.table import markdown
 from mosaic.fl.task import NEEDS, PROTOCOLS, Skip
 
 README = Path(__file__).parents[1] / "README.md"
@@ -44,18 +44,18 @@ def test_the_example_says_where_it_does_not_apply(example, task):
 
 def test_the_list_of_methods_is_the_codes():
     (listed,) = re.findall(
-        r"<!-- made by python -m benchmarks.facts; .*? -->\n(.*?)\n<!-- end of methods -->",
+        r"<!-- made by python -m benchmarks.planning.methods; .*? -->\n(.*?)\n<!-- end of methods -->",
         README.read_text(),
         re.DOTALL,
     )
-    assert listed == methods_table(), "run python -m benchmarks.facts and put its output into README.md"
+    assert listed == methods_table(), "run python -m benchmarks.planning.methods and put its output into README.md"
 
 
 def test_what_each_method_was_given_is_the_records():
-    (told,) = re.findall(r"<!-- made by .*?fairness (.*?) -->\n(.*?)<!-- end of what", README.read_text(), re.DOTALL)
+    (told,) = re.findall(r"<!-- made by .*?budget (.*?) -->\n(.*?)<!-- end of what", README.read_text(), re.DOTALL)
     records, page = told
     made = markdown(fairness_page(pd.read_csv(README.parent / records, low_memory=False)))
-    assert page == made, f"run python -m benchmarks.fairness {records} and put its output into README.md"
+    assert page == made, f"run python -m benchmarks.reporting.pages.budget {records} and put its output into README.md"
 
 
 @pytest.mark.parametrize("method", METHODS)

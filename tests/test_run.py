@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.run import main
-from mosaic.fl.store import use_store, watch_stages
+from mosaic.fl.cache import use_store, watch_stages
 
 TINY = [
     *("--omega", "0.1", "--clients", "3", "--seeds", "1", "--widths", "full", "--device", "cpu", "--precision", "fp32"),
@@ -48,7 +48,7 @@ def records(out: Path, suite: str = "heterogeneity") -> pd.DataFrame:
 
 def test_a_cell_that_another_suite_ran_is_taken_over(tmp_path, monkeypatch):
     assert run(tmp_path) == 0
-    monkeypatch.setattr("benchmarks.executors.run_cell", None)  # from here on nothing can be computed
+    monkeypatch.setattr("benchmarks.running.processes.run_cell", None)  # from here on nothing can be computed
     assert run(tmp_path, "--suite", "scalability") == 0
     first, again = records(tmp_path), records(tmp_path, "scalability")
     pd.testing.assert_frame_equal(first.drop(columns="suite"), again.drop(columns="suite"))
@@ -201,7 +201,7 @@ WRONG = {
 
 @pytest.mark.parametrize("given", WRONG)
 def test_a_wrong_command_is_explained_and_exits_with_2(given, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("mosaic.fl.data._download", lambda *_: "offline")
+    monkeypatch.setattr("mosaic.fl.data.readers._download", lambda *_: "offline")
     assert main([*FAST, "--jobs", "1", "--out", str(tmp_path / "out"), *given.split()]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert WRONG[given] in said

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mosaic.fl.data import normalise
+from mosaic.fl.data.readers import normalise
 from mosaic.fl.task import Predict
 
 

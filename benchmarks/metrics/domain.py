@@ -5,11 +5,11 @@ import functools
 from torch import Tensor
 
 from benchmarks.metrics.fidelity import Extractor, Reference, inception, reference
-from mosaic.fl.data import load
+from mosaic.fl.data.readers import load
 from mosaic.fl.device import device
 from mosaic.fl.stages import domain_classifier, domain_task
 from mosaic.fl.task import Task
-from mosaic.fl.training import frozen, spec_of
+from mosaic.fl.training.sgd import frozen, spec_of
 
 
 @functools.lru_cache(maxsize=4)

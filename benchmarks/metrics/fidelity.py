@@ -25,7 +25,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance, NoTrainInceptionV3
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from mosaic.fl.data import normalise
+from mosaic.fl.data.readers import normalise
 from mosaic.fl.errors import InputError
 from mosaic.fl.rng import generator, seed_of
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks.progress import duration
+from benchmarks.running.progress import duration
 from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.studies import counted
 

@@ -1,4 +1,4 @@
-"""The figures of a study, in the look of ``benchmarks.plots``: history, importances, slices, contour, Pareto front."""
+"""The figures of a study, in the look of the other figures: history, importances, slices, contour, Pareto front."""
 
 import itertools
 import textwrap
@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from benchmarks.plots import LOOK, PALETTE, PANEL, finish, new_panels, save
+from benchmarks.reporting.figures.accuracy import LOOK, PALETTE, PANEL, finish, new_panels, save
 from benchmarks.tuning.board import PER_CENT
 from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.studies import counted

@@ -14,8 +14,8 @@ from filelock import FileLock
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from mosaic.fl.cache import write_whole
 from mosaic.fl.errors import InputError
-from mosaic.fl.store import write_whole
 
 CREATE_TRIAL = 4  # Optuna's number of the operation
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.cluster import MEMORY, RETRIES, code, connect, other_code
-from benchmarks.harness import prepare
+from benchmarks.running.ray_cluster import MEMORY, RETRIES, code, connect, other_code
+from benchmarks.running.run_cell import prepare
 from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.studies import open_study
 from benchmarks.tuning.trials import Stop, Tell, work

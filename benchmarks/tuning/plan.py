@@ -6,11 +6,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cells import Cell
-from benchmarks.harness import Session
-from benchmarks.scales import TUNING_SEEDS_FROM, check_reporting
-from benchmarks.schedule import waves
-from benchmarks.suites import Entry, Suite, seeds_of, spell_out
+from benchmarks.planning.cell import Cell
+from benchmarks.planning.scales import TUNING_SEEDS_FROM, check_reporting
+from benchmarks.planning.suite import Entry, Suite, seeds_of, spell_out
+from benchmarks.running.run_cell import Session
+from benchmarks.running.schedule import waves
 from benchmarks.tuning.space import Space, another, text_of, within
 from mosaic.fl.errors import InputError, did_you_mean
 

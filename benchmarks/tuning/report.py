@@ -11,7 +11,7 @@ from benchmarks.tuning.figures import write_figures
 from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.space import toml_of
 from benchmarks.tuning.studies import counted
-from mosaic.fl.store import write_whole
+from mosaic.fl.cache import write_whole
 
 SUMS = ("wall_s", "computed_s", "saved_s")
 

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from benchmarks.cells import checked, known_method
+from benchmarks.planning.cell import checked, known_method
 from mosaic.fl.errors import InputError, did_you_mean
 
 LOG_FROM = 100  # a range whose ends differ by this factor or more is searched on a log scale

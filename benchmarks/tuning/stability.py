@@ -14,15 +14,15 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 from scipy import stats
 
-from benchmarks import statistics as st
-from benchmarks.cells import Cell
-from benchmarks.executors import run_cells
-from benchmarks.progress import Estimate, show_progress
-from benchmarks.records import done_file, load, read_rows
+from benchmarks.planning.cell import Cell
+from benchmarks.reporting import comparison as st
+from benchmarks.running.processes import run_cells
+from benchmarks.running.progress import Estimate, show_progress
+from benchmarks.running.records import done_file, load, read_rows
 from benchmarks.tuning.board import PER_CENT, short, value_text
 from benchmarks.tuning.plan import DEFAULT, Plan
 from benchmarks.tuning.report import best_trials, completed
-from mosaic.fl.store import write_whole
+from mosaic.fl.cache import write_whole
 
 BEST = 5  # settings that are run again
 

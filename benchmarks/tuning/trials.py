@@ -16,7 +16,7 @@ from typing import Any
 import optuna
 from optuna.trial import Trial, TrialState
 
-from benchmarks.harness import prepare
+from benchmarks.running.run_cell import prepare
 from benchmarks.tuning.plan import FIDELITY, Plan
 from benchmarks.tuning.studies import claim, open_study, release
 from benchmarks.tuning.validation import validate

@@ -6,18 +6,18 @@ from typing import Any
 
 import torch
 
-from benchmarks.cells import METHODS, Cell
-from benchmarks.harness import cost_row, on_the_clock
 from benchmarks.metrics.accuracy import score
 from benchmarks.metrics.domain import domain_extractor
 from benchmarks.metrics.fidelity import Reference, fidelity, reference
+from benchmarks.planning.cell import METHODS, Cell
+from benchmarks.running.run_cell import cost_row, on_the_clock
+from mosaic.fl.cache import computed_stages, watch_stages
 from mosaic.fl.costs import Account
-from mosaic.fl.data import DATASETS, sealed_test_set
+from mosaic.fl.data.federation import open_federation
+from mosaic.fl.data.readers import DATASETS, sealed_test_set
 from mosaic.fl.device import device
 from mosaic.fl.errors import InputError
-from mosaic.fl.federation import open_federation
 from mosaic.fl.rng import generator
-from mosaic.fl.store import computed_stages, watch_stages
 from mosaic.fl.task import Snapshot, Task
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from mosaic.fl.models import Layout
+from mosaic.fl.models.cnn import Layout
 from mosaic.fl.submodel import Window, coordinates
 from mosaic.fl.task import State
 

@@ -10,15 +10,15 @@ from functools import partial
 import torch
 
 from mosaic.fl.aggregation import average_parts
+from mosaic.fl.cache import OneByOne, stage
 from mosaic.fl.channel import download, upload
-from mosaic.fl.federation import Shard, open_federation
-from mosaic.fl.losses import cross_entropy
-from mosaic.fl.models import initial, layout
+from mosaic.fl.data.federation import Shard, open_federation
+from mosaic.fl.models.cnn import initial, layout
 from mosaic.fl.rng import generator, seed_of
-from mosaic.fl.store import OneByOne, stage
 from mosaic.fl.submodel import Window, cut, window
 from mosaic.fl.task import Skip, State, Task
-from mosaic.fl.training import Loss, spec_of, train
+from mosaic.fl.training.losses import cross_entropy
+from mosaic.fl.training.sgd import Loss, spec_of, train
 
 
 @stage(version=1)

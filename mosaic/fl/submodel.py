@@ -8,7 +8,7 @@ round is the rolling window (FedRolex, Alam et al., NeurIPS 2022). At width 1 ev
 import torch
 from torch import Tensor
 
-from mosaic.fl.models import Layout, Spec, channel_groups, full, scaled
+from mosaic.fl.models.cnn import Layout, Spec, channel_groups, full, scaled
 from mosaic.fl.task import State
 
 Window = dict[str, Tensor | None]

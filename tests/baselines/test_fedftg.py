@@ -1,0 +1,202 @@
+"""FedFTG's own laws: where it is FedAvg, whom it believes, what generator and student are told, what it hands back."""
+
+import dataclasses
+from functools import partial
+from math import log
+
+import pytest
+import torch
+
+from baselines import fedftg
+from baselines.fedftg import Config
+from mosaic.fl import costs
+from mosaic.fl.cache import use_store
+from mosaic.fl.channel import n_bytes
+from mosaic.fl.costs import Account, opened
+from mosaic.fl.data.federation import open_federation
+from mosaic.fl.data.readers import load, normalise
+from mosaic.fl.models.cnn import initial
+from mosaic.fl.stages import local_models, warm_up
+from mosaic.fl.task import Snapshot, Task
+from mosaic.fl.training.losses import weighted_nll
+from mosaic.fl.training.sgd import frozen, predictor, spec_of
+from mosaic.fl.training.teachers import answers, class_shares, teachers_of
+
+TINY = Config(turns=2, batch=16, latent=8, ngf=4)
+
+
+def images() -> torch.Tensor:
+    return normalise(load("digits", "test").images[:40])
+
+
+def run(task: Task, **settings) -> list[Snapshot]:
+    return list(fedftg.run(task, dataclasses.replace(TINY, **settings)))
+
+
+def said(snapshot: Snapshot) -> torch.Tensor:
+    return snapshot.predict(images())
+
+
+# Where it is FedAvg
+
+
+@pytest.mark.parametrize("widths", [(), (1.0, 0.5, 0.25)])
+def test_without_turns_fedftg_is_fedavg(widths, task, store):
+    task = dataclasses.replace(task, widths=widths)
+    for snapshot in run(task, turns=0):
+        assert torch.equal(said(snapshot), predictor(warm_up(task, snapshot.round), task)(images()))
+        assert snapshot.diagnostics == {}
+
+
+def test_clients_start_from_the_fine_tuned_model(task, store):
+    """The first round's average is FedAvg's; the second's is not, as its clients were sent another model."""
+    one, two = run(task, student_lr=1.0)
+    assert torch.equal(one.probes["before"](images()), predictor(warm_up(task, 1), task)(images()))
+    assert not torch.equal(said(one), one.probes["before"](images()))
+    assert not torch.equal(two.probes["before"](images()), predictor(warm_up(task, 2), task)(images()))
+
+
+def test_beyond_fedavg_the_label_counts_are_uploaded_once(task, store):
+    with opened(Account()) as account:
+        run(task)
+    models = task.rounds * task.n_clients * n_bytes(initial(spec_of(task), 0))
+    assert account.total().upload == {"model": models, "counts": task.n_clients * 10 * 8}  # int64
+    assert account.total().download == {"model": models}
+
+
+# Whom it believes
+
+
+def test_class_weights_sum_to_one_over_clients_and_to_zero_for_a_class_of_nobody():
+    shares = class_shares(torch.tensor([[3, 0, 0, 7], [1, 2, 0, 0], [0, 6, 0, 0]]))
+    assert shares.sum(0).tolist() == [1, 1, 0, 1]
+    assert shares[:, 1].tolist() == [0, 0.25, 0.75]
+
+
+def test_labels_are_drawn_in_the_clients_proportions():
+    """Label counts 300, 100 and 0 of both clients together. Of 4,000 draws 3,000 are 0, with a deviation of 27."""
+    counts = torch.tensor([[300, 0, 0], [0, 100, 0]])
+    z, labels = fedftg.noise_and_labels(counts, 5, 4000, torch.Generator().manual_seed(0))
+    found = labels.bincount(minlength=3).tolist()
+    assert z.shape == (4000, 5) and found[2] == 0 and abs(found[0] - 3000) < 4 * 27
+
+
+@pytest.mark.parametrize("omega, complete", [(100.0, True), (0.1, False)])
+def test_the_mask_touches_only_classes_that_a_client_lacks(omega, complete, task, store):
+    task = dataclasses.replace(task, n_train=1000, omega=omega, rounds=1)
+    assert (open_federation(task).label_counts.min() > 0) == complete
+    one, other = (run(task, mask=mask, student_lr=1.0)[-1] for mask in ("none", "zero"))
+    assert torch.equal(said(one), said(other)) == complete
+
+
+# What generator and student are told
+
+HALF, QUARTER = [1 / 2, 1 / 2], [1 / 4, 3 / 4]
+SHARES = class_shares(torch.tensor([[3, 0], [1, 2]]))  # of labels (0, 1): (3/4, 0) and (1/4, 1)
+LABELS = torch.tensor([0, 1])
+
+
+def logits(*rows) -> torch.Tensor:
+    return torch.tensor(rows).log() + 5  # a constant more changes nothing
+
+
+def test_discrepancy_by_hand():
+    """At T = 2, logits twice as large. KL(half || quarter) = log(2) / 2 + log(2/3) / 2 = log(4/3) / 2.
+
+    The student says quarter. The first client says half of both samples, the second half of the second alone:
+    (3/4 KL + 0) / 2 + (0 + 1 KL) / 2 = 7/8 KL.
+    """
+    clients, student = logits([HALF, HALF], [QUARTER, HALF]), logits(QUARTER, QUARTER)
+    found = fedftg.discrepancy(2 * student, (2 * clients, LABELS), SHARES, temperature=2.0)
+    assert found.item() == pytest.approx(7 / 8 * log(4 / 3) / 2, rel=1e-5)
+
+
+def test_weighted_nll_by_hand():
+    """Label 0 has 1/2 by the first client and 1/4 by the second; label 1 has 1/2 and 3/4, and the first is not asked.
+
+    (3/4 log 2 + 0) / 2 + (1/4 log 4 + log 4/3) / 2.
+    """
+    found = weighted_nll(logits([HALF, HALF], [QUARTER, QUARTER]), LABELS, SHARES)
+    assert found.item() == pytest.approx((5 / 4 * log(2) + log(4 / 3)) / 2)
+
+
+def test_a_student_that_agrees_with_all_has_no_discrepancy_and_no_gradient(task, store):
+    server, counts = warm_up(task, 1), open_federation(task).label_counts
+    clients = answers(teachers_of(task, [server] * 3), images(), task)
+    student = predictor(server, task)(images()).requires_grad_()
+    labels = torch.multinomial(counts.sum(0).double(), 40, replacement=True, generator=torch.Generator().manual_seed(0))
+    found = fedftg.discrepancy(student, (clients, labels), class_shares(counts), 10.0)
+    found.backward()
+    assert found.item() == 0 and student.grad.abs().max() < 1e-8
+
+
+def test_fine_tuning_lessens_the_discrepancy(task, store):
+    task = dataclasses.replace(task, rounds=1, omega=0.1, steps=60, lr=0.1)
+    found = run(task, turns=20, student_lr=0.1, temperature=1.0, generator_steps=0, batch=256)[-1].diagnostics
+    assert found["distil_loss_end"] < found["distil_loss_start"] * 3 / 4
+
+
+def train(task: Task, teachers, student, **settings) -> float:
+    """The generator's loss at the last of some steps."""
+    config, counts = dataclasses.replace(TINY, **settings), open_federation(task).label_counts
+    G = fedftg.new_generator(task, config)
+    ensemble = fedftg.new_ensemble(task, config, counts, local_models(task))._replace(teachers=teachers)
+    apart = partial(fedftg.discrepancy, shares=ensemble.shares, temperature=config.temperature)
+    fresh = partial(fedftg.noise_and_labels, counts, config.latent, 32, torch.Generator().manual_seed(0))
+    return fedftg.train_generator(G, ensemble, student, apart, fresh, task, config)
+
+
+def test_the_generator_learns_what_the_clients_know_and_where_the_student_differs(task, store):
+    """After some hundred steps, images get their labels from the clients; then those that the student misses, too."""
+    task = dataclasses.replace(task, steps=60, base_width=8, omega=100.0, lr=0.1)
+    teachers, student = teachers_of(task, local_models(task)), frozen(initial(spec_of(task), 1), spec_of(task))
+    settings = dict(ngf=8, latent=16, generator_lr=5e-3, beta_div=0.0, temperature=1.0)
+    before, after = (train(task, teachers, student, generator_steps=n, beta_md=0.0, **settings) for n in (1, 150))
+    assert after < before / 2, (before, after)
+    before, after = (train(task, teachers, student, generator_steps=n, beta_md=1.0, **settings) for n in (1, 150))
+    assert after < before - 1, (before, after)  # nll - discrepancy
+
+
+def test_a_generator_that_diverges_says_so(task, store):
+    with pytest.raises(FloatingPointError, match="generator_lr"):
+        run(task, generator_steps=2, generator_lr=1e30)
+
+
+# What it hands back
+
+
+def test_the_teachers_are_the_clients_of_the_last_round(task, store):
+    """Their networks are made once; without turns they end as FedAvg's clients do, at any width."""
+    for widths in ((), (1.0, 0.5, 0.25)):
+        task = dataclasses.replace(task, widths=widths)
+        mean = answers(teachers_of(task, local_models(task)), images(), task).mean(0)
+        assert torch.equal(run(task, turns=0)[-1].probes["teacher"](images()), mean)
+
+
+def test_images_have_the_datas_shape_and_range_and_no_author(task, store):
+    drawn, by = run(task)[-1].synthesise(600, torch.Generator().manual_seed(0))
+    assert drawn.shape == (600, 1, 8, 8) and -1 <= drawn.min() and drawn.max() <= 1 and drawn.std() > 0
+    assert by.tolist() == [-1] * 600
+
+
+def test_a_snapshots_images_and_teachers_do_not_change_when_the_method_goes_on(task, store):
+    def seen(snapshot: Snapshot) -> list[torch.Tensor]:
+        return [snapshot.synthesise(8, torch.Generator().manual_seed(0))[0], snapshot.probes["teacher"](images())]
+
+    at_once = [(snapshot, seen(snapshot)) for snapshot in fedftg.run(task, TINY)]
+    for snapshot, then in at_once:
+        assert all(torch.equal(a, b) for a, b in zip(seen(snapshot), then, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(at_once[0][1], at_once[1][1], strict=True))
+
+
+def test_flops_do_not_depend_on_which_cell_ran_before(task, store, monkeypatch):
+    fewer, flops = dataclasses.replace(task, n_clients=2), []
+    for before in ((), (fewer,)):
+        monkeypatch.setattr(costs, "_flops", {})
+        for other in before:
+            run(other)
+        use_store(store / str(len(before)))
+        with opened(Account()) as account:
+            run(task)
+        flops.append(account.total().flops)
+    assert flops[0] == flops[1]

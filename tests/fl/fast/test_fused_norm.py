@@ -1,0 +1,134 @@
+"""BatchNorm, ReLU and pooling in one pass: the compiled kernel does what PyTorch's operators do."""
+
+import subprocess
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mosaic.fl.fast import fused_norm as kernels
+from mosaic.fl.fast.fused_norm import NormReluPool
+
+compiled = pytest.mark.skipif(kernels.library() is None, reason="no C++ compiler here")
+SHAPES = [(16, 28, True), (20, 7, True), (5, 9, True), (64, 3, False), (7, 5, False), (16, 1, False)]
+
+
+def pair(channels: int, pool: bool, training: bool) -> tuple[NormReluPool, nn.BatchNorm2d]:
+    """The same layer twice, with uneven weights (some negative) and statistics."""
+    torch.manual_seed(channels)
+    ours, theirs = NormReluPool(channels, pool), nn.BatchNorm2d(channels)
+    with torch.no_grad():
+        ours.weight.uniform_(-1, 2), ours.bias.normal_(), ours.running_mean.normal_(), ours.running_var.uniform_(0.5, 2)
+    theirs.load_state_dict(ours.state_dict())
+    return ours.train(training), theirs.train(training)
+
+
+def images(channels: int, size: int, precision=torch.float32) -> torch.Tensor:
+    x = torch.randn(6, channels, size, size) * 3 + 1
+    return x.to(precision).contiguous(memory_format=torch.channels_last).requires_grad_()
+
+
+@compiled
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("channels", "size", "pool"), SHAPES)
+def test_it_is_batch_norm_then_relu_then_the_maximum(channels, size, pool, training):
+    ours, theirs = pair(channels, pool, training)
+    x = images(channels, size)
+    same = x.detach().clone().requires_grad_()
+    y, z = ours(x), F.relu(theirs(same))
+    z = F.max_pool2d(z, 2) if pool else z
+    torch.testing.assert_close(y, z)
+    g = torch.randn_like(y)
+    y.backward(g), z.backward(g)
+    torch.testing.assert_close(x.grad, same.grad, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours.weight.grad, theirs.weight.grad, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(ours.bias.grad, theirs.bias.grad, rtol=1e-4, atol=1e-4)
+    for name in ("running_mean", "running_var"):
+        torch.testing.assert_close(getattr(ours, name), getattr(theirs, name))
+
+
+@compiled
+def test_in_bfloat16_it_differs_by_one_rounding_from_float32():
+    ours, theirs = pair(16, True, True)
+    x = images(16, 28, torch.bfloat16)
+    y, z = ours(x), F.max_pool2d(F.relu(theirs(x.detach().float())), 2)
+    assert y.dtype is torch.bfloat16
+    torch.testing.assert_close(y.float(), z, rtol=2**-8, atol=1e-6)
+    y.float().square().sum().backward()
+    assert x.grad.dtype is torch.bfloat16 and torch.isfinite(x.grad).all()
+
+
+@compiled
+def test_the_gradient_by_hand():
+    """One channel, one window (1, 2; 3, 6), mean 0, variance 1: only the 6 gets the gradient, times the scale 2."""
+    norm = NormReluPool(1, pool=True).eval()
+    norm.eps = 0.0
+    with torch.no_grad():
+        norm.weight.fill_(2.0)
+    x = torch.tensor([[[[1.0, 2.0], [3.0, 6.0]]]], requires_grad=True)
+    y = norm(x)
+    assert y.item() == 12
+    y.backward(torch.full_like(y, 5.0))
+    assert x.grad.flatten().tolist() == [0, 0, 0, 10]
+    assert norm.weight.grad.item() == 30 and norm.bias.grad.item() == 5
+
+
+@compiled
+def test_the_result_does_not_depend_on_threads():
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            norm, _ = pair(20, True, True)
+            x = images(20, 14)
+            y = norm(x)
+            y.sum().backward()
+            found.append((y.detach(), x.grad, norm.weight.grad, norm.running_var))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, two) for one, two in zip(*found, strict=True))
+
+
+@compiled
+def test_what_is_not_a_number_stays_so():
+    norm, _ = pair(16, True, False)
+    x = images(16, 4).detach()
+    x[0, 3, 0, 0] = torch.nan
+    assert norm(x)[0, 3, 0, 0].isnan() and norm(x).isnan().sum() == 1
+
+
+@compiled
+def test_statistics_stay_when_momentum_is_none_and_gradients_are_made_where_wanted():
+    norm, _ = pair(16, True, True)
+    norm.momentum = 0.0  # BatchNorm's policy "batch" at test
+    before = norm.running_var.clone()
+    x = images(16, 8)
+    with torch.no_grad():
+        norm(x)
+    assert torch.equal(norm.running_var, before)
+    norm.requires_grad_(False)(x).sum().backward()
+    assert x.grad is not None and norm.weight.grad is None
+
+
+def test_without_a_compiler_pytorchs_operators_do_the_same(monkeypatch):
+    ours, theirs = pair(20, True, True)
+    monkeypatch.setattr(kernels, "library", lambda: None)
+    x = images(20, 7)
+    torch.testing.assert_close(ours(x), F.max_pool2d(F.relu(theirs(x)), 2), rtol=0, atol=0)
+
+
+def test_a_compiler_that_fails_is_no_error(monkeypatch, tmp_path):
+    monkeypatch.setenv("CXX", "false")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert kernels.library.__wrapped__() is None
+    monkeypatch.setenv("MOSAIC_KERNELS", "torch")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("nothing is to be compiled"))
+    assert kernels.library.__wrapped__() is None
+
+
+@compiled
+def test_a_home_that_cannot_be_written_to_is_no_error(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert kernels.library.__wrapped__() is not None

@@ -1,0 +1,50 @@
+"""The estimate of what a run still takes, against numbers worked out by hand."""
+
+import dataclasses
+import json
+
+import pytest
+
+from benchmarks.planning.suite import read_suite, spell_out
+from benchmarks.running.progress import Estimate
+from benchmarks.running.records import done_file
+
+
+@pytest.fixture
+def cells():
+    name, suite = read_suite("heterogeneity")
+    return spell_out(
+        name,
+        suite,
+        "quick",
+        omega=[0.1],
+        methods=["fedavg", "ensemble"],
+        seeds=[0, 1],
+        widths=["full"],
+        precision="fp32",
+    )
+
+
+def finish(folder, cell, **columns):
+    path = done_file(folder, cell)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"status": "done", "omega": cell.task.omega, **columns}) + "\n")
+
+
+def test_nothing_is_estimated_before_a_cell_has_run(tmp_path, cells):
+    assert Estimate(tmp_path, cells).seconds(cells, 1) is None
+
+
+def test_a_shared_stage_counts_once_for_a_partition_and_not_where_it_is_cached(tmp_path, cells):
+    zero = [cell for cell in cells if cell.task.seed == 0]
+    for cell in zero:
+        finish(tmp_path, cell, method_s=3.0, stage_s=100.0, stage_s_warm_up=100.0)
+    one = [cell for cell in cells if cell.task.seed == 1]
+    assert Estimate(tmp_path, cells).seconds(one, 2) == (3 + 3 + 100) / 2  # not 2 x 103
+    assert Estimate(tmp_path, cells).seconds(zero, 1) == 6  # the stage is there
+
+
+def test_a_cell_of_an_unknown_kind_takes_the_mean_of_the_known(tmp_path, cells):
+    finish(tmp_path, cells[0], method_s=4.0, stage_s=0.0)
+    other = dataclasses.replace(cells[0], label="other")
+    assert Estimate(tmp_path, cells).seconds([other], 1) == 4
