@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mosaic.fl.channel import upload
+from mosaic.fl.contract import Snapshot
 from mosaic.fl.data.federation import open_federation
-from mosaic.fl.stages import pooled_model
-from mosaic.fl.task import Snapshot, Task
-from mosaic.fl.training.sgd import n_steps, predictor
+from mosaic.fl.independent import pooled_model
+from mosaic.fl.task import Task
+from mosaic.fl.training.prediction import predictor
+from mosaic.fl.training.sgd import n_steps
 
 PAPER = ""
 PROTOCOL = "none"

@@ -21,16 +21,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mosaic.fl.contract import Snapshot, choice, scaled_steps
 from mosaic.fl.costs import metered
 from mosaic.fl.device import autocast, device
-from mosaic.fl.models.cnn import initial
-from mosaic.fl.rng import generator
-from mosaic.fl.stages import Waves, local_models, of_all_rounds, warm_up
-from mosaic.fl.synthesis.conditional import fitted_batch
-from mosaic.fl.task import Snapshot, Task, choice, work
+from mosaic.fl.models.live_network import initial_model
+from mosaic.fl.rng import stream
+from mosaic.fl.stages import Waves, federated_model, final_client_models, waves_of_all_rounds
+from mosaic.fl.synthesis.upsampling import fitted_batch
+from mosaic.fl.task import Task
 from mosaic.fl.training import losses
-from mosaic.fl.training.sgd import distil, frozen, predictor, spec_of
-from mosaic.fl.training.teachers import answers, ask, drawn_from, teachers_of
+from mosaic.fl.training.distillation import distil
+from mosaic.fl.training.prediction import frozen_network, predictor
+from mosaic.fl.training.teachers import (
+    drawn_from,
+    logits_with_gradient,
+    teacher_logits,
+    teachers_of,
+)
 
 PAPER = "Dai et al., ICLR 2024"
 PROTOCOL = "once, after the rounds"
@@ -42,7 +49,7 @@ CLIP = 10.0  # of each gradient's norm; the code's
 @dataclass(frozen=True)
 class Config:
     student: str = choice("average", "random")
-    epochs: int = work(200, "server")  # each adds one batch to the pool
+    epochs: int = scaled_steps(200, "server")  # each adds one batch to the pool
     synthesis_steps: int = 30  # of the generator and its noise, an epoch
     batch: int = 128
     latent: int = 256
@@ -54,7 +61,9 @@ class Config:
     ensemble_decay: float = 0.99  # of mu, an epoch
     perturbation: float = 8 / 255
     perturb_temperature: float = 4.0
-    student_lr: float = 0.01  # SGD, momentum 0.9, weight decay 1e-4, cosine over the epochs; the script's
+    student_lr: float = (
+        0.01  # SGD, momentum 0.9, weight decay 1e-4, cosine over the epochs; the script's
+    )
     temperature: float = 4.0
 
 
@@ -69,19 +78,23 @@ SPACE = {
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
-    teachers = teachers_of(task, local_models(task))
-    student = warm_up(task, task.rounds) if config.student == "average" else initial(spec_of(task), task.seed)
+    teachers = teachers_of(task, final_client_models(task))
+    student = (
+        federated_model(task, task.rounds)
+        if config.student == "average"
+        else initial_model(task.spec, task.seed)
+    )
     weights = torch.full((len(teachers),), 1 / len(teachers), device=device())
     before, pool, labels, said = student, [], [], []
     soften = partial(losses.soft_distillation, temperature=config.temperature)
     for epoch in range(config.epochs):
         # (1) A batch that the ensemble is told to know, finds hard, and on which the student differs from it.
-        pupil = frozen(student, spec_of(task), task.batch_norm)
+        pupil = frozen_network(student, task.spec, task.batch_norm)
         loss = partial(synthesis_loss, task, config, teachers, weights, pupil)
         images, target = fitted_batch(task, config, epoch + 1, loss, CLIP)
         pool.append(images)
         labels.append(target)
-        said.append(answers(teachers, images, task))
+        said.append(teacher_logits(teachers, images, task))
 
         # (2) The ensemble's weights take a step of fixed length for each batch of the pool.
         step = config.ensemble_step * config.ensemble_decay**epoch
@@ -89,10 +102,12 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
             weights = reweighted(weights, logits, target, step)
 
         # (3) The student learns from the ensemble on images pushed to where it is less sure.
-        rng = generator(task.seed, "lessons", epoch)
+        rng = stream(task.seed, "lessons", epoch)
         order = torch.randperm(len(pool), generator=rng).tolist()
         harder = (perturbed(task, config, teachers, weights, pool[i], rng) for i in order)
-        lesson = ((images, weighted(answers(teachers, images, task), weights)) for images in harder)
+        lesson = (
+            (images, weighted(teacher_logits(teachers, images, task), weights)) for images in harder
+        )
         lr = config.student_lr * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
         sgd = partial(torch.optim.SGD, lr=lr, momentum=0.9, weight_decay=1e-4, fused=True)
         student, curve = distil(student, lesson, task, sgd, soften, frozen_norms=False, clip=CLIP)
@@ -100,11 +115,13 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     found |= {"weight_least": float(weights.min()), "weight_most": float(weights.max())}
     teacher = partial(ensemble, teachers, weights, task)
     probes = {"before": predictor(before, task), "teacher": teacher}
-    yield Snapshot(task.rounds, predictor(student, task), partial(drawn_from, torch.cat(pool)), probes, found)
+    yield Snapshot(
+        task.rounds, predictor(student, task), partial(drawn_from, torch.cat(pool)), probes, found
+    )
 
 
 def stages(task: Task, config: Config) -> Waves:
-    return of_all_rounds(task)
+    return waves_of_all_rounds(task)
 
 
 def weighted(said: Tensor, weights: Tensor) -> Tensor:
@@ -113,15 +130,21 @@ def weighted(said: Tensor, weights: Tensor) -> Tensor:
 
 
 def ensemble(teachers: list[nn.Module], weights: Tensor, task: Task, images: Tensor) -> Tensor:
-    return weighted(answers(teachers, images, task), weights)
+    return weighted(teacher_logits(teachers, images, task), weights)
 
 
 def synthesis_loss(
-    task: Task, config: Config, teachers: list[nn.Module], weights: Tensor, student: nn.Module, images, target
+    task: Task,
+    config: Config,
+    teachers: list[nn.Module],
+    weights: Tensor,
+    student: nn.Module,
+    images,
+    target,
 ) -> Tensor:
     """Cross entropy of the hard images to their labels (B,), less what the student's answers differ from it."""
     with autocast(task.precision):
-        said = weighted(ask(teachers, images), weights)
+        said = weighted(logits_with_gradient(teachers, images), weights)
         pupil = student(images).float()
     hard = hardness(said.detach(), target, config.hardness)
     kl = losses.soft_distillation(pupil, said, config.adv_temperature)
@@ -142,13 +165,20 @@ def reweighted(weights: Tensor, said: Tensor, target: Tensor, step: float) -> Te
 
 
 def perturbed(
-    task: Task, config: Config, teachers: list[nn.Module], weights: Tensor, images: Tensor, rng: torch.Generator
+    task: Task,
+    config: Config,
+    teachers: list[nn.Module],
+    weights: Tensor,
+    images: Tensor,
+    rng: torch.Generator,
 ) -> Tensor:
     """The images (B, C, S, S), each pixel moved along the gradient of a random mix of the ensemble's probabilities."""
     at = images.detach().clone(memory_format=torch.channels_last).requires_grad_()
-    with metered("perturb", spec_of(task), images.shape[1:], len(teachers), task.widths, items=len(images)):
+    with metered(
+        "perturb", task.spec, images.shape[1:], len(teachers), task.widths, items=len(images)
+    ):
         with autocast(task.precision):
-            said = weighted(ask(teachers, at), weights)
+            said = weighted(logits_with_gradient(teachers, at), weights)
         mix = (2 * torch.rand(said.shape, generator=rng) - 1).to(said.device)
         (mix * (said / config.perturb_temperature).softmax(1)).sum().backward()
     return images + config.perturbation * at.grad.sign()

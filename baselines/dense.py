@@ -23,17 +23,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mosaic.fl.contract import Snapshot, choice, scaled_steps
 from mosaic.fl.costs import metered
-from mosaic.fl.data.readers import DATASETS
 from mosaic.fl.device import autocast, device
-from mosaic.fl.models.cnn import initial
-from mosaic.fl.rng import generator, seed_of
-from mosaic.fl.stages import Waves, average_round, everybody, local_models, of_all_rounds, updates, warm_up
-from mosaic.fl.synthesis.conditional import ConditionalGenerator, fitted_batch
-from mosaic.fl.task import Snapshot, Task, choice, work
+from mosaic.fl.models.live_network import initial_model
+from mosaic.fl.rng import seed_of, stream
+from mosaic.fl.rounds import average_round, client_updates, require_all_clients
+from mosaic.fl.stages import Waves, federated_model, final_client_models, waves_of_all_rounds
+from mosaic.fl.synthesis.conditional import ConditionalGenerator
+from mosaic.fl.synthesis.upsampling import fitted_batch
+from mosaic.fl.task import Task
 from mosaic.fl.training import losses
-from mosaic.fl.training.sgd import distil, frozen, predictor, spec_of
-from mosaic.fl.training.teachers import answers, drawn_from, teachers_of
+from mosaic.fl.training.distillation import distil
+from mosaic.fl.training.prediction import frozen_network, predictor
+from mosaic.fl.training.teachers import drawn_from, teacher_logits, teachers_of
 
 PAPER = "Zhang et al., NeurIPS 2022"
 PROTOCOL = "once, after the rounds"
@@ -45,7 +48,7 @@ STUDENT = {"end": ("config.student", "trained"), "every round": ("average", "kep
 class Config:
     protocol: str = choice("end", "every round")
     student: str = choice("average", "random")
-    epochs: int = work(200, "server")  # each adds one batch to the pool
+    epochs: int = scaled_steps(200, "server")  # each adds one batch to the pool
     synthesis_steps: int = 30  # of the generator and its noise, an epoch
     batch: int = 256
     latent: int = 256
@@ -55,7 +58,9 @@ class Config:
     weight_adv: float = 1.0
     student_lr: float = 0.005  # SGD, momentum 0.9
     temperature: float = 20.0
-    round_turns: int = work(10, "server")  # a round; a turn is the generator's steps, then the student's
+    round_turns: int = scaled_steps(
+        10, "server"
+    )  # a round; a turn is the generator's steps, then the student's
     round_generator_steps: int = 1
     round_student_steps: int = 5
     round_batch: int = 64
@@ -66,7 +71,12 @@ class Config:
     round_temperature: float = 10.0  # its KL is not scaled by T^2
 
 
-SPACE = {"weight_bn": (0.01, 10.0), "weight_adv": (0.1, 10.0), "student_lr": (1e-4, 1e-1), "temperature": (1.0, 20.0)}
+SPACE = {
+    "weight_bn": (0.01, 10.0),
+    "weight_adv": (0.1, 10.0),
+    "student_lr": (1e-4, 1e-1),
+    "temperature": (1.0, 20.0),
+}
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
@@ -74,35 +84,53 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 
 
 def stages(task: Task, config: Config) -> Waves:
-    return of_all_rounds(task) if config.protocol == "end" else []
+    return waves_of_all_rounds(task) if config.protocol == "end" else []
 
 
 def at_the_end(task: Task, config: Config) -> Iterator[Snapshot]:
     """Once, from the models of the last round; at T = 1 it is the paper's one shot."""
-    teachers = teachers_of(task, local_models(task))
-    student = warm_up(task, task.rounds) if config.student == "average" else initial(spec_of(task), task.seed)
+    teachers = teachers_of(task, final_client_models(task))
+    student = (
+        federated_model(task, task.rounds)
+        if config.student == "average"
+        else initial_model(task.spec, task.seed)
+    )
     before, pool, taught = student, [], []
     sgd = partial(torch.optim.SGD, lr=config.student_lr, momentum=0.9, fused=True)
     soften = partial(losses.soft_distillation, temperature=config.temperature)
     for epoch in range(1, config.epochs + 1):
-        pupil = frozen(student, spec_of(task), task.batch_norm)
-        pool.append(fitted_batch(task, config, epoch, partial(synthesis_loss, task, config, teachers, pupil))[0])
-        taught.append(answers(teachers, pool[-1], task).mean(0))
-        order = torch.randperm(len(pool), generator=generator(task.seed, "dense", epoch)).tolist()
+        pupil = frozen_network(student, task.spec, task.batch_norm)
+        pool.append(
+            fitted_batch(
+                task, config, epoch, partial(synthesis_loss, task, config, teachers, pupil)
+            )[0]
+        )
+        taught.append(teacher_logits(teachers, pool[-1], task).mean(0))
+        order = torch.randperm(len(pool), generator=stream(task.seed, "dense", epoch)).tolist()
         lesson = ((pool[i], taught[i]) for i in order)
         student, curve = distil(student, lesson, task, sgd, soften, frozen_norms=False)
-    drawer, loss = partial(drawn_from, torch.cat(pool)), {"distil_loss_end": sum(curve) / len(curve)}
-    probes = {"before": predictor(before, task), "teacher": lambda images: answers(teachers, images, task).mean(0)}
+    drawer, loss = (
+        partial(drawn_from, torch.cat(pool)),
+        {"distil_loss_end": sum(curve) / len(curve)},
+    )
+    probes = {
+        "before": predictor(before, task),
+        "teacher": lambda images: teacher_logits(teachers, images, task).mean(0),
+    }
     yield Snapshot(task.rounds, predictor(student, task), drawer, probes, loss)
 
 
-def synthesis_loss(task: Task, config: Config, teachers: list[nn.Module], student: nn.Module, images, target) -> Tensor:
+def synthesis_loss(
+    task: Task, config: Config, teachers: list[nn.Module], student: nn.Module, images, target
+) -> Tensor:
     """L_BN + L_OH + L_adv of images (B, C, S, S) for the labels (B,): known to the ensemble, not to the student."""
     with autocast(task.precision):
         ensemble, statistics = ask(teachers, images)
         pupil = student(images).float()
     disagree = (ensemble.argmax(1) != pupil.argmax(1)).float()
-    kl = F.kl_div(pupil.log_softmax(1), ensemble.log_softmax(1), reduction="none", log_target=True).sum(1)
+    kl = F.kl_div(
+        pupil.log_softmax(1), ensemble.log_softmax(1), reduction="none", log_target=True
+    ).sum(1)
     loss = config.weight_bn * statistics + config.weight_oh * F.cross_entropy(ensemble, target)
     return loss - config.weight_adv * (disagree * kl).mean()
 
@@ -119,54 +147,86 @@ def ask(teachers: list[nn.Module], images: Tensor) -> tuple[Tensor, Tensor]:
 
 def every_round(task: Task, config: Config) -> Iterator[Snapshot]:
     """In each round, from the clients' average; the next round starts from the result."""
-    everybody(task)
-    source, server = DATASETS[task.dataset], warm_up(task, 0)
-    shape = (config.round_latent, source.n_classes, source.channels, source.size, "multiply", config.round_ngf)
+    require_all_clients(task)
+    source, server = task.source, federated_model(task, 0)
+    shape = (
+        config.round_latent,
+        source.n_classes,
+        source.channels,
+        source.size,
+        "multiply",
+        config.round_ngf,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(task.seed, "server generator"))
         G = ConditionalGenerator(*shape).to(device(), memory_format=torch.channels_last)
     sgd = partial(torch.optim.SGD, lr=config.round_student_lr, weight_decay=1e-4, fused=True)
     soften = partial(unscaled, temperature=config.round_temperature)
     for t in range(1, task.rounds + 1):
-        clients = list(updates(task, server, t))
+        clients = list(client_updates(task, server, t))
         before = server = average_round(task, server, clients, t)
         teachers = teachers_of(task, clients)
-        rng, curve = generator(task.seed, "dense", "round", t), [0.0]
+        rng, curve = stream(task.seed, "dense", "round", t), [0.0]
         for _ in range(config.round_turns):
-            train_generator(G, teachers, frozen(server, spec_of(task), task.batch_norm), task, config, rng)
-            drawn = (draw(G, task, config, config.round_batch, rng)[0] for _ in range(config.round_student_steps))
-            lesson = ((images, answers(teachers, images, task).mean(0)) for images in drawn)
+            train_generator(
+                G, teachers, frozen_network(server, task.spec, task.batch_norm), task, config, rng
+            )
+            drawn = (
+                draw(G, task, config, config.round_batch, rng)[0]
+                for _ in range(config.round_student_steps)
+            )
+            lesson = ((images, teacher_logits(teachers, images, task).mean(0)) for images in drawn)
             server, curve = distil(server, lesson, task, sgd, soften, frozen_norms=True)
         if task.scored(t):
-            probes = {"before": predictor(before, task), "teacher": lambda x, by=teachers: answers(by, x, task).mean(0)}
-            drawer, loss = partial(draw, copy.deepcopy(G), task, config), {"distil_loss_end": sum(curve) / len(curve)}
+            probes = {
+                "before": predictor(before, task),
+                "teacher": lambda x, by=teachers: teacher_logits(by, x, task).mean(0),
+            }
+            drawer, loss = (
+                partial(draw, copy.deepcopy(G), task, config),
+                {"distil_loss_end": sum(curve) / len(curve)},
+            )
             yield Snapshot(t, predictor(server, task), drawer, probes, loss)
 
 
-def train_generator(G, teachers: list[nn.Module], pupil: nn.Module, task: Task, config: Config, rng) -> None:
+def train_generator(
+    G, teachers: list[nn.Module], pupil: nn.Module, task: Task, config: Config, rng
+) -> None:
     """The generator's steps of a turn, on images that the ensemble knows and on which it and the student differ."""
-    adam = torch.optim.Adam(G.train().parameters(), lr=config.round_generator_lr, betas=(0.5, 0.999), fused=True)
+    adam = torch.optim.Adam(
+        G.train().parameters(), lr=config.round_generator_lr, betas=(0.5, 0.999), fused=True
+    )
     for _ in range(config.round_generator_steps):
         z = torch.randn(config.round_batch, config.round_latent, generator=rng).to(device())
-        target = torch.randint(DATASETS[task.dataset].n_classes, (len(z),), generator=rng).to(device())
-        with metered("dense", config, spec_of(task), G.size, len(teachers), task.widths, items=len(z)):
+        target = torch.randint(task.source.n_classes, (len(z),), generator=rng).to(device())
+        with metered("dense", config, task.spec, G.size, len(teachers), task.widths, items=len(z)):
             with autocast(task.precision):
                 images = G(z, target)
                 ensemble, statistics = ask(teachers, images)
                 said = pupil(images.detach()).float()
-            loss = config.weight_bn * statistics + config.weight_oh * F.cross_entropy(ensemble, target)
-            loss = loss - config.weight_adv * disagreement(ensemble, said, target, config.round_temperature)
+            loss = config.weight_bn * statistics + config.weight_oh * F.cross_entropy(
+                ensemble, target
+            )
+            loss = loss - config.weight_adv * disagreement(
+                ensemble, said, target, config.round_temperature
+            )
             adam.zero_grad(set_to_none=True)
             loss.backward()
         adam.step()
         if not torch.isfinite(loss):
-            raise FloatingPointError("the generator's loss is not finite: lower round_generator_lr or the weights")
+            raise FloatingPointError(
+                "the generator's loss is not finite: lower round_generator_lr or the weights"
+            )
 
 
 def disagreement(ensemble: Tensor, student: Tensor, target: Tensor, T: float) -> Tensor:
     """KL(student || ensemble) of logits (B, K) softened by T, mean over the samples that just one of them knows."""
     one = (ensemble.argmax(1) == target) != (student.argmax(1) == target)
-    return unscaled(torch.where(one[:, None], ensemble, student), student, T) * len(one) / one.sum().clamp_min(1)
+    return (
+        unscaled(torch.where(one[:, None], ensemble, student), student, T)
+        * len(one)
+        / one.sum().clamp_min(1)
+    )
 
 
 def unscaled(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -175,12 +235,14 @@ def unscaled(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 
 
 @torch.no_grad()
-def draw(G: nn.Module, task: Task, config: Config, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+def draw(
+    G: nn.Module, task: Task, config: Config, n: int, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """``n`` images (n, C, S, S) of uniform labels; no client's generator drew them (-1)."""
     images = []
     for start in range(0, n, 512):
         z = torch.randn(min(512, n - start), config.round_latent, generator=rng).to(device())
-        labels = torch.randint(DATASETS[task.dataset].n_classes, (len(z),), generator=rng).to(device())
-        with metered("draw", config, spec_of(task), G.size, items=len(z)), autocast(task.precision):
+        labels = torch.randint(task.source.n_classes, (len(z),), generator=rng).to(device())
+        with metered("draw", config, task.spec, G.size, items=len(z)), autocast(task.precision):
             images.append(G.eval()(z, labels).float())
     return torch.cat(images), torch.full((n,), -1)

@@ -27,17 +27,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mosaic.fl.channel import upload
+from mosaic.fl.contract import Snapshot, choice, scaled_steps
 from mosaic.fl.costs import metered
-from mosaic.fl.data.readers import DATASETS
 from mosaic.fl.device import autocast, device
-from mosaic.fl.models.cnn import Resident
-from mosaic.fl.rng import generator, seed_of
-from mosaic.fl.stages import average_round, everybody, updates, warm_up
+from mosaic.fl.models.live_network import LiveNetwork
+from mosaic.fl.rng import seed_of, stream
+from mosaic.fl.rounds import average_round, client_updates, require_all_clients
+from mosaic.fl.stages import federated_model
 from mosaic.fl.synthesis.conditional import ConditionalGenerator
-from mosaic.fl.task import Snapshot, Task, choice, work
+from mosaic.fl.task import Task
 from mosaic.fl.training import losses
-from mosaic.fl.training.sgd import distil, frozen, predictor, spec_of
-from mosaic.fl.training.teachers import answers, ask, class_shares, teachers_of
+from mosaic.fl.training.distillation import distil
+from mosaic.fl.training.prediction import frozen_network, predictor
+from mosaic.fl.training.teachers import (
+    class_shares,
+    logits_with_gradient,
+    teacher_logits,
+    teachers_of,
+)
 
 PAPER = "Luo et al., NeurIPS 2023"
 PROTOCOL = "every round"
@@ -48,7 +55,9 @@ STUDENT = ("average", "kept")
 @dataclass(frozen=True)
 class Config:
     # The code's defaults; "README": where its one published command, for SVHN, differs
-    turns: int = work(10, "server")  # a round; a turn is the generator's steps, then the student's
+    turns: int = scaled_steps(
+        10, "server"
+    )  # a round; a turn is the generator's steps, then the student's
     generator_steps: int = 5  # README: 2
     student_steps: int = 1  # README: 5
     batch: int = 64
@@ -66,29 +75,47 @@ class Config:
     mask: str = choice("none", "zero")
 
 
-SPACE = {"beta_tran": (0.0, 2.0), "beta_div": (0.0, 2.0), "alpha": (0.0, 1.0), "student_lr": (1e-3, 1.0)}
+SPACE = {
+    "beta_tran": (0.0, 2.0),
+    "beta_div": (0.0, 2.0),
+    "alpha": (0.0, 1.0),
+    "student_lr": (1e-3, 1.0),
+}
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
-    label_counts = torch.stack([upload(shard.label_counts, "counts") for shard in everybody(task)])
-    tau = class_shares(label_counts)[:, :, None]  # (N, K, 1): how far to trust a client on images of label y
-    E = partial(weigh, trust=(tau * (label_counts > 0)[:, None, :] if config.mask == "zero" else tau).to(device()))
+    label_counts = torch.stack(
+        [upload(shard.label_counts, "counts") for shard in require_all_clients(task)]
+    )
+    tau = class_shares(label_counts)[
+        :, :, None
+    ]  # (N, K, 1): how far to trust a client on images of label y
+    E = partial(
+        weigh,
+        trust=(tau * (label_counts > 0)[:, None, :] if config.mask == "zero" else tau).to(device()),
+    )
     sgd = partial(torch.optim.SGD, lr=config.student_lr, weight_decay=1e-4, fused=True)
     soften = partial(distillation_loss, alpha=config.alpha, temperature=config.temperature)
-    server, teachers, G, memory = warm_up(task, 0), [], new_generator(task, config), None
+    server, teachers, G, memory = federated_model(task, 0), [], new_generator(task, config), None
     for t in range(1, task.rounds + 1):
         # (1) A round of FedAvg, or of FedRolex where widths differ; the teachers' networks stay and get new weights.
-        clients = list(updates(task, server, t))
+        clients = list(client_updates(task, server, t))
         before = server = average_round(task, server, clients, t)
         teachers = teachers or teachers_of(task, clients)
         for teacher, state in zip(teachers, clients, strict=True):
-            Resident(teacher).load(state)
+            LiveNetwork(teacher).load(state)
 
         # (2) The generator looks for images that the clients know and the student does not; the student learns them.
-        fresh = partial(noise_and_labels, label_counts, config.latent, config.batch, generator(task.seed, "dfrd", t))
+        fresh = partial(
+            noise_and_labels,
+            label_counts,
+            config.latent,
+            config.batch,
+            stream(task.seed, "dfrd", t),
+        )
         curve, fidelity = [], float("nan")
         for _ in range(config.turns):
-            pupil = frozen(server, spec_of(task), task.batch_norm)
+            pupil = frozen_network(server, task.spec, task.batch_norm)
             fidelity = train_generator(G, teachers, E, pupil, fresh, task, config)
             lesson = lessons([G, memory] if memory else [G], teachers, E, fresh, task, config)
             server, curve = distil(server, lesson, task, sgd, soften, frozen_norms=True)
@@ -101,8 +128,13 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
                 round=t,
                 predict=predictor(server, task),
                 synthesise=partial(synthesise, copy.deepcopy(G), label_counts, task, config),
-                probes={"before": predictor(before, task), "teacher": lambda x, of=now: answers(of, x, task).mean(0)},
-                diagnostics={"generator_fidelity": fidelity, "distil_loss_end": curve[-1]} if curve else {},
+                probes={
+                    "before": predictor(before, task),
+                    "teacher": lambda x, of=now: teacher_logits(of, x, task).mean(0),
+                },
+                diagnostics={"generator_fidelity": fidelity, "distil_loss_end": curve[-1]}
+                if curve
+                else {},
             )
 
 
@@ -112,40 +144,50 @@ def weigh(logits: Tensor, labels: Tensor, trust: Tensor) -> Tensor:
 
 
 def new_generator(task: Task, config: Config) -> ConditionalGenerator:
-    source = DATASETS[task.dataset]
+    source = task.source
     shape = (config.latent, source.n_classes, source.channels, source.size, "multiply", config.ngf)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(task.seed, "server generator"))
         return ConditionalGenerator(*shape).to(device(), memory_format=torch.channels_last)
 
 
-def noise_and_labels(label_counts: Tensor, latent: int, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+def noise_and_labels(
+    label_counts: Tensor, latent: int, n: int, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Noise (n, Z) and labels (n,), each label as likely as it is frequent among all clients' samples."""
     z = torch.randn(n, latent, generator=rng)
     labels = torch.multinomial(label_counts.sum(0).double(), n, replacement=True, generator=rng)
     return z.to(device()), labels.to(device())
 
 
-def train_generator(G, teachers, E: Callable, pupil: nn.Module, fresh: Callable, task: Task, config: Config) -> float:
+def train_generator(
+    G, teachers, E: Callable, pupil: nn.Module, fresh: Callable, task: Task, config: Config
+) -> float:
     """The generator's steps of a turn; returns the last one's fidelity loss."""
-    adam = torch.optim.Adam(G.train().parameters(), lr=config.generator_lr, betas=(0.5, 0.999), fused=True)
+    adam = torch.optim.Adam(
+        G.train().parameters(), lr=config.generator_lr, betas=(0.5, 0.999), fused=True
+    )
     for _ in range(config.generator_steps):
         z, labels = fresh()
-        with metered("dfrd", config, spec_of(task), G.size, len(teachers), task.widths, items=len(z)):
+        with metered("dfrd", config, task.spec, G.size, len(teachers), task.widths, items=len(z)):
             with autocast(task.precision):
                 code = G.code(z, labels)
                 images = G.draw(code)
-                said = E(ask(teachers, images), labels)
+                said = E(logits_with_gradient(teachers, images), labels)
                 pupil_said = pupil(images.detach()).float()
             fidelity = F.cross_entropy(said, labels)
-            loss = fidelity + config.beta_tran * transferability(said, pupil_said, labels, config.temperature)
+            loss = fidelity + config.beta_tran * transferability(
+                said, pupil_said, labels, config.temperature
+            )
             loss = loss + config.beta_div * losses.noise_collapse(code, images)
             loss = loss + config.beta_ey * excess_length(G.embedding(labels), config.gamma)
             adam.zero_grad(set_to_none=True)
             loss.backward()
         adam.step()
     if not torch.isfinite(loss):
-        raise FloatingPointError("the generator's loss is not finite: lower generator_lr or the betas")
+        raise FloatingPointError(
+            "the generator's loss is not finite: lower generator_lr or the betas"
+        )
     return fidelity.item()
 
 
@@ -153,7 +195,9 @@ def transferability(said: Tensor, pupil: Tensor, labels: Tensor, temperature: fl
     """-KL(pupil || ensemble) of softened logits (B, K), mean over where the ensemble is right and the pupil wrong."""
     hard = (said.argmax(1) == labels) & (pupil.argmax(1) != labels)
     log_p, log_q = (pupil / temperature).log_softmax(1), (said / temperature).log_softmax(1)
-    return -(hard * F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(1)).sum() / hard.sum().clamp_min(1)
+    return -(
+        hard * F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(1)
+    ).sum() / hard.sum().clamp_min(1)
 
 
 def excess_length(embeddings: Tensor, gamma: float) -> Tensor:
@@ -161,12 +205,20 @@ def excess_length(embeddings: Tensor, gamma: float) -> Tensor:
     return F.relu(embeddings.norm(dim=1) - gamma * embeddings.shape[1] ** 0.5).mean()
 
 
-def lessons(drawers: list[nn.Module], teachers, E: Callable, fresh: Callable, task: Task, config: Config):
+def lessons(
+    drawers: list[nn.Module], teachers, E: Callable, fresh: Callable, task: Task, config: Config
+):
     """The student's steps of a turn: a batch of each drawer, one below the other, and the ensemble's logits of each."""
     for _ in range(config.student_steps):
         batches = [fresh() for _ in drawers]
-        images = [draw(network, *batch, task, config) for network, batch in zip(drawers, batches, strict=True)]
-        said = [E(answers(teachers, x, task), labels) for x, (_, labels) in zip(images, batches, strict=True)]
+        images = [
+            draw(network, *batch, task, config)
+            for network, batch in zip(drawers, batches, strict=True)
+        ]
+        said = [
+            E(teacher_logits(teachers, x, task), labels)
+            for x, (_, labels) in zip(images, batches, strict=True)
+        ]
         yield torch.cat(images), torch.stack(said)
 
 
@@ -180,19 +232,25 @@ def distillation_loss(student: Tensor, said: Tensor, alpha: float, temperature: 
 @torch.no_grad()
 def draw(G: nn.Module, z: Tensor, labels: Tensor, task: Task, config: Config) -> Tensor:
     """Images (B, C, S, S) of a generator in eval mode."""
-    with metered("draw", config, spec_of(task), G.size, items=len(z)), autocast(task.precision):
+    with metered("draw", config, task.spec, G.size, items=len(z)), autocast(task.precision):
         return G.eval()(z, labels).float()
 
 
 @torch.no_grad()
 def blend(memory: nn.Module, G: nn.Module, keep: float) -> nn.Module:
     """keep memory + (1 - keep) G, in place, BatchNorm statistics included."""
-    for old, new in zip(Resident(memory).state.values(), Resident(G).state.values(), strict=True):
+    for old, new in zip(
+        LiveNetwork(memory).state.values(), LiveNetwork(G).state.values(), strict=True
+    ):
         old.lerp_(new, 1 - keep)
     return memory
 
 
-def synthesise(G, label_counts, task: Task, config: Config, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+def synthesise(
+    G, label_counts, task: Task, config: Config, n: int, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """``n`` images (n, C, S, S); no client's generator drew them (-1)."""
-    parts = zip(*(x.split(512) for x in noise_and_labels(label_counts, config.latent, n, rng)), strict=True)
+    parts = zip(
+        *(x.split(512) for x in noise_and_labels(label_counts, config.latent, n, rng)), strict=True
+    )
     return torch.cat([draw(G, *part, task, config) for part in parts]), torch.full((n,), -1)

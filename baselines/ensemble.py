@@ -19,10 +19,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from mosaic.fl.contract import Predict, Snapshot, choice
 from mosaic.fl.device import device
-from mosaic.fl.stages import Waves, local_models, of_all_rounds
-from mosaic.fl.task import Predict, Snapshot, State, Task, choice
-from mosaic.fl.training.teachers import answers, teachers_of
+from mosaic.fl.models.spec import State
+from mosaic.fl.stages import Waves, final_client_models, waves_of_all_rounds
+from mosaic.fl.task import Task
+from mosaic.fl.training.teachers import teacher_logits, teachers_of
 
 PAPER = ""
 PROTOCOL = "once, after the rounds"
@@ -38,11 +40,11 @@ SPACE = {}
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
-    yield Snapshot(task.rounds, mean_of(task, config, local_models(task)))
+    yield Snapshot(task.rounds, mean_of(task, config, final_client_models(task)))
 
 
 def stages(task: Task, config: Config) -> Waves:
-    return of_all_rounds(task)[:2]
+    return waves_of_all_rounds(task)[:2]
 
 
 def mean_of(task: Task, config: Config, clients: Sequence[State]) -> Predict:
@@ -50,7 +52,11 @@ def mean_of(task: Task, config: Config, clients: Sequence[State]) -> Predict:
     members = teachers_of(task, clients)
 
     def predict(images: Tensor) -> Tensor:
-        logits = answers(members, images.to(device()), task)
-        return logits.mean(0) if config.mean == "logits" else logits.log_softmax(2).logsumexp(0) - math.log(len(logits))
+        logits = teacher_logits(members, images.to(device()), task)
+        return (
+            logits.mean(0)
+            if config.mean == "logits"
+            else logits.log_softmax(2).logsumexp(0) - math.log(len(logits))
+        )
 
     return predict

@@ -14,9 +14,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from mosaic.fl.stages import Waves, average_round, of_all_rounds, of_an_only_round, updates, warm_up
-from mosaic.fl.task import Snapshot, Task, choice
-from mosaic.fl.training.sgd import predictor
+from mosaic.fl.contract import Snapshot, choice
+from mosaic.fl.rounds import average_round, client_updates
+from mosaic.fl.stages import Waves, federated_model, waves_of_all_rounds, waves_of_one_shot
+from mosaic.fl.task import Task
+from mosaic.fl.training.prediction import predictor
 
 PAPER = "McMahan et al., AISTATS 2017"
 PROTOCOL = "every round"
@@ -33,18 +35,23 @@ SPACE = {}
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
     task = at_smallest_width(task)
-    server = warm_up(task, 0)
+    server = federated_model(task, 0)
     for t in range(1, task.rounds + 1):
         if config.weights == "equal":
-            server = average_round(task, server, updates(task, server, t), t, equal=True)
+            server = average_round(task, server, client_updates(task, server, t), t, equal=True)
         if task.scored(t):
-            yield Snapshot(t, predictor(warm_up(task, t) if config.weights == "sizes" else server, task))
+            yield Snapshot(
+                t,
+                predictor(federated_model(task, t) if config.weights == "sizes" else server, task),
+            )
 
 
 def stages(task: Task, config: Config) -> Waves:
     task = at_smallest_width(task)
-    return of_all_rounds(task) if config.weights == "sizes" else of_an_only_round(task)
+    return waves_of_all_rounds(task) if config.weights == "sizes" else waves_of_one_shot(task)
 
 
 def at_smallest_width(task: Task) -> Task:
-    return replace(task, base_width=math.ceil(min(task.widths, default=1) * task.base_width), widths=())
+    return replace(
+        task, base_width=math.ceil(min(task.widths, default=1) * task.base_width), widths=()
+    )

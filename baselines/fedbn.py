@@ -24,11 +24,15 @@ from torch import nn
 
 from mosaic.fl.aggregation import average_parts
 from mosaic.fl.channel import download, upload
-from mosaic.fl.models.cnn import Spec, layout, resident
-from mosaic.fl.stages import participants, warm_up
+from mosaic.fl.contract import Snapshot
+from mosaic.fl.models.live_network import live_network
+from mosaic.fl.models.spec import Spec, State
+from mosaic.fl.rounds import participants
+from mosaic.fl.stages import federated_model
 from mosaic.fl.submodel import Window, cut, window
-from mosaic.fl.task import Snapshot, State, Task
-from mosaic.fl.training.sgd import predictor, spec_of, train
+from mosaic.fl.task import Task
+from mosaic.fl.training.prediction import predictor
+from mosaic.fl.training.sgd import train
 
 PAPER = "Li et al., ICLR 2021"
 PROTOCOL = "every round"
@@ -45,21 +49,27 @@ SPACE = {}
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
-    parts, private = layout(spec_of(task)), batch_norms(spec_of(task))
-    held = [window(spec_of(task, task.width(i))) for i in range(task.n_clients)]
-    start = warm_up(task, 0)
+    parts, private = task.layout, batch_norms(task.spec)
+    held = [window(task.spec_at(task.width(i))) for i in range(task.n_clients)]
+    start = federated_model(task, 0)
     shared = only(start, start.keys() - private)
     own = [cut(only(start, private), parts, mine) for mine in held]
     for t in range(1, task.rounds + 1):
         shared, own = one_round(task, shared, own, held, t)
         if task.scored(t):
-            personal = [cut(shared, parts, mine) | norms for mine, norms in zip(held, own, strict=True)]
-            yield Snapshot(t, [predictor(model, task, task.width(i)) for i, model in enumerate(personal)])
+            personal = [
+                cut(shared, parts, mine) | norms for mine, norms in zip(held, own, strict=True)
+            ]
+            yield Snapshot(
+                t, [predictor(model, task, task.width(i)) for i, model in enumerate(personal)]
+            )
 
 
-def one_round(task: Task, shared: State, own: list[State], held: list[Window], t: int) -> tuple[State, list[State]]:
+def one_round(
+    task: Task, shared: State, own: list[State], held: list[Window], t: int
+) -> tuple[State, list[State]]:
     """Round ``t``: what the server shares and what each client keeps, after local training."""
-    shards, parts, norms = participants(task, t), layout(spec_of(task)), list(own)
+    shards, parts, norms = participants(task, t), task.layout, list(own)
 
     def clients() -> Iterator[tuple[State, Window]]:
         for shard in shards:
@@ -74,9 +84,11 @@ def one_round(task: Task, shared: State, own: list[State], held: list[Window], t
 
 def batch_norms(spec: Spec) -> set[str]:
     """The names of BatchNorm's parameters and running statistics."""
-    layers = resident(spec, "meta").network.named_modules()
+    layers = live_network(spec, "meta").network.named_modules()
     of_norms = {name for name, layer in layers if isinstance(layer, nn.BatchNorm2d)}
-    return {name for name in resident(spec, "meta").state if name.rpartition(".")[0] in of_norms}
+    return {
+        name for name in live_network(spec, "meta").state if name.rpartition(".")[0] in of_norms
+    }
 
 
 def only(state: State, names: Container[str]) -> State:

@@ -34,26 +34,28 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mosaic.fl.channel import upload
+from mosaic.fl.contract import Snapshot, choice, scaled_steps
 from mosaic.fl.costs import metered
 from mosaic.fl.data.federation import open_federation
-from mosaic.fl.data.readers import DATASETS
 from mosaic.fl.device import autocast
-from mosaic.fl.models.cnn import Resident
-from mosaic.fl.rng import generator
-from mosaic.fl.stages import Waves, warm_up
+from mosaic.fl.models.live_network import LiveNetwork
+from mosaic.fl.models.spec import State
+from mosaic.fl.rng import stream
+from mosaic.fl.stages import Waves, federated_model
+from mosaic.fl.synthesis.client_cvaes import client_cvae
 from mosaic.fl.synthesis.cvae import (
     CvaeConfig,
-    Decoders,
-    client_cvae,
     cvae_config,
+    flop_shapes,
     new_decoder,
-    passes,
     reconstruction,
-    shape_of,
-    told,
+    with_label,
 )
-from mosaic.fl.task import Snapshot, State, Task, choice, work
-from mosaic.fl.training.sgd import distil, predictor
+from mosaic.fl.synthesis.decoders import Decoders
+from mosaic.fl.task import Task
+from mosaic.fl.training.distillation import distil
+from mosaic.fl.training.prediction import predictor
+from mosaic.fl.training.sgd import shuffled_batches
 
 PAPER = "Heinbaugh et al., ICLR 2023"
 PROTOCOL = "one upload"
@@ -66,15 +68,20 @@ class Config(CvaeConfig):
     variant: str = choice("ens", "kd")
     start: str = choice("random", "average")  # of the classifier; the paper: random
     images: int = 20_000  # that the classifier learns from; the code 2,500 to 7,500
-    classifier_steps: int = work(10_000, "server")
+    classifier_steps: int = scaled_steps(10_000, "server")
     classifier_batch: int = 64  # the code: 32
     classifier_lr: float = 1e-3  # Adam; the code's
-    kd_steps: int = work(10_000, "server")
+    kd_steps: int = scaled_steps(10_000, "server")
     kd_batch: int = 64  # the code: 32
     kd_lr: float = 1e-3  # Adam; the code: 1e-2
 
 
-SPACE = {"cvae_lr": (1e-4, 1e-2), "cvae_kl": (0.1, 10.0), "classifier_lr": (1e-4, 1e-2), "kd_lr": (1e-4, 1e-2)}
+SPACE = {
+    "cvae_lr": (1e-4, 1e-2),
+    "cvae_kl": (0.1, 10.0),
+    "classifier_lr": (1e-4, 1e-2),
+    "kd_lr": (1e-4, 1e-2),
+}
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
@@ -92,41 +99,59 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         draw = partial(draw_by_nobody, decoders)
 
     # (3) The classifier learns from what is drawn and the labels that it was drawn for.
-    start = warm_up(task, task.rounds if config.start == "average" else 0)
-    rng = generator(task.seed, "lessons")
+    start = federated_model(task, task.rounds if config.start == "average" else 0)
+    rng = stream(task.seed, "lessons")
     images, labels, _ = decoders.draw_labelled(config.images, rng)
-    lesson = passes(images, labels, config.classifier_batch, config.classifier_steps, rng)
+    lesson = shuffled_batches(images, labels, config.classifier_batch, config.classifier_steps, rng)
     adam = partial(torch.optim.Adam, lr=config.classifier_lr, fused=True)
     student, curve = distil(start, lesson, task, adam, F.cross_entropy, frozen_norms=False)
 
     tenth = max(1, len(curve) // 10)
-    found |= {f"cvae_{k}": sum(cvae["losses"][k] for cvae in cvaes) / len(cvaes) for k in cvaes[0]["losses"]}
-    found |= {"distil_loss_start": sum(curve[:tenth]) / tenth, "distil_loss_end": sum(curve[-tenth:]) / tenth}
+    found |= {
+        f"cvae_{k}": sum(cvae["losses"][k] for cvae in cvaes) / len(cvaes)
+        for k in cvaes[0]["losses"]
+    }
+    found |= {
+        "distil_loss_start": sum(curve[:tenth]) / tenth,
+        "distil_loss_end": sum(curve[-tenth:]) / tenth,
+    }
     probes = {"before": predictor(start, task)} if config.start == "average" else {}
     yield Snapshot(task.rounds, predictor(student, task), draw, probes, found)
 
 
 def stages(task: Task, config: Config) -> Waves:
-    return [[partial(client_cvae, task, cvae_config(config), client) for client in range(task.n_clients)]]
+    return [
+        [
+            partial(client_cvae, task, cvae_config(config), client)
+            for client in range(task.n_clients)
+        ]
+    ]
 
 
-def distil_decoders(task: Task, config: Config, decoders: Decoders, at_once: int = 8) -> tuple[State, float]:
+def distil_decoders(
+    task: Task, config: Config, decoders: Decoders, at_once: int = 8
+) -> tuple[State, float]:
     """One decoder that imitates the clients', noise by noise and label by label, and its last batch's loss."""
-    source, rng = DATASETS[task.dataset], generator(task.seed, "decoder")
-    shape, server = shape_of(task, config, source.n_classes), new_decoder(task, config, source.n_classes)
+    source, rng = task.source, stream(task.seed, "decoder")
+    shape, server = (
+        flop_shapes(task, config, source.n_classes),
+        new_decoder(task, config, source.n_classes),
+    )
     adam = torch.optim.Adam(server.parameters(), lr=config.kd_lr, fused=True)
     for first in range(0, config.kd_steps, at_once):
-        z, labels, clients = decoders.plan(config.kd_batch * min(at_once, config.kd_steps - first), rng)
+        z, labels, clients = decoders.plan(
+            config.kd_batch * min(at_once, config.kd_steps - first), rng
+        )
         drawn = (decoders.decode(z, labels, clients).flatten(1) + 1) / 2  # (n, P) in [0, 1]
         for batch in torch.arange(len(z), device=z.device).split(config.kd_batch):
             with metered("decoder", *shape, items=len(batch)):
                 with autocast(task.precision):
-                    logits = server(told(z[batch], labels[batch], source.n_classes)).float()
+                    logits = server(with_label(z[batch], labels[batch], source.n_classes)).float()
                 loss = reconstruction(logits, drawn[batch], source.channels)
                 adam.zero_grad(set_to_none=True)
                 loss.backward()
             adam.step()
-    state, end = Resident(server).save(), loss.item()
+    state, end = LiveNetwork(server).save(), loss.item()
     if not math.isfinite(end + sum(float(tensor.sum()) for tensor in state.values())):
         raise FloatingPointError(f"the server's decoder diverged: lower kd_lr {config.kd_lr}")
     return state, end

@@ -30,12 +30,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mosaic.fl.channel import upload
+from mosaic.fl.contract import Snapshot, scaled_steps
 from mosaic.fl.data.federation import open_federation
-from mosaic.fl.rng import generator
-from mosaic.fl.stages import Waves, warm_up
-from mosaic.fl.synthesis.cvae import CvaeConfig, Decoders, client_modules, cvae_config, passes
-from mosaic.fl.task import Snapshot, Task, work
-from mosaic.fl.training.sgd import distil, predictor
+from mosaic.fl.rng import stream
+from mosaic.fl.stages import Waves, federated_model
+from mosaic.fl.synthesis.client_cvaes import client_modules
+from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config
+from mosaic.fl.synthesis.decoders import Decoders
+from mosaic.fl.task import Task
+from mosaic.fl.training.distillation import distil
+from mosaic.fl.training.prediction import predictor
+from mosaic.fl.training.sgd import shuffled_batches
 
 PAPER = "Moleri et al., 2026 (arXiv 2603.16370)"
 PROTOCOL = "one upload"
@@ -45,8 +50,10 @@ STUDENT = ("random", "trained")
 
 @dataclass(frozen=True)
 class Config(CvaeConfig):
-    images: int = 20_000  # that the classifier learns from, all classes together; the code: 10,000 a class
-    classifier_steps: int = work(10_000, "server")
+    images: int = (
+        20_000  # that the classifier learns from, all classes together; the code: 10,000 a class
+    )
+    classifier_steps: int = scaled_steps(10_000, "server")
     classifier_batch: int = 64  # the code: 128
     classifier_lr: float = 1e-3  # Adam
 
@@ -63,19 +70,29 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     # (2) All modules together draw a set in which all classes are equally frequent.
     owners, counts = modules_of(label_counts)
     modules = Decoders(
-        task, config, [state for m in made for state in m["states"]], counts, balanced=True, conditional=False
+        task,
+        config,
+        [state for m in made for state in m["states"]],
+        counts,
+        balanced=True,
+        conditional=False,
     )
-    rng = generator(task.seed, "lessons")
+    rng = stream(task.seed, "lessons")
     images, labels, _ = modules.draw_labelled(config.images, rng)
 
     # (3) A classifier learns from that set, from random weights.
-    lesson = passes(images, labels, config.classifier_batch, config.classifier_steps, rng)
+    lesson = shuffled_batches(images, labels, config.classifier_batch, config.classifier_steps, rng)
     adam = partial(torch.optim.Adam, lr=config.classifier_lr, fused=True)
-    student, curve = distil(warm_up(task, 0), lesson, task, adam, F.cross_entropy, frozen_norms=False)
+    student, curve = distil(
+        federated_model(task, 0), lesson, task, adam, F.cross_entropy, frozen_norms=False
+    )
 
     tenth = max(1, len(curve) // 10)
     found = {f"cvae_{k}": sum(m["losses"][k] for m in made) / len(made) for k in made[0]["losses"]}
-    found |= {"distil_loss_start": sum(curve[:tenth]) / tenth, "distil_loss_end": sum(curve[-tenth:]) / tenth}
+    found |= {
+        "distil_loss_start": sum(curve[:tenth]) / tenth,
+        "distil_loss_end": sum(curve[-tenth:]) / tenth,
+    }
     yield Snapshot(
         round=task.rounds,
         predict=predictor(student, task),
@@ -85,15 +102,20 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 
 
 def stages(task: Task, config: Config) -> Waves:
-    return [[partial(client_modules, task, cvae_config(config), client) for client in range(task.n_clients)]]
+    return [
+        [
+            partial(client_modules, task, cvae_config(config), client)
+            for client in range(task.n_clients)
+        ]
+    ]
 
 
 def modules_of(label_counts: Tensor) -> tuple[Tensor, Tensor]:
     """Of the modules, client by client and class by class: whose each is (M,), and its only class's count (M, K)."""
     owners, classes = label_counts.nonzero().T
-    return owners, torch.zeros(len(owners), label_counts.shape[1], dtype=label_counts.dtype).scatter_(
-        1, classes[:, None], label_counts[owners, classes][:, None]
-    )
+    return owners, torch.zeros(
+        len(owners), label_counts.shape[1], dtype=label_counts.dtype
+    ).scatter_(1, classes[:, None], label_counts[owners, classes][:, None])
 
 
 def draw(modules: Decoders, owners: Tensor, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:

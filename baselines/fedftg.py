@@ -33,17 +33,25 @@ import torch
 from torch import Tensor, nn
 
 from mosaic.fl.channel import upload
+from mosaic.fl.contract import Snapshot, choice, scaled_steps
 from mosaic.fl.costs import metered
-from mosaic.fl.data.readers import DATASETS
 from mosaic.fl.device import autocast, device
-from mosaic.fl.models.cnn import Resident
-from mosaic.fl.rng import generator, seed_of
-from mosaic.fl.stages import average_round, everybody, updates, warm_up
+from mosaic.fl.models.live_network import LiveNetwork
+from mosaic.fl.models.spec import State
+from mosaic.fl.rng import seed_of, stream
+from mosaic.fl.rounds import average_round, client_updates, require_all_clients
+from mosaic.fl.stages import federated_model
 from mosaic.fl.synthesis.conditional import ConditionalGenerator
-from mosaic.fl.task import Snapshot, State, Task, choice, work
+from mosaic.fl.task import Task
+from mosaic.fl.training.distillation import distil
 from mosaic.fl.training.losses import noise_collapse, weighted_nll
-from mosaic.fl.training.sgd import distil, frozen, predictor, spec_of
-from mosaic.fl.training.teachers import answers, ask, class_shares, teachers_of
+from mosaic.fl.training.prediction import frozen_network, predictor
+from mosaic.fl.training.teachers import (
+    class_shares,
+    logits_with_gradient,
+    teacher_logits,
+    teachers_of,
+)
 
 PAPER = "Zhang et al., CVPR 2022"
 PROTOCOL = "every round"
@@ -54,7 +62,9 @@ STUDENT = ("average", "kept")
 @dataclass(frozen=True)
 class Config:
     # The studies' defaults; the paper's where they are the same
-    turns: int = work(10, "server")  # a round; a turn is the generator's steps, then the student's
+    turns: int = scaled_steps(
+        10, "server"
+    )  # a round; a turn is the generator's steps, then the student's
     generator_steps: int = 1  # the authors'; in some of the studies 5
     student_steps: int = 5  # the authors'; in some of the studies 1
     batch: int = 64
@@ -68,7 +78,12 @@ class Config:
     mask: str = choice("none", "zero")
 
 
-SPACE = {"generator_lr": (1e-5, 1e-2), "beta_md": (0.0, 2.0), "temperature": (1.0, 20.0), "student_lr": (1e-3, 1.0)}
+SPACE = {
+    "generator_lr": (1e-5, 1e-2),
+    "beta_md": (0.0, 2.0),
+    "temperature": (1.0, 20.0),
+    "student_lr": (1e-3, 1.0),
+}
 
 
 class Ensemble(NamedTuple):
@@ -80,24 +95,34 @@ class Ensemble(NamedTuple):
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
-    label_counts = torch.stack([upload(shard.label_counts, "counts") for shard in everybody(task)])
+    label_counts = torch.stack(
+        [upload(shard.label_counts, "counts") for shard in require_all_clients(task)]
+    )
     sgd = partial(torch.optim.SGD, lr=config.student_lr, weight_decay=1e-4, fused=True)
-    server, ensemble, G = warm_up(task, 0), None, new_generator(task, config)
+    server, ensemble, G = federated_model(task, 0), None, new_generator(task, config)
     for t in range(1, task.rounds + 1):
         # (1) A round of FedAvg, or of FedRolex where widths differ; the teachers' networks stay and get new weights.
-        clients = list(updates(task, server, t))
+        clients = list(client_updates(task, server, t))
         before = server = average_round(task, server, clients, t)
         ensemble = ensemble or new_ensemble(task, config, label_counts, clients)
         for teacher, state in zip(ensemble.teachers, clients, strict=True):
-            Resident(teacher).load(state)
+            LiveNetwork(teacher).load(state)
 
         # (2) The generator looks for images on which the student differs from who knows their class; it learns them.
         apart = partial(discrepancy, shares=ensemble.shares, temperature=config.temperature)
-        fresh = partial(noise_and_labels, label_counts, config.latent, config.batch, generator(task.seed, "fedftg", t))
+        fresh = partial(
+            noise_and_labels,
+            label_counts,
+            config.latent,
+            config.batch,
+            stream(task.seed, "fedftg", t),
+        )
         found = {}
         for _ in range(config.turns):
-            pupil = frozen(server, spec_of(task), task.batch_norm)
-            found["generator_loss"] = train_generator(G, ensemble, pupil, apart, fresh, task, config)
+            pupil = frozen_network(server, task.spec, task.batch_norm)
+            found["generator_loss"] = train_generator(
+                G, ensemble, pupil, apart, fresh, task, config
+            )
             lesson = lessons(G, ensemble, fresh, task, config)
             server, curve = distil(server, lesson, task, sgd, apart, frozen_norms=True)
             found.setdefault("distil_loss_start", curve[0])
@@ -108,12 +133,17 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
                 round=t,
                 predict=predictor(server, task),
                 synthesise=partial(synthesise, copy.deepcopy(G), label_counts, task, config),
-                probes={"before": predictor(before, task), "teacher": lambda x, of=now: answers(of, x, task).mean(0)},
+                probes={
+                    "before": predictor(before, task),
+                    "teacher": lambda x, of=now: teacher_logits(of, x, task).mean(0),
+                },
                 diagnostics=found,
             )
 
 
-def new_ensemble(task: Task, config: Config, label_counts: Tensor, clients: list[State]) -> Ensemble:
+def new_ensemble(
+    task: Task, config: Config, label_counts: Tensor, clients: list[State]
+) -> Ensemble:
     """The clients' models, and what their label counts (N, K) say of them."""
     kept = label_counts > 0 if config.mask == "zero" else torch.ones_like(label_counts)
     shares = class_shares(label_counts).to(device())
@@ -121,14 +151,23 @@ def new_ensemble(task: Task, config: Config, label_counts: Tensor, clients: list
 
 
 def new_generator(task: Task, config: Config) -> ConditionalGenerator:
-    source = DATASETS[task.dataset]
-    shape = (config.latent, source.n_classes, source.channels, source.size, "concatenate", config.ngf)
+    source = task.source
+    shape = (
+        config.latent,
+        source.n_classes,
+        source.channels,
+        source.size,
+        "concatenate",
+        config.ngf,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(task.seed, "server generator"))
         return ConditionalGenerator(*shape).to(device(), memory_format=torch.channels_last)
 
 
-def noise_and_labels(label_counts: Tensor, latent: int, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+def noise_and_labels(
+    label_counts: Tensor, latent: int, n: int, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Noise (n, Z) and labels (n,), each label as likely as it is frequent among all clients' samples."""
     z = torch.randn(n, latent, generator=rng)
     labels = torch.multinomial(label_counts.sum(0).double(), n, replacement=True, generator=rng)
@@ -139,25 +178,38 @@ def train_generator(
     G, ensemble: Ensemble, pupil, apart: Callable, fresh: Callable, task: Task, config: Config
 ) -> float:
     """The generator's steps of a turn, in place; returns the last one's loss."""
-    adam = torch.optim.Adam(G.train().parameters(), lr=config.generator_lr, betas=(0.5, 0.999), fused=True)
+    adam = torch.optim.Adam(
+        G.train().parameters(), lr=config.generator_lr, betas=(0.5, 0.999), fused=True
+    )
     loss = torch.zeros(())
     for _ in range(config.generator_steps):
         z, labels = fresh()
-        with metered("fedftg", config, spec_of(task), G.size, task.widths, len(ensemble.teachers), items=len(z)):
+        with metered(
+            "fedftg", config, task.spec, G.size, task.widths, len(ensemble.teachers), items=len(z)
+        ):
             with autocast(task.precision):
                 images = G(z, labels)
-                said, pupil_said = ask(ensemble.teachers, images) * ensemble.kept, pupil(images).float()
-            loss = weighted_nll(said, labels, ensemble.shares) + config.beta_div * noise_collapse(z, images)
+                said, pupil_said = (
+                    logits_with_gradient(ensemble.teachers, images) * ensemble.kept,
+                    pupil(images).float(),
+                )
+            loss = weighted_nll(said, labels, ensemble.shares) + config.beta_div * noise_collapse(
+                z, images
+            )
             loss = loss - config.beta_md * apart(pupil_said, (said, labels))
             adam.zero_grad(set_to_none=True)
             loss.backward()
         adam.step()
     if not torch.isfinite(loss):
-        raise FloatingPointError("the generator's loss is not finite: lower generator_lr or beta_md")
+        raise FloatingPointError(
+            "the generator's loss is not finite: lower generator_lr or beta_md"
+        )
     return loss.item()
 
 
-def discrepancy(student: Tensor, heard: tuple[Tensor, Tensor], shares: Tensor, temperature: float) -> Tensor:
+def discrepancy(
+    student: Tensor, heard: tuple[Tensor, Tensor], shares: Tensor, temperature: float
+) -> Tensor:
     """sum_k mean_b w_ky KL(client k || student) of logits (N, B, K) and (B, K) softened by T, with labels."""
     said, labels = heard
     log_p, log_q = (said / temperature).log_softmax(2), (student / temperature).log_softmax(1)
@@ -170,17 +222,19 @@ def lessons(G, ensemble: Ensemble, fresh: Callable, task: Task, config: Config):
     for _ in range(config.student_steps):
         z, labels = fresh()
         images = draw(G, z, labels, task, config)
-        yield images, (answers(ensemble.teachers, images, task) * ensemble.kept, labels)
+        yield images, (teacher_logits(ensemble.teachers, images, task) * ensemble.kept, labels)
 
 
 @torch.no_grad()
 def draw(G: nn.Module, z: Tensor, labels: Tensor, task: Task, config: Config) -> Tensor:
     """Images (B, C, S, S) of the generator in eval mode."""
-    with metered("draw", config, spec_of(task), G.size, items=len(z)), autocast(task.precision):
+    with metered("draw", config, task.spec, G.size, items=len(z)), autocast(task.precision):
         return G.eval()(z, labels).float()
 
 
-def synthesise(G, label_counts, task: Task, config: Config, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+def synthesise(
+    G, label_counts, task: Task, config: Config, n: int, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """``n`` images (n, C, S, S); no client's generator drew them (-1)."""
     z, labels = noise_and_labels(label_counts, config.latent, n, rng)
     parts = zip(z.split(512), labels.split(512), strict=True)

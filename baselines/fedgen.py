@@ -28,31 +28,40 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mosaic.fl.channel import download, upload
+from mosaic.fl.contract import Skip, Snapshot, choice, scaled_steps
 from mosaic.fl.costs import metered
 from mosaic.fl.data.federation import Shard
 from mosaic.fl.device import device
-from mosaic.fl.models.cnn import Resident
-from mosaic.fl.rng import generator, seed_of
-from mosaic.fl.stages import average_round, everybody, updates, warm_up
-from mosaic.fl.task import Skip, Snapshot, State, Task, choice, work
+from mosaic.fl.models.live_network import LiveNetwork
+from mosaic.fl.models.spec import State
+from mosaic.fl.rng import seed_of, stream
+from mosaic.fl.rounds import average_round, client_updates, require_all_clients
+from mosaic.fl.stages import federated_model
+from mosaic.fl.task import Task
 from mosaic.fl.training.losses import cross_entropy, noise_collapse, soft_distillation, weighted_nll
-from mosaic.fl.training.sgd import Loss, predictor, spec_of
+from mosaic.fl.training.prediction import predictor
+from mosaic.fl.training.sgd import Loss
 from mosaic.fl.training.teachers import class_shares
 
 PAPER = "Zhu et al., ICML 2021"
 PROTOCOL = "every round"
 NEEDS = ("label counts",)
 
-NOISE, HIDDEN = 32, 256  # the code's for MNIST. No settings: the FLOP meter knows a client's loss by its function alone
+NOISE, HIDDEN = (
+    32,
+    256,
+)  # the code's for MNIST. No settings: the FLOP meter knows a client's loss by its function alone
 
 
 @dataclass(frozen=True)
 class Config:
     # The code's defaults for MNIST
     alpha: float = 10.0  # weight of drawn features with their labels in a client's loss
-    beta: float = 10.0  # of agreeing on an image with the head's answer to drawn features of its label
+    beta: float = (
+        10.0  # of agreeing on an image with the head's answer to drawn features of its label
+    )
     decay: float = 0.98  # of alpha, beta and generator_lr, a round
-    generator_steps: int = work(50, "server")  # a round
+    generator_steps: int = scaled_steps(50, "server")  # a round
     batch: int = 32
     generator_lr: float = 3e-4  # Adam
     generator_weight_decay: float = 1e-2
@@ -66,15 +75,26 @@ SPACE = {"alpha": (0.01, 100.0), "beta": (0.01, 100.0), "generator_lr": (1e-5, 1
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
     if not task.full_width:
-        raise Skip("FedGen asks all clients' heads about the same features: all clients must be of width 1")
-    label_counts = torch.stack([upload(shard.label_counts, "counts") for shard in everybody(task)])
+        raise Skip(
+            "FedGen asks all clients' heads about the same features: all clients must be of width 1"
+        )
+    label_counts = torch.stack(
+        [upload(shard.label_counts, "counts") for shard in require_all_clients(task)]
+    )
     law = law_of_labels(label_counts, config)
-    server = warm_up(task, 0)
+    server = federated_model(task, 0)
     G = new_generator(task, *server["linear.weight"].shape)
     adam = torch.optim.Adam(G.parameters(), weight_decay=config.generator_weight_decay, fused=True)
     for t in range(1, task.rounds + 1):
         # (1) Clients train on their images, and from round 2 on with the generator of the round before
-        clients = list(updates(task, server, t, loss_of=partial(guided, G=G, law=law, task=task, config=config, t=t)))
+        clients = list(
+            client_updates(
+                task,
+                server,
+                t,
+                loss_of=partial(guided, G=G, law=law, task=task, config=config, t=t),
+            )
+        )
 
         # (2) The generator learns from their heads
         adam.param_groups[0]["lr"] = config.generator_lr * config.decay ** (t - 1)
@@ -112,10 +132,12 @@ def new_generator(task: Task, n_classes: int, n_features: int) -> FeatureGenerat
         return FeatureGenerator(n_classes, n_features).to(device())
 
 
-def guided(shard: Shard, received: State, G: nn.Module, law: Tensor, task: Task, config: Config, t: int) -> Loss:
+def guided(
+    shard: Shard, received: State, G: nn.Module, law: Tensor, task: Task, config: Config, t: int
+) -> Loss:
     """The loss of a client that received the generator and the law of labels beside the model."""
-    download(Resident(G).save(), "generator")
-    law, rng = download(law, "labels"), generator(task.seed, "features", t, shard.client)
+    download(LiveNetwork(G).save(), "generator")
+    law, rng = download(law, "labels"), stream(task.seed, "features", t, shard.client)
     if t == 1:
         return cross_entropy
     alpha, beta = (weight * config.decay ** (t - 1) for weight in (config.alpha, config.beta))
@@ -123,7 +145,14 @@ def guided(shard: Shard, received: State, G: nn.Module, law: Tensor, task: Task,
 
 
 def guided_cross_entropy(
-    model: nn.Module, images: Tensor, labels: Tensor, G: nn.Module, law: Tensor, rng, alpha: float, beta: float
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    G: nn.Module,
+    law: Tensor,
+    rng,
+    alpha: float,
+    beta: float,
 ) -> Tensor:
     """Cross entropy of a batch (B, C, H, W) with labels (B,), and two terms that hold it to what the generator knows.
 
@@ -146,20 +175,30 @@ def labels_and_noise(law: Tensor, n: int, rng: torch.Generator) -> tuple[Tensor,
 
 
 def train_generator(
-    G: nn.Module, adam, clients: list[State], label_counts: Tensor, law: Tensor, task: Task, config: Config, t: int
+    G: nn.Module,
+    adam,
+    clients: list[State],
+    label_counts: Tensor,
+    law: Tensor,
+    task: Task,
+    config: Config,
+    t: int,
 ) -> dict[str, float]:
     """The generator's steps of round ``t``, in place; returns its losses at the last one."""
-    shares, rng = class_shares(label_counts).to(device()), generator(task.seed, "server generator", t)
+    shares, rng = class_shares(label_counts).to(device()), stream(task.seed, "server generator", t)
     weight = torch.stack([client["linear.weight"] for client in clients])  # (N, K, F)
     bias = torch.stack([client["linear.bias"] for client in clients])
     G.train()
     nll = collapse = torch.zeros(())
     for _ in range(config.generator_steps):
         labels, noise = labels_and_noise(law, config.batch, rng)
-        with metered("fedgen", spec_of(task), len(clients), items=len(labels)):
+        with metered("fedgen", task.spec, len(clients), items=len(labels)):
             features = G(labels, noise)
             logits = torch.einsum("bf,nkf->nbk", features, weight) + bias[:, None]
-            nll, collapse = weighted_nll(logits, labels, shares), noise_collapse(noise, features, power=1)
+            nll, collapse = (
+                weighted_nll(logits, labels, shares),
+                noise_collapse(noise, features, power=1),
+            )
             loss = config.weight_nll * nll + config.weight_diversity * collapse
             adam.zero_grad(set_to_none=True)
             loss.backward()

@@ -16,11 +16,15 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from mosaic.fl.contract import Snapshot
 from mosaic.fl.data.federation import Shard
-from mosaic.fl.stages import average_round, updates, warm_up
-from mosaic.fl.task import Snapshot, State, Task
+from mosaic.fl.models.spec import State
+from mosaic.fl.rounds import average_round, client_updates
+from mosaic.fl.stages import federated_model
+from mosaic.fl.task import Task
 from mosaic.fl.training.losses import cross_entropy
-from mosaic.fl.training.sgd import Loss, predictor
+from mosaic.fl.training.prediction import predictor
+from mosaic.fl.training.sgd import Loss
 
 PAPER = "Li et al., MLSys 2020"
 PROTOCOL = "every round"
@@ -36,9 +40,9 @@ SPACE = {"mu": (1e-3, 1.0)}
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
-    server = warm_up(task, 0)
+    server = federated_model(task, 0)
     for t in range(1, task.rounds + 1):
-        clients = updates(task, server, t, loss_of=partial(pulled, mu=config.mu))
+        clients = client_updates(task, server, t, loss_of=partial(pulled, mu=config.mu))
         server = average_round(task, server, clients, t)
         if task.scored(t):
             yield Snapshot(t, predictor(server, task))

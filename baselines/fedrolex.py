@@ -11,9 +11,10 @@ classes' rows of the classifier, and its loss masks none; BatchNorm follows the 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mosaic.fl.stages import Waves, of_all_rounds, warm_up
-from mosaic.fl.task import Snapshot, Task
-from mosaic.fl.training.sgd import predictor
+from mosaic.fl.contract import Snapshot
+from mosaic.fl.stages import Waves, federated_model, waves_of_all_rounds
+from mosaic.fl.task import Task
+from mosaic.fl.training.prediction import predictor
 
 PAPER = "Alam et al., NeurIPS 2022"
 PROTOCOL = "every round"
@@ -30,8 +31,8 @@ SPACE = {}
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
     for t in filter(task.scored, range(1, task.rounds + 1)):
-        yield Snapshot(t, predictor(warm_up(task, t), task))
+        yield Snapshot(t, predictor(federated_model(task, t), task))
 
 
 def stages(task: Task, config: Config) -> Waves:
-    return of_all_rounds(task)
+    return waves_of_all_rounds(task)

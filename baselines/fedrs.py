@@ -21,11 +21,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mosaic.fl.contract import Snapshot, choice
 from mosaic.fl.data.federation import Shard
 from mosaic.fl.device import device
-from mosaic.fl.stages import average_round, updates, warm_up
-from mosaic.fl.task import Snapshot, State, Task, choice
-from mosaic.fl.training.sgd import Loss, predictor
+from mosaic.fl.models.spec import State
+from mosaic.fl.rounds import average_round, client_updates
+from mosaic.fl.stages import federated_model
+from mosaic.fl.task import Task
+from mosaic.fl.training.prediction import predictor
+from mosaic.fl.training.sgd import Loss
 
 PAPER = "Li and Zhan, KDD 2021"
 PROTOCOL = "every round"
@@ -42,9 +46,9 @@ SPACE = {"alpha": (0.1, 1.0)}
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
-    server = warm_up(task, 0)
+    server = federated_model(task, 0)
     for t in range(1, task.rounds + 1):
-        clients = updates(task, server, t, loss_of=partial(restricted, config=config))
+        clients = client_updates(task, server, t, loss_of=partial(restricted, config=config))
         server = average_round(task, server, clients, t)
         if task.scored(t):
             yield Snapshot(t, predictor(server, task))
@@ -52,7 +56,9 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 
 def restricted(shard: Shard, received: State, config: Config) -> Loss:
     """The loss of a client with these samples a class."""
-    return partial(restricted_cross_entropy, factors=factors(shard.label_counts, config).to(device()))
+    return partial(
+        restricted_cross_entropy, factors=factors(shard.label_counts, config).to(device())
+    )
 
 
 def factors(label_counts: Tensor, config: Config) -> Tensor:
@@ -61,6 +67,8 @@ def factors(label_counts: Tensor, config: Config) -> Tensor:
     return torch.lerp(torch.tensor(config.alpha), torch.tensor(1.0), held.float())
 
 
-def restricted_cross_entropy(model: nn.Module, images: Tensor, labels: Tensor, factors: Tensor) -> Tensor:
+def restricted_cross_entropy(
+    model: nn.Module, images: Tensor, labels: Tensor, factors: Tensor
+) -> Tensor:
     """Cross entropy of a batch (B, C, H, W) with labels (B,), after the logits are multiplied by ``factors`` (K,)."""
     return F.cross_entropy(model(images).float() * factors, labels)

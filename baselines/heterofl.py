@@ -22,14 +22,17 @@ from torch import Tensor, nn
 
 from mosaic.fl.aggregation import average_parts
 from mosaic.fl.channel import download, upload
+from mosaic.fl.contract import Snapshot, choice
 from mosaic.fl.data.federation import Shard
 from mosaic.fl.device import device
-from mosaic.fl.models.cnn import layout
-from mosaic.fl.stages import participants, warm_up
+from mosaic.fl.models.spec import State
+from mosaic.fl.rounds import participants
+from mosaic.fl.stages import federated_model
 from mosaic.fl.submodel import Window, cut, window
-from mosaic.fl.task import Snapshot, State, Task, choice
+from mosaic.fl.task import Task
 from mosaic.fl.training.losses import cross_entropy
-from mosaic.fl.training.sgd import Loss, predictor, spec_of, train
+from mosaic.fl.training.prediction import predictor
+from mosaic.fl.training.sgd import Loss, train
 
 PAPER = "Diao et al., ICLR 2021"
 PROTOCOL = "every round"
@@ -38,14 +41,16 @@ NEEDS = ()
 
 @dataclass(frozen=True)
 class Config:
-    mask: str = choice("none", "zero")  # of logits of absent classes in local training; the paper: zero
+    mask: str = choice(
+        "none", "zero"
+    )  # of logits of absent classes in local training; the paper: zero
 
 
 SPACE = {}
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
-    server = warm_up(task, 0)
+    server = federated_model(task, 0)
     for t in range(1, task.rounds + 1):
         server = one_round(task, config, server, t)
         if task.scored(t):
@@ -54,13 +59,27 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 
 def one_round(task: Task, config: Config, server: State, t: int) -> State:
     """Round ``t``: the server's model, each coordinate averaged over the clients that hold it."""
-    shards, parts = participants(task, t), layout(spec_of(task))
+    shards, parts = participants(task, t), task.layout
 
     def clients() -> Iterator[tuple[State, Window]]:
         for shard in shards:
-            held = window(spec_of(task, shard.width))  # the same in each round
+            held = window(task.spec_at(shard.width))  # the same in each round
             received, loss = download(cut(server, parts, held)), loss_of(shard, config)
-            yield upload(train(received, shard, task, "round", t, shard.client, width=shard.width, loss=loss)), held
+            yield (
+                upload(
+                    train(
+                        received,
+                        shard,
+                        task,
+                        "round",
+                        t,
+                        shard.client,
+                        width=shard.width,
+                        loss=loss,
+                    )
+                ),
+                held,
+            )
 
     return average_parts(server, clients(), [shard.size for shard in shards], parts)
 
@@ -72,6 +91,8 @@ def loss_of(shard: Shard, config: Config) -> Loss:
     return partial(masked_cross_entropy, absent=(shard.label_counts == 0).to(device()))
 
 
-def masked_cross_entropy(model: nn.Module, images: Tensor, labels: Tensor, absent: Tensor) -> Tensor:
+def masked_cross_entropy(
+    model: nn.Module, images: Tensor, labels: Tensor, absent: Tensor
+) -> Tensor:
     """Cross entropy of a batch (B, C, H, W) with labels (B,), with 0 for the logits of ``absent`` classes (K,)."""
     return F.cross_entropy(model(images).float().masked_fill(absent, 0.0), labels)

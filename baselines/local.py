@@ -7,9 +7,11 @@ result is the mean of the clients' accuracies on the full test set. At mixed wid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mosaic.fl.stages import Waves, lone_model, of_lone_models
-from mosaic.fl.task import Snapshot, Task
-from mosaic.fl.training.sgd import predictor
+from mosaic.fl.contract import Snapshot
+from mosaic.fl.independent import independent_client_model
+from mosaic.fl.stages import Waves, waves_of_independent_models
+from mosaic.fl.task import Task
+from mosaic.fl.training.prediction import predictor
 
 PAPER = ""
 PROTOCOL = "none"
@@ -25,9 +27,11 @@ SPACE = {}
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
-    models = [lone_model(task, i) for i in range(task.n_clients)]
-    yield Snapshot(task.rounds, [predictor(model, task, task.width(i)) for i, model in enumerate(models)])
+    models = [independent_client_model(task, i) for i in range(task.n_clients)]
+    yield Snapshot(
+        task.rounds, [predictor(model, task, task.width(i)) for i, model in enumerate(models)]
+    )
 
 
 def stages(task: Task, config: Config) -> Waves:
-    return of_lone_models(task)
+    return waves_of_independent_models(task)

@@ -24,12 +24,16 @@ from torch import Tensor, nn
 
 from mosaic.fl.aggregation import average
 from mosaic.fl.channel import download, upload
+from mosaic.fl.contract import Skip, Snapshot
 from mosaic.fl.data.federation import Shard, open_federation
-from mosaic.fl.models.cnn import resident
-from mosaic.fl.stages import average_round, participants, updates, warm_up
-from mosaic.fl.task import Skip, Snapshot, State, Task
+from mosaic.fl.models.live_network import live_network
+from mosaic.fl.models.spec import State
+from mosaic.fl.rounds import average_round, client_updates, participants
+from mosaic.fl.stages import federated_model
+from mosaic.fl.task import Task
 from mosaic.fl.training.losses import cross_entropy
-from mosaic.fl.training.sgd import Loss, n_steps, predictor, spec_of
+from mosaic.fl.training.prediction import predictor
+from mosaic.fl.training.sgd import Loss, n_steps
 
 PAPER = "Karimireddy et al., ICML 2020"
 PROTOCOL = "every round"
@@ -46,8 +50,10 @@ SPACE = {}
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
     if not task.full_width:
-        raise Skip("SCAFFOLD's control variates are those of the whole model: all clients must be of width 1")
-    server = warm_up(task, 0)
+        raise Skip(
+            "SCAFFOLD's control variates are those of the whole model: all clients must be of width 1"
+        )
+    server = federated_model(task, 0)
     c = no_controls(task, server)
     own = [c] * task.n_clients
     for t in range(1, task.rounds + 1):
@@ -58,16 +64,18 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 
 def no_controls(task: Task, server: State) -> State:
     """Control variates of zero: one for each parameter, none for BatchNorm's running statistics."""
-    trainable = resident(spec_of(task), "meta").network.named_parameters()
+    trainable = live_network(task.spec, "meta").network.named_parameters()
     return {name: torch.zeros_like(server[name]) for name, _ in trainable}
 
 
-def one_round(task: Task, server: State, c: State, own: list[State], t: int) -> tuple[State, State, list[State]]:
+def one_round(
+    task: Task, server: State, c: State, own: list[State], t: int
+) -> tuple[State, State, list[State]]:
     """Round ``t``: the server's model and control variate, and each client's control variate, after it."""
     renewed = list(own)
 
     def clients() -> Iterator[State]:
-        trained = updates(task, server, t, loss_of=partial(correct, c=c, own=own))
+        trained = client_updates(task, server, t, loss_of=partial(correct, c=c, own=own))
         for shard, model in zip(participants(task, t), trained, strict=True):
             path = n_steps(task, shard.size) * task.lr  # K eta
             mine = own[shard.client]

@@ -3,22 +3,24 @@
 import argparse
 import os
 import sys
-import tomllib
 import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
+from benchmarks.cli import console, count, listed, writable
+from benchmarks.planning.axes import check_omega, seeds_of
+from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.scales import check_reporting
-from benchmarks.planning.suite import check_omega, read_suite, seeds_of, spell_out, suite_names
+from benchmarks.planning.settings import read_settings
+from benchmarks.planning.show import check_data, print_list, print_plan
+from benchmarks.planning.suite import read_suite
+from benchmarks.reporting.terminal import print_result
 from benchmarks.running.progress import Estimate, show_progress
 from mosaic.fl.errors import InputError
-
-console = Console()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,7 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return command(parse(argv))
     except InputError as error:
-        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        Console(stderr=True).print(
+            f"[red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False
+        )
         return 2
     except KeyboardInterrupt:
         console.print("\nstopped; the same command goes on from here.")
@@ -36,12 +40,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     add = parser.add_argument
-    add("--suite", default="heterogeneity", help="a suite's name or a TOML file; see --list (default: %(default)s)")
+    add(
+        "--suite",
+        default="heterogeneity",
+        help="a suite's name or a TOML file; see --list (default: %(default)s)",
+    )
     add("--scale", default="quick", help="quick | laptop | paper (default: %(default)s)")
     add("--datasets", help="comma-separated; default: the scale's")
     add("--omega", help="Dirichlet concentrations, e.g. 0.01,0.1,inf")
     add("--clients", help="numbers of clients, e.g. 10,20")
-    add("--widths", action="append", help="full | mixed | rho=5 | 1,0.5,0.25; may be given several times")
+    add(
+        "--widths",
+        action="append",
+        help="full | mixed | rho=5 | 1,0.5,0.25; may be given several times",
+    )
     add("--methods", help="comma-separated; default: the suite's")
     add("--seeds", help="how many (3) or which (0,1,2)")
     add(
@@ -52,17 +64,49 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="e.g. mosaic.lambda_d=5 or task.rounds=10",
     )
     add(
-        "--params", action="append", default=[], type=Path, metavar="FILE", help="settings as TOML: a tuner's best.toml"
+        "--params",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="settings as TOML: a tuner's best.toml",
     )
-    add("--out", type=Path, default=Path("results"), help="folder of the records, tables and cache (default: results)")
+    add(
+        "--out",
+        type=Path,
+        default=Path("results"),
+        help="folder of the records, tables and cache (default: results)",
+    )
     add("--jobs", type=int, help="processes (default: one a core and --threads; 1 on a GPU)")
-    add("--ray", metavar="auto|local|ADDRESS", help="run the cells on a Ray cluster (docs/cluster.md)")
-    add("--gpu-share", type=float, default=1.0, help="with --ray on GPUs: of a GPU, a cell (default: 1)")
-    add("--threads", type=int, default=1, help="CPU threads a process; part of a record's identity (default: 1)")
+    add(
+        "--ray",
+        metavar="auto|local|ADDRESS",
+        help="run the cells on a Ray cluster (docs/cluster.md)",
+    )
+    add(
+        "--gpu-share",
+        type=float,
+        default=1.0,
+        help="with --ray on GPUs: of a GPU, a cell (default: 1)",
+    )
+    add(
+        "--threads",
+        type=int,
+        default=1,
+        help="CPU threads a process; part of a record's identity (default: 1)",
+    )
     add("--device", default="auto", help="auto | cpu | cuda (default: auto)")
-    add("--precision", default="auto", help="auto | fp32 | bf16; auto: bf16 where the processor is fast in it")
+    add(
+        "--precision",
+        default="auto",
+        help="auto | fp32 | bf16; auto: bf16 where the processor is fast in it",
+    )
     add("--data-dir", type=Path, help="where data sets lie; also MOSAIC_DATA")
-    add("--inception-weights", default="auto", help="file for FID over Inception; 'download' fetches it")
+    add(
+        "--inception-weights",
+        default="auto",
+        help="file for FID over Inception; 'download' fetches it",
+    )
     add("--dry-run", action="store_true", help="print the cells and an estimate, run nothing")
     add("--force", action="store_true", help="run finished cells again (stages stay cached)")
     add("--list", action="store_true", help="print suites, scales, methods and data sets")
@@ -77,24 +121,28 @@ def command(options: argparse.Namespace) -> int:
     from benchmarks.running.processes import run_cells
     from benchmarks.running.ray_cluster import cells_on_ray
     from benchmarks.running.records import done_file, read_rows, take_over
-    from benchmarks.running.run_cell import Session
+    from benchmarks.running.session import Session
     from mosaic.fl.device import choose_precision, use_device
 
     device = use_device(options.device)
     if options.threads < 1:
         raise InputError(f"--threads is {options.threads}; it must be at least 1.")
-    a_job_a_core = 1 if device.startswith("cuda") else max(1, (os.cpu_count() or 1) // options.threads)
+    a_job_a_core = (
+        1 if device.startswith("cuda") else max(1, (os.cpu_count() or 1) // options.threads)
+    )
     jobs = a_job_a_core if options.jobs is None else options.jobs
     if jobs < 1:
         raise InputError(f"--jobs is {jobs}; it must be at least 1.")
     name, suite = read_suite(options.suite)
-    cells = spell_out(
+    cells = expand_cells(
         name,
         suite,
         options.scale,
         datasets=listed(options.datasets),
         omega=[check_omega(text) for text in listed(options.omega)] if options.omega else None,
-        clients=[count("--clients", text) for text in listed(options.clients)] if options.clients else None,
+        clients=[count("--clients", text) for text in listed(options.clients)]
+        if options.clients
+        else None,
         methods=listed(options.methods),
         seeds=seeds_of(options.seeds) if options.seeds else None,
         widths=options.widths,
@@ -109,7 +157,11 @@ def command(options: argparse.Namespace) -> int:
     folder = session.folder(name)
     with warnings.catch_warnings(record=True) as damaged:
         warnings.simplefilter("always")
-        finished = [cell for cell in cells if not options.force and read_rows(done_file(folder, cell)) is not None]
+        finished = [
+            cell
+            for cell in cells
+            if not options.force and read_rows(done_file(folder, cell)) is not None
+        ]
         if not (options.force or options.dry_run):  # another suite may have run the same cell
             finished += [cell for cell in cells if cell not in finished and take_over(folder, cell)]
     for warning in damaged:
@@ -131,131 +183,6 @@ def command(options: argparse.Namespace) -> int:
         records = report(folder, cells)
     print_result(records, folder, failed)
     return 1 if failed else 0
-
-
-def listed(text: str | None) -> list[str] | None:
-    return [part.strip() for part in text.split(",") if part.strip()] if text else None
-
-
-def count(option: str, text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise InputError(f"{option} is {text!r}; it must be a whole number of at least 1.")
-    return int(text)
-
-
-def read_settings(given: Sequence[str], files: Sequence[Path] = ()) -> dict[str, dict[str, Any]]:
-    """``mosaic.lambda_d=5`` to {"mosaic": {"lambda_d": 5}}; values are read as TOML, else as text.
-
-    ``files`` say the same as TOML tables, [mosaic] with lambda_d = 5; what is ``given`` comes after them.
-    """
-    settings: dict[str, dict[str, Any]] = {}
-    for path in files:
-        for method, table in read_params(path).items():
-            settings.setdefault(method, {}).update(table)
-    for text in given:
-        where, equals, value = text.partition("=")
-        method, dot, key = where.strip().partition(".")
-        if not (equals and dot and method and key):
-            raise InputError(f"--set {text!r} is not METHOD.KEY=VALUE, e.g. mosaic.lambda_d=5 or task.rounds=10.")
-        try:
-            settings.setdefault(method, {})[key] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            settings.setdefault(method, {})[key] = value.strip()
-    return settings
-
-
-def read_params(path: Path) -> dict[str, dict[str, Any]]:
-    """A file of settings: one TOML table a method. InputError where it is not there, or something else."""
-    try:
-        with path.open("rb") as file:
-            tables = tomllib.load(file)
-    except OSError as error:
-        raise InputError(f"cannot read --params {path}: {error.strerror}; give a TOML file.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"--params {path} is not valid TOML: {error}.") from None
-    for name, table in tables.items():
-        if not isinstance(table, dict):
-            raise InputError(f"--params {path}: {name} = {table!r} is in no table; write it below [mosaic] or [task].")
-    return tables
-
-
-def writable(out: Path) -> Path:
-    """The folder, made where it is not there; InputError where nothing can be written to it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / f".writable.{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(f"cannot write to --out {out}: {error.strerror}; give a folder of your own.") from None
-    return out.resolve()
-
-
-def check_data(cells: Sequence, session) -> None:
-    """Find each data set and split it for each task before the first cell runs: what cannot be had is said at once."""
-    from mosaic.fl.data.federation import split
-    from mosaic.fl.data.readers import load, use_data_dir
-
-    use_data_dir(session.data_dir)
-    for dataset in dict.fromkeys(cell.task.dataset for cell in cells):
-        load(dataset, "test")
-    for task in dict.fromkeys(cell.task for cell in cells):
-        split(task)
-
-
-def print_list() -> int:
-    from benchmarks.planning.cell import METHODS
-    from benchmarks.planning.scales import SCALES
-    from mosaic.fl.data.readers import DATASETS
-
-    for name in suite_names():
-        console.print(f"[bold]suite[/] {name}: {read_suite(name)[1].question}", highlight=False)
-    for name, method in METHODS.items():
-        console.print(f"[bold]method[/] {name}: {method.__doc__.splitlines()[0].split(': ', 1)[-1]}", highlight=False)
-    for name, scale in SCALES.items():
-        console.print(
-            f"[bold]scale[/] {name}: {', '.join(scale.datasets)}; {scale.task['rounds']} rounds", highlight=False
-        )
-    console.print(f"[bold]data sets[/] {', '.join(DATASETS)}", highlight=False)
-    return 0
-
-
-def print_plan(cells: Sequence, finished: Sequence, estimate: "Estimate", jobs: int) -> int:
-    for cell in cells:
-        console.print(f"{'done  ' if cell in finished else 'to run'} {cell.key} {cell.title}", highlight=False)
-    missing = [cell for cell in cells if cell not in finished]
-    console.print(f"{len(cells)} cells, {len(finished)} done, {len(missing)} to run: {estimate.text(missing, jobs)}")
-    if missing and missing[0].scale == "paper":
-        print_forecast(missing)
-    return 0
-
-
-def print_forecast(cells: Sequence) -> None:
-    """Hours on a GPU, for a scale that nobody will start without knowing them."""
-    from rich.table import Table
-
-    from benchmarks.planning.forecast import UTILISATION, forecast
-
-    rows = forecast(cells)
-    if rows["PFLOP"].isna().any():
-        console.print("no forecast of GPU-hours: with local epochs, FLOPs depend on the data")
-        return
-    table = Table(title=f"GPU-hours on paper, if {UTILISATION:.0%} of the stated bfloat16 peak is reached: an estimate")
-    for column in ("data set", *rows.columns):
-        table.add_column(column, justify="left" if column == "data set" else "right")
-    for dataset, row in rows.iterrows():
-        table.add_row(str(dataset), *(f"{value:,.0f}" for value in row))
-    console.print(table)
-
-
-def print_result(records, folder: Path, failed: int) -> None:
-    from benchmarks.reporting.pages.accuracy import terminal_table
-
-    if (records["status"] == "done").any():
-        console.print(terminal_table(records))
-    if failed:
-        console.print(f"[red]{failed} cells failed[/]; their tracebacks are in {folder / 'cells'}/*.failed.json")
-    console.print(f"tables and figures: {folder}", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

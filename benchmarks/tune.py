@@ -15,10 +15,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from benchmarks.run import count, listed, read_settings, writable
+from benchmarks.cli import console, count, listed, writable
+from benchmarks.planning.settings import read_settings
 from mosaic.fl.errors import InputError, did_you_mean
-
-console = Console()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,7 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return command(parse(argv))
     except InputError as error:
-        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        Console(stderr=True).print(
+            f"[red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False
+        )
         return 2
     except KeyboardInterrupt:
         console.print("\nstopped; the same command goes on from here.")
@@ -42,33 +43,98 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--clients", default="10", help="number of clients (default: %(default)s)")
     add("--widths", default="full", help="full | mixed | rho=5 | 1,0.5,0.25 (default: %(default)s)")
     add("--scale", default="quick", help="quick | laptop | paper (default: %(default)s)")
-    add("--trials", type=int, default=30, help="of the study in all, those there already included (default: 30)")
-    add("--seeds", default="2", help="tuning seeds: how many (2) or which (1000,1001); they begin at 1000")
-    add("--objective", default="accuracy", help="accuracy (validation), fid_domain, upload_bytes, ...; several: a,b")
-    add("--space", action="append", default=[], metavar="KEY=LOW:HIGH", help="another range, a new key, or KEY=A,B,C")
+    add(
+        "--trials",
+        type=int,
+        default=30,
+        help="of the study in all, those there already included (default: 30)",
+    )
+    add(
+        "--seeds",
+        default="2",
+        help="tuning seeds: how many (2) or which (1000,1001); they begin at 1000",
+    )
+    add(
+        "--objective",
+        default="accuracy",
+        help="accuracy (validation), fid_domain, upload_bytes, ...; several: a,b",
+    )
+    add(
+        "--space",
+        action="append",
+        default=[],
+        metavar="KEY=LOW:HIGH",
+        help="another range, a new key, or KEY=A,B,C",
+    )
     add("--only", help="tune only these keys of the space, e.g. lambda_e,lambda_d,lambda_i")
     add("--sampler", default="tpe", help="tpe | random | cmaes | gp | grid (default: %(default)s)")
     add("--pruner", default="wilcoxon", help="wilcoxon | median | none (default: %(default)s)")
-    add("--points", type=int, default=3, help="of a range, with --sampler grid (default: %(default)s)")
-    add("--hold", type=int, default=5, help="trials that share one draw of what is costly, generators say (default: 5)")
-    add("--seed", type=int, default=0, help="the sampler's; with --jobs 1 it fixes the trials (default: 0)")
+    add(
+        "--points",
+        type=int,
+        default=3,
+        help="of a range, with --sampler grid (default: %(default)s)",
+    )
+    add(
+        "--hold",
+        type=int,
+        default=5,
+        help="trials that share one draw of what is costly, generators say (default: 5)",
+    )
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        help="the sampler's; with --jobs 1 it fixes the trials (default: 0)",
+    )
     add("--study", help="its name; default: method, data set, omega and scale")
-    add("--storage", help="an Optuna URL such as sqlite:///tuning.db; default: a journal file in the study's folder")
-    add("--stability-seeds", default="3", help="reporting seeds that run the best settings again; 0: none (default: 3)")
-    add("--set", action="append", default=[], metavar="METHOD.KEY=VALUE", help="a fixed setting, e.g. task.rounds=10")
-    add("--out", type=Path, default=Path("results"), help="the study is in its folder tuning/ (default: results)")
+    add(
+        "--storage",
+        help="an Optuna URL such as sqlite:///tuning.db; default: a journal file in the study's folder",
+    )
+    add(
+        "--stability-seeds",
+        default="3",
+        help="reporting seeds that run the best settings again; 0: none (default: 3)",
+    )
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="METHOD.KEY=VALUE",
+        help="a fixed setting, e.g. task.rounds=10",
+    )
+    add(
+        "--out",
+        type=Path,
+        default=Path("results"),
+        help="the study is in its folder tuning/ (default: results)",
+    )
     add("--jobs", type=int, help="processes (default: one a core and --threads; 1 on a GPU)")
-    add("--ray", metavar="auto|local|ADDRESS", help="run the trials on a Ray cluster (docs/cluster.md)")
-    add("--gpu-share", type=float, default=1.0, help="with --ray on GPUs: of a GPU, a trial (default: 1)")
+    add(
+        "--ray",
+        metavar="auto|local|ADDRESS",
+        help="run the trials on a Ray cluster (docs/cluster.md)",
+    )
+    add(
+        "--gpu-share",
+        type=float,
+        default=1.0,
+        help="with --ray on GPUs: of a GPU, a trial (default: 1)",
+    )
     add("--threads", type=int, default=1, help="CPU threads a process (default: 1)")
     add("--device", default="auto", help="auto | cpu | cuda (default: auto)")
-    add("--precision", default="auto", help="auto | fp32 | bf16; auto: bf16 where the processor is fast in it")
+    add(
+        "--precision",
+        default="auto",
+        help="auto | fp32 | bf16; auto: bf16 where the processor is fast in it",
+    )
     add("--data-dir", type=Path, help="where data sets lie; also MOSAIC_DATA")
     return parser.parse_args(argv)
 
 
 def command(options: argparse.Namespace) -> int:
-    from benchmarks.running.run_cell import prepare
+    from benchmarks.running.session import prepare
     from benchmarks.tuning.board import board
     from benchmarks.tuning.plan import reporting_seeds
     from benchmarks.tuning.report import write_report
@@ -98,7 +164,11 @@ def command(options: argparse.Namespace) -> int:
         found = write_report(study, plan)
     if found and fresh and not stopped:
         with _printed_warnings():
-            console.print(escape(check_stability(study, plan, fresh, jobs, console)), highlight=False, soft_wrap=True)
+            console.print(
+                escape(check_stability(study, plan, fresh, jobs, console)),
+                highlight=False,
+                soft_wrap=True,
+            )
     console.print(f"the study: {plan.folder}", highlight=False, soft_wrap=True)
     if stopped:
         console.print("stopped; the same command goes on from here.")
@@ -108,13 +178,14 @@ def command(options: argparse.Namespace) -> int:
 
 def plan_of(options: argparse.Namespace):
     """The study's plan and the number of processes. InputError for whatever cannot be."""
-    from benchmarks.planning.cell import known_method
-    from benchmarks.planning.suite import check_omega, known_scale
-    from benchmarks.running.run_cell import Session
+    from benchmarks.planning.axes import check_omega
+    from benchmarks.planning.methods import known_method
+    from benchmarks.planning.scales import known_scale
+    from benchmarks.running.session import Session
     from benchmarks.tuning.plan import PRUNERS, SAMPLERS, Plan, objectives_of, tuning_seeds
     from benchmarks.tuning.space import grid_of, space_of
     from mosaic.fl.device import choose_precision, use_device
-    from mosaic.fl.rng import numpy_generator
+    from mosaic.fl.rng import numpy_stream
 
     for name in ("trials", "threads", "points", "hold"):
         least = 2 if name == "points" else 1
@@ -131,30 +202,59 @@ def plan_of(options: argparse.Namespace):
     objectives = objectives_of(options.objective)
     if options.sampler == "cmaes":
         if len(objectives) > 1:
-            raise InputError("--sampler cmaes knows one objective only; take tpe, or one objective.")
+            raise InputError(
+                "--sampler cmaes knows one objective only; take tpe, or one objective."
+            )
         if not importlib.util.find_spec("cmaes"):
-            raise InputError("--sampler cmaes needs the package cmaes: pip install cmaes, or take another sampler.")
+            raise InputError(
+                "--sampler cmaes needs the package cmaes: pip install cmaes, or take another sampler."
+            )
     device = use_device(options.device)
-    a_job_a_core = 1 if device.startswith("cuda") else max(1, (os.cpu_count() or 1) // options.threads)
+    a_job_a_core = (
+        1 if device.startswith("cuda") else max(1, (os.cpu_count() or 1) // options.threads)
+    )
     jobs = a_job_a_core if options.jobs is None else options.jobs
     if jobs < 1:
         raise InputError(f"--jobs is {jobs}; it must be at least 1.")
-    dataset, omega = options.dataset or known_scale(options.scale).datasets[0], check_omega(options.omega)
+    dataset, omega = (
+        options.dataset or known_scale(options.scale).datasets[0],
+        check_omega(options.omega),
+    )
     name = options.study or f"{options.method}-{dataset}-omega{omega:g}-{options.scale}"
     if not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
-        raise InputError(f"--study is {name!r}; it names a folder: letters, digits, and . + - _ between them.")
+        raise InputError(
+            f"--study is {name!r}; it names a folder: letters, digits, and . + - _ between them."
+        )
     plan = Plan(
         **{"study": name, "method": options.method, "dataset": dataset, "omega": omega},
-        **{"n_clients": count("--clients", options.clients), "widths": options.widths, "scale": options.scale},
-        space=space_of(options.method, options.space, listed(options.only), settings.get(options.method, {})),
+        **{
+            "n_clients": count("--clients", options.clients),
+            "widths": options.widths,
+            "scale": options.scale,
+        },
+        space=space_of(
+            options.method, options.space, listed(options.only), settings.get(options.method, {})
+        ),
         **{"settings": settings, "objectives": objectives, "seeds": tuning_seeds(options.seeds)},
-        **{"precision": choose_precision(options.precision), "threads": options.threads, "trials": options.trials},
-        **{"sampler": options.sampler, "pruner": options.pruner, "points": options.points, "seed": options.seed},
+        **{
+            "precision": choose_precision(options.precision),
+            "threads": options.threads,
+            "trials": options.trials,
+        },
+        **{
+            "sampler": options.sampler,
+            "pruner": options.pruner,
+            "points": options.points,
+            "seed": options.seed,
+        },
         hold=options.hold,
-        **{"storage": options.storage, "session": Session(writable(options.out), device, options.data_dir)},
+        **{
+            "storage": options.storage,
+            "session": Session(writable(options.out), device, options.data_dir),
+        },
     )
     if plan.sampler == "grid":
-        points = grid_of(plan.space, plan.points, numpy_generator(plan.seed, "grid"))
+        points = grid_of(plan.space, plan.points, numpy_stream(plan.seed, "grid"))
         plan = replace(plan, trials=min(plan.trials, len(points) + (plan.first() not in points)))
     return plan, min(jobs, plan.trials)
 
@@ -166,7 +266,9 @@ def check(plan) -> None:
     for cell in plan.cells(plan.default()):
         _, held_out, _ = split(cell.task)
         if not len(held_out):
-            raise InputError("task.validation is 0; tuning needs images held out of the training pool, e.g. 0.1.")
+            raise InputError(
+                "task.validation is 0; tuning needs images held out of the training pool, e.g. 0.1."
+            )
 
 
 def notes(plan, jobs: int) -> Iterator[str]:
@@ -174,7 +276,9 @@ def notes(plan, jobs: int) -> Iterator[str]:
     from benchmarks.tuning.space import text_of
     from benchmarks.tuning.studies import HOLDING
 
-    space = ", ".join(f"{key} in {text_of(distribution)}" for key, distribution in plan.space.items())
+    space = ", ".join(
+        f"{key} in {text_of(distribution)}" for key, distribution in plan.space.items()
+    )
     yield f"{plan.study}: {space}; tuning seeds {', '.join(map(str, plan.seeds))}"
     if plan.first() != plan.default():
         yield "the default lies outside the space; trial 0 is the point of the space next to it"

@@ -31,16 +31,19 @@ from torch import Tensor, nn
 
 from mosaic.fl.cache import stage
 from mosaic.fl.channel import upload
+from mosaic.fl.contract import choice, scaled_steps
 from mosaic.fl.costs import metered
 from mosaic.fl.data.federation import open_federation
-from mosaic.fl.data.readers import DATASETS, augment, normalise
+from mosaic.fl.data.transforms import augment, normalise
 from mosaic.fl.device import autocast, device
-from mosaic.fl.models.cnn import Resident
-from mosaic.fl.rng import generator, seed_of
+from mosaic.fl.models.live_network import LiveNetwork
+from mosaic.fl.models.spec import State
+from mosaic.fl.rng import seed_of, stream
 from mosaic.fl.synthesis.dcgan import Generator, dcgan_init, discriminator
-from mosaic.fl.task import State, Task, choice, work
+from mosaic.fl.task import Task
 from mosaic.fl.training import losses
-from mosaic.fl.training.sgd import batches, frozen, spec_of
+from mosaic.fl.training.prediction import frozen_network
+from mosaic.fl.training.sgd import batches
 from mosaic.starting_models import own_model
 
 
@@ -49,49 +52,65 @@ class GeneratorConfig:
     protocol: str = choice("rounds", "oneshot")  # whose model the judge is: see clients.py
     latent: int = 100  # DCGAN's
     ngf: int = 64  # channels of the last hidden layer: 3.57 M parameters in all
-    generator_steps: int = work(17_000, "client")
+    generator_steps: int = scaled_steps(17_000, "client")
     generator_batch: int = 64
     generator_lr: float = 2e-4  # Adam, beta1 0.5: DCGAN's, and the code's
     discriminator_norm: str = choice("none", "batch")  # the code: batch
     lambda_e: float = 1.0  # entropy; the text's range 0.5-2, the code 0
     lambda_d: float = 5.0  # diversity; the text's range 2-10, the code 5
     lambda_i: float = 10.0  # inversion; the text's range 5-15, the code 10 but unused
-    diversity: str = choice("shares", "uniform")  # how frequent the client's classes shall be; the code: uniform
+    diversity: str = choice(
+        "shares", "uniform"
+    )  # how frequent the client's classes shall be; the code: uniform
     tau: int = 500  # inversion for clients with fewer samples; the text gives no number
 
 
 @stage(version=3)
-def client_generator(task: Task, config: GeneratorConfig, client: int) -> dict[str, State | dict[str, float]]:
+def client_generator(
+    task: Task, config: GeneratorConfig, client: int
+) -> dict[str, State | dict[str, float]]:
     """One client's trained generator, uploaded, and the means of its losses over the last tenth of its steps."""
     shard = open_federation(task).shards[client]
     torch.manual_seed(seed_of(task.seed, "generator", client))
-    source = DATASETS[task.dataset]
+    source = task.source
     G = Generator(config.latent, config.ngf, source.channels, source.size)
-    D = discriminator(config.ngf, source.channels, source.size, config.discriminator_norm == "batch")
+    D = discriminator(
+        config.ngf, source.channels, source.size, config.discriminator_norm == "batch"
+    )
     for network in (G, D):
         dcgan_init(network)
         network.to(device(), memory_format=torch.channels_last).train()
-    judge_spec = spec_of(task, shard.width)
-    judge = frozen(own_model(task, config.protocol, client), judge_spec)
+    judge_spec = task.spec_at(shard.width)
+    judge = frozen_network(own_model(task, config.protocol, client), judge_spec)
     held = shard.classes.to(device())
-    shares = shard.label_counts[shard.classes].to(device()) if config.diversity == "shares" else torch.ones_like(held)
+    shares = (
+        shard.label_counts[shard.classes].to(device())
+        if config.diversity == "shares"
+        else torch.ones_like(held)
+    )
     shares = shares / shares.sum()
     adam = {"lr": config.generator_lr, "betas": (0.5, 0.999), "fused": True}
     of_G, of_D = torch.optim.Adam(G.parameters(), **adam), torch.optim.Adam(D.parameters(), **adam)
 
-    rng = generator(task.seed, "generator", client, "noise")
-    order = shard.indices[batches(shard.size, config.generator_batch, config.generator_steps, rng).to(device())]
+    rng = stream(task.seed, "generator", client, "noise")
+    order = shard.indices[
+        batches(shard.size, config.generator_batch, config.generator_steps, rng).to(device())
+    ]
     inverts = config.lambda_i > 0 and shard.size < config.tau
     late = config.generator_steps - max(1, config.generator_steps // 10)
     means = torch.zeros(5, device=device())
     for step, batch in enumerate(order):
-        real = normalise(augment(shard.images[batch], rng) if source.augment else shard.images[batch])
+        real = normalise(
+            augment(shard.images[batch], rng) if source.augment else shard.images[batch]
+        )
         real = real.contiguous(memory_format=torch.channels_last)
         z = torch.randn(len(batch), config.latent, generator=rng).to(device(), non_blocking=True)
         with metered("generator", config, inverts, real.shape[1:], judge_spec, items=len(batch)):
             with autocast(task.precision):
                 fake = G(z)
-                loss_D = losses.adversarial_discriminator(*told_apart(D, real, fake.detach(), config))
+                loss_D = losses.adversarial_discriminator(
+                    *told_apart(D, real, fake.detach(), config)
+                )
             of_D.zero_grad(set_to_none=True)
             loss_D.backward()
             of_D.step()
@@ -100,7 +119,12 @@ def client_generator(task: Task, config: GeneratorConfig, client: int) -> dict[s
             with autocast(task.precision):
                 adversarial = losses.adversarial_generator(D(fake).float())
                 entropy, diversity, inversion = judged(judge, fake, held, shares, inverts)
-            loss_G = adversarial + config.lambda_e * entropy + config.lambda_d * diversity + config.lambda_i * inversion
+            loss_G = (
+                adversarial
+                + config.lambda_e * entropy
+                + config.lambda_d * diversity
+                + config.lambda_i * inversion
+            )
             of_G.zero_grad(set_to_none=True)
             loss_G.backward()
             of_G.step()
@@ -108,17 +132,25 @@ def client_generator(task: Task, config: GeneratorConfig, client: int) -> dict[s
         if step >= late:
             means += torch.stack([loss_D, adversarial, entropy, diversity, inversion]).detach()
     means = dict(
-        zip(("discriminator", "adversarial", "entropy", "diversity", "inversion"), means.tolist(), strict=True)
+        zip(
+            ("discriminator", "adversarial", "entropy", "diversity", "inversion"),
+            means.tolist(),
+            strict=True,
+        )
     )
     if not all(math.isfinite(mean) for mean in means.values()):
-        raise FloatingPointError(f"client {client}'s generator diverged: {means}; lower generator_lr or the lambdas")
+        raise FloatingPointError(
+            f"client {client}'s generator diverged: {means}; lower generator_lr or the lambdas"
+        )
     return {
-        "state": upload(Resident(G).save(), "generator"),
+        "state": upload(LiveNetwork(G).save(), "generator"),
         "losses": {k: v / (config.generator_steps - late) for k, v in means.items()},
     }
 
 
-def told_apart(D: nn.Module, real: Tensor, fake: Tensor, config: GeneratorConfig) -> tuple[Tensor, Tensor]:
+def told_apart(
+    D: nn.Module, real: Tensor, fake: Tensor, config: GeneratorConfig
+) -> tuple[Tensor, Tensor]:
     """The discriminator's logits (B, 1) of real and of fake images (B, C, S, S); BatchNorm sees them apart."""
     if config.discriminator_norm == "batch":
         return D(real).float(), D(fake).float()
@@ -143,14 +175,20 @@ def judged(
 class Ensemble:
     """The clients' generators, in eval mode, as one source of images; client i drawn with probability p_i."""
 
-    def __init__(self, task: Task, config: GeneratorConfig, trained: Sequence[dict], probabilities: Sequence[float]):
+    def __init__(
+        self,
+        task: Task,
+        config: GeneratorConfig,
+        trained: Sequence[dict],
+        probabilities: Sequence[float],
+    ):
         """``trained``: what ``client_generator`` returned for each client; it is read as it is needed."""
-        source = DATASETS[task.dataset]
+        source = task.source
         self.task, self.trained = task, trained
         self.shape = (config.latent, config.ngf, source.channels, source.size)
         with torch.random.fork_rng(devices=[]):
             network = Generator(*self.shape).to(device(), memory_format=torch.channels_last)
-        self.home = Resident(network.eval().requires_grad_(False))
+        self.home = LiveNetwork(network.eval().requires_grad_(False))
         self.probabilities = torch.tensor(probabilities, dtype=torch.float64)
 
     @torch.no_grad()

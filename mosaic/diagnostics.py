@@ -8,12 +8,16 @@ import torch
 from torch import Tensor
 
 from mosaic.experts import predictions
-from mosaic.fl.task import Predict, State, Task
-from mosaic.fl.training.sgd import predictor
+from mosaic.fl.contract import Predict
+from mosaic.fl.models.spec import State
+from mosaic.fl.task import Task
+from mosaic.fl.training.prediction import predictor
 from mosaic.starting_models import Clients
 
 
-def probes(task: Task, clients: Clients, experts: list[State], meta: torch.nn.Module, teacher: str) -> dict:
+def probes(
+    task: Task, clients: Clients, experts: list[State], meta: torch.nn.Module, teacher: str
+) -> dict:
     """What the harness scores on the test set for diagnosis: before distillation, the clients' mean, experts, teacher.
 
     The source teacher needs to know who drew an image; it has no answer for a real one, and so no probe.
@@ -43,9 +47,13 @@ def last_remembered(predict: Predict) -> Predict:
     return remembered
 
 
-def diagnostics(generators: Sequence[dict], label_counts: Tensor, curve: list[float]) -> dict[str, float]:
+def diagnostics(
+    generators: Sequence[dict], label_counts: Tensor, curve: list[float]
+) -> dict[str, float]:
     """The seed's failure signatures: the generators' diversity, the experts' balance, the distillation's course."""
-    share = label_counts / label_counts.sum(0).clamp_min(1)  # (N, K): each client's weight in each expert
+    share = label_counts / label_counts.sum(0).clamp_min(
+        1
+    )  # (N, K): each client's weight in each expert
     tenth = max(1, len(curve) // 10)
     lost = [generator["losses"] for generator in generators]
     found = {f"generator_{k}": sum(losses[k] for losses in lost) / len(lost) for k in lost[0]}
@@ -61,7 +69,10 @@ def clients_mean(clients: Sequence[State], task: Task) -> Predict:
     task = replace(task, batch_norm="average")
 
     def mean(images: Tensor) -> Tensor:
-        said = (predictor(state, task, task.width(client))(images) for client, state in enumerate(clients))
+        said = (
+            predictor(state, task, task.width(client))(images)
+            for client, state in enumerate(clients)
+        )
         return torch.stack(list(said)).mean(0)
 
     return mean

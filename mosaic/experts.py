@@ -9,15 +9,17 @@ import torch
 from torch import Tensor
 
 from mosaic.fl.aggregation import averages_of_parts
-from mosaic.fl.models.cnn import layout
-from mosaic.fl.task import State, Task
-from mosaic.fl.training.sgd import predictor, spec_of
+from mosaic.fl.models.spec import State
+from mosaic.fl.task import Task
+from mosaic.fl.training.prediction import predictor
 from mosaic.starting_models import Clients
 
 
-def class_experts(task: Task, clients: Clients, label_counts: Tensor, at_once: int = 5) -> list[State]:
+def class_experts(
+    task: Task, clients: Clients, label_counts: Tensor, at_once: int = 5
+) -> list[State]:
     """The K experts, from the clients' models and ``label_counts`` (N, K); each pass over the models makes a few."""
-    parts, experts = layout(spec_of(task)), []
+    parts, experts = task.layout, []
     for of_classes in label_counts.T.split(at_once):
         models = zip(clients.models, clients.windows, strict=True)
         experts += averages_of_parts(clients.server, models, of_classes.tolist(), parts)

@@ -54,9 +54,13 @@ class Transformer(nn.Module):
 
     def __init__(self, n_experts: int, n_classes: int):
         super().__init__()
-        d = n_classes**2 if n_classes <= 32 else 10 * n_classes  # the code's widths for 10 and for 100 classes
+        d = (
+            n_classes**2 if n_classes <= 32 else 10 * n_classes
+        )  # the code's widths for 10 and for 100 classes
         self.widen = nn.Linear(n_classes, d)
-        with warnings.catch_warnings():  # an odd number of heads rules out a fast path that is not used here
+        with (
+            warnings.catch_warnings()
+        ):  # an odd number of heads rules out a fast path that is not used here
             warnings.filterwarnings("ignore", message="enable_nested_tensor")
             self.transformer = nn.Transformer(d, n_classes, 1, 1, 2048, 0.2, batch_first=True)
         self.narrow = nn.Linear(d, n_classes)
@@ -92,7 +96,9 @@ def train_meta(
     epoch = 0
     while epoch < MOST_EPOCHS and epoch - best_epoch < patience:
         with torch.no_grad():
-            value = _loss(meta.eval()(experts[held_out]), labels[held_out], weights[held_out]).item()
+            value = _loss(
+                meta.eval()(experts[held_out]), labels[held_out], weights[held_out]
+            ).item()
         if value < best_loss - 1e-4:
             best, best_loss, best_epoch = copy.deepcopy(meta.state_dict()), value, epoch
         meta.train()

@@ -28,15 +28,21 @@ from torch import Tensor
 from mosaic.client_generators import Ensemble, GeneratorConfig, client_generator
 from mosaic.diagnostics import diagnostics, probes
 from mosaic.experts import class_experts, predictions
-from mosaic.fl.cache import OneByOne
+from mosaic.fl.cache import LazyModels
 from mosaic.fl.channel import upload
+from mosaic.fl.contract import Snapshot, added_later, choice, scaled_steps
 from mosaic.fl.data.federation import open_federation
-from mosaic.fl.rng import generator
-from mosaic.fl.stages import Waves, average_round, updates
-from mosaic.fl.synthesis.cvae import CvaeConfig, Decoders, client_cvae, cvae_config
-from mosaic.fl.task import Snapshot, State, Task, choice, later, work
+from mosaic.fl.models.spec import State
+from mosaic.fl.rng import stream
+from mosaic.fl.rounds import average_round, client_updates
+from mosaic.fl.stages import Waves
+from mosaic.fl.synthesis.client_cvaes import client_cvae
+from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config
+from mosaic.fl.synthesis.decoders import Decoders
+from mosaic.fl.task import Task
 from mosaic.fl.training import losses
-from mosaic.fl.training.sgd import distil, predictor
+from mosaic.fl.training.distillation import distil
+from mosaic.fl.training.prediction import predictor
 from mosaic.meta_model import train_meta
 from mosaic.prototypes import client_prototypes
 from mosaic.starting_models import gather
@@ -53,10 +59,12 @@ class Config(GeneratorConfig, CvaeConfig):
     generator: str = choice("dcgan", "cvae")
     k: int = 10  # prototypes a client and class; the code's
     meta: str = choice("linear", "gate", "transformer")  # the code: transformer
-    meta_patience: int = later(20)  # epochs without a better loss on held-out prototypes; the code: 150 steps, no stop
+    meta_patience: int = added_later(
+        20
+    )  # epochs without a better loss on held-out prototypes; the code: 150 steps, no stop
     teacher: str = choice("meta", "experts", "source")
     sampling: str = choice("uniform", "size")  # which generator draws an image; the code: uniform
-    distil_steps: int = work(1500, "server")  # the code's
+    distil_steps: int = scaled_steps(1500, "server")  # the code's
     distil_batch: int = 320  # 32 of each of ten generators
     distil_lr: float = 1e-4  # Adam; the code's
     weight_soft: float = 0.8  # the code's
@@ -81,7 +89,9 @@ Teacher = Callable[[Tensor, Tensor], Tensor]
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
     federation = open_federation(task)
     clients = gather(task, config.protocol)
-    label_counts = torch.stack([upload(shard.label_counts, "counts") for shard in federation.shards])
+    label_counts = torch.stack(
+        [upload(shard.label_counts, "counts") for shard in federation.shards]
+    )
 
     # (1) Each client trains a generator and condenses its classes to prototypes; both are uploaded once.
     generators, ensemble = ENSEMBLES[config.generator](task, config, label_counts)
@@ -93,7 +103,9 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     # (2) One expert per class, and a meta model that learns from the prototypes whom to believe.
     experts = class_experts(task, clients, label_counts)
     said = torch.stack([head(expert, prototypes["features"]) for expert in experts], 1)  # (P, E, K)
-    meta, learned = train_meta(config.meta, said, prototypes, generator(task.seed, "meta"), config.meta_patience)
+    meta, learned = train_meta(
+        config.meta, said, prototypes, stream(task.seed, "meta"), config.meta_patience
+    )
     teachers = {
         "meta": lambda images, _: meta(predictions(experts, task, images)),
         "experts": lambda images, _: predictions(experts, task, images).mean(1),
@@ -101,11 +113,18 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     }
 
     # (3) The teacher's knowledge of synthetic images becomes the global model's.
-    rng = generator(task.seed, "distil")
-    lesson = lessons(ensemble, teachers[config.teacher], config.distil_steps, config.distil_batch, rng)
+    rng = stream(task.seed, "distil")
+    lesson = lessons(
+        ensemble, teachers[config.teacher], config.distil_steps, config.distil_batch, rng
+    )
     adam = partial(torch.optim.Adam, lr=config.distil_lr, fused=True)
     student, curve = distil(
-        clients.server, lesson, task, adam, partial(distillation_loss, config=config), frozen_norms=True
+        clients.server,
+        lesson,
+        task,
+        adam,
+        partial(distillation_loss, config=config),
+        frozen_norms=True,
     )
 
     yield Snapshot(
@@ -119,7 +138,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     # (4) Fine-tuning, where asked for: FedAvg from the distilled model.
     gentle = replace(task, lr=config.finetune_lr)
     for t in range(task.rounds + 1, task.rounds + 1 + config.finetune_rounds):
-        student = average_round(gentle, student, updates(gentle, student, t), t)
+        student = average_round(gentle, student, client_updates(gentle, student, t), t)
         yield Snapshot(round=t, predict=predictor(student, task))
 
 
@@ -139,7 +158,9 @@ def stages(task: Task, config: Config) -> Waves:
 
 def gans(task: Task, config: Config, label_counts: Tensor) -> tuple[Sequence[dict], Ensemble]:
     """What each client says of its generator, and all of them as one source of images."""
-    generators = OneByOne(partial(client_generator, task, generator_config(config)), task.n_clients)
+    generators = LazyModels(
+        partial(client_generator, task, generator_config(config)), task.n_clients
+    )
     likely = torch.ones(task.n_clients) if config.sampling == "uniform" else label_counts.sum(1)
     return generators, Ensemble(task, config, generators, likely.tolist())
 
@@ -147,7 +168,11 @@ def gans(task: Task, config: Config, label_counts: Tensor) -> tuple[Sequence[dic
 def cvaes(task: Task, config: Config, label_counts: Tensor) -> tuple[list[dict], Decoders]:
     """The same with conditional VAEs: a client's labels are as frequent as in its data."""
     generators = [client_cvae(task, cvae_config(config), i) for i in range(task.n_clients)]
-    share = label_counts / label_counts.sum(1, keepdim=True) if config.sampling == "uniform" else label_counts
+    share = (
+        label_counts / label_counts.sum(1, keepdim=True)
+        if config.sampling == "uniform"
+        else label_counts
+    )
     return generators, Decoders(task, config, [g["state"] for g in generators], share)
 
 
@@ -164,7 +189,9 @@ def head(expert: State, features: Tensor) -> Tensor:
     return features @ expert["linear.weight"].T + expert["linear.bias"]
 
 
-def source_predictions(clients: Sequence[State], task: Task, images: Tensor, drawn_by: Tensor) -> Tensor:
+def source_predictions(
+    clients: Sequence[State], task: Task, images: Tensor, drawn_by: Tensor
+) -> Tensor:
     """For each image the logits of the client whose generator drew it, by its own running BatchNorm statistics."""
     task, logits = replace(task, batch_norm="average"), None
     for client in drawn_by.unique().tolist():
@@ -176,7 +203,12 @@ def source_predictions(clients: Sequence[State], task: Task, images: Tensor, dra
 
 
 def lessons(
-    ensemble: Ensemble | Decoders, teacher: Teacher, steps: int, batch: int, rng: torch.Generator, at_once: int = 8
+    ensemble: Ensemble | Decoders,
+    teacher: Teacher,
+    steps: int,
+    batch: int,
+    rng: torch.Generator,
+    at_once: int = 8,
 ):
     """``steps`` batches of fresh images and the teacher's logits; drawn and labelled ``at_once`` batches at a time."""
     for first in range(0, steps, at_once):
@@ -188,4 +220,8 @@ def lessons(
 def distillation_loss(student: Tensor, teacher: Tensor, config: Config) -> Tensor:
     loss = config.weight_soft * losses.soft_distillation(student, teacher)
     loss = loss + config.weight_hard * losses.hard_distillation(student, teacher)
-    return loss + config.weight_jsd * losses.jensen_shannon(student, teacher) if config.weight_jsd else loss
+    return (
+        loss + config.weight_jsd * losses.jensen_shannon(student, teacher)
+        if config.weight_jsd
+        else loss
+    )

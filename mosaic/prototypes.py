@@ -20,10 +20,12 @@ from torch import Tensor
 from mosaic.fl.cache import stage
 from mosaic.fl.channel import download, upload
 from mosaic.fl.data.federation import Shard, open_federation
-from mosaic.fl.models.cnn import channel_groups, full
-from mosaic.fl.stages import lone_model, warm_up, windows
+from mosaic.fl.independent import independent_client_model
+from mosaic.fl.models.registry import channel_groups, full_channels
+from mosaic.fl.rounds import client_windows
+from mosaic.fl.stages import federated_model
 from mosaic.fl.task import Task
-from mosaic.fl.training.sgd import features, spec_of
+from mosaic.fl.training.prediction import features
 
 Prototypes = dict[str, Tensor]
 """``features`` (P, F), ``labels`` (P,) and ``weights`` (P,): the samples that each prototype stands for."""
@@ -45,13 +47,15 @@ def embedded(task: Task, shard: Shard, protocol: str) -> Tensor:
     """
     images = shard.images[shard.indices]
     if protocol == "rounds":
-        return features(download(warm_up(task, task.rounds)), task, images)
-    own = features(lone_model(task, shard.client), task, images, width=shard.width)
-    last = channel_groups(task.model)[-1]  # whose channels are features, in the networks that have narrower versions
-    held = windows(task, 0)[shard.client][last]
+        return features(download(federated_model(task, task.rounds)), task, images)
+    own = features(independent_client_model(task, shard.client), task, images, width=shard.width)
+    last = channel_groups(task.model)[
+        -1
+    ]  # whose channels are features, in the networks that have narrower versions
+    held = client_windows(task, 0)[shard.client][last]
     if held is None:
         return own
-    wide = own.new_zeros(len(own), full(spec_of(task), last))
+    wide = own.new_zeros(len(own), full_channels(task.spec, last))
     wide[:, held.to(own.device)] = own
     return wide
 
@@ -80,7 +84,12 @@ def prototypes_of(embedded: Tensor, shard: Shard, k: int) -> Prototypes:
 
 def cluster(points: Tensor, k: int) -> Tensor:
     """The k-means cluster (n,) of each point (n, F)."""
-    with threadpool_limits(1, "openmp"), warnings.catch_warnings():  # one thread: the order of sums is fixed
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than k: the empty clusters go
+    with (
+        threadpool_limits(1, "openmp"),
+        warnings.catch_warnings(),
+    ):  # one thread: the order of sums is fixed
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # fewer distinct points than k: the empty clusters go
         found = KMeans(k, n_init=1, random_state=0).fit_predict(points.cpu().numpy())
     return torch.from_numpy(found).to(points.device)

@@ -9,23 +9,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from mosaic.fl.cache import OneByOne
+from mosaic.fl.cache import LazyModels
 from mosaic.fl.channel import upload
-from mosaic.fl.models.cnn import initial
+from mosaic.fl.independent import independent_client_model
+from mosaic.fl.models.live_network import initial_model
+from mosaic.fl.models.spec import State
+from mosaic.fl.rounds import average_round, client_windows
 from mosaic.fl.stages import (
     Waves,
-    average_round,
-    last_model,
-    local_models,
-    lone_model,
-    of_all_rounds,
-    of_lone_models,
-    warm_up,
-    windows,
+    federated_model,
+    final_client_model,
+    final_client_models,
+    waves_of_all_rounds,
+    waves_of_independent_models,
 )
 from mosaic.fl.submodel import Window
-from mosaic.fl.task import State, Task
-from mosaic.fl.training.sgd import spec_of
+from mosaic.fl.task import Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,18 +38,26 @@ class Clients:
 
 def gather(task: Task, protocol: str) -> Clients:
     if protocol == "rounds":
-        return Clients(warm_up(task, task.rounds), local_models(task), windows(task, task.rounds))
-    models = OneByOne(partial(lone_model, task), task.n_clients)
+        return Clients(
+            federated_model(task, task.rounds),
+            final_client_models(task),
+            client_windows(task, task.rounds),
+        )
+    models = LazyModels(partial(independent_client_model, task), task.n_clients)
     for model in models:
         upload(model)
-    server = average_round(task, initial(spec_of(task), task.seed), models, 0)
-    return Clients(server, models, windows(task, 0))
+    server = average_round(task, initial_model(task.spec, task.seed), models, 0)
+    return Clients(server, models, client_windows(task, 0))
 
 
 def own_model(task: Task, protocol: str, client: int) -> State:
     """A client's model at the end of its local training."""
-    return last_model(task, client) if protocol == "rounds" else lone_model(task, client)
+    return (
+        final_client_model(task, client)
+        if protocol == "rounds"
+        else independent_client_model(task, client)
+    )
 
 
 def stages(task: Task, protocol: str) -> Waves:
-    return of_all_rounds(task) if protocol == "rounds" else of_lone_models(task)
+    return waves_of_all_rounds(task) if protocol == "rounds" else waves_of_independent_models(task)

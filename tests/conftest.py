@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mosaic.fl.cache import use_store
+from mosaic.fl.cache import use_cache
 from mosaic.fl.task import Task
 
 torch.set_num_threads(1)  # the order of sums, and so the last bits, are those of Task.threads
@@ -13,7 +13,15 @@ torch.set_num_threads(1)  # the order of sums, and so the last bits, are those o
 def task() -> Task:
     """Three clients, two rounds of three steps: everything runs, nothing takes long."""
     return Task(
-        n_train=240, omega=1.0, n_clients=3, rounds=2, score_every=1, steps=3, batch_size=16, base_width=4, lr=0.05
+        n_train=240,
+        omega=1.0,
+        n_clients=3,
+        rounds=2,
+        score_every=1,
+        steps=3,
+        batch_size=16,
+        base_width=4,
+        lr=0.05,
     )
 
 
@@ -21,9 +29,9 @@ def task() -> Task:
 def store(tmp_path):
     """A store under a folder of the test's own; afterwards none is in use."""
     folder = tmp_path / "store"
-    use_store(folder)
+    use_cache(folder)
     yield folder
-    use_store(None)
+    use_cache(None)
 
 
 @pytest.fixture

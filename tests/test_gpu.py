@@ -7,18 +7,23 @@ import pytest
 import torch
 from test_contract import SMALL
 
-from benchmarks.planning.cell import METHODS
+from benchmarks.planning.methods import METHODS
 from benchmarks.run import main
-from mosaic.fl.cache import use_store
+from mosaic.fl.cache import use_cache
+from mosaic.fl.contract import Skip
 from mosaic.fl.data.federation import open_federation
-from mosaic.fl.data.readers import load, normalise
+from mosaic.fl.data.loading import load
+from mosaic.fl.data.transforms import normalise
 from mosaic.fl.device import use_device
-from mosaic.fl.models.cnn import initial
-from mosaic.fl.rng import generator
-from mosaic.fl.task import Skip, Task
-from mosaic.fl.training.sgd import spec_of, train
+from mosaic.fl.models.live_network import initial_model
+from mosaic.fl.rng import stream
+from mosaic.fl.task import Task
+from mosaic.fl.training.sgd import train
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no CUDA device")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no CUDA device"),
+]
 TASK = Task(n_train=240, n_clients=3, omega=1.0, base_width=4, rounds=2, score_every=1, steps=3)
 
 
@@ -26,18 +31,32 @@ TASK = Task(n_train=240, n_clients=3, omega=1.0, base_width=4, rounds=2, score_e
 def cpu_again():
     yield
     use_device("cpu")
-    use_store(None)
+    use_cache(None)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_main_command_runs_every_method_on_it(precision, tmp_path, unrendered):
-    few = ["task.rounds=2", "task.steps=3", "task.score_every=1", "mosaic.generator_steps=4", "mosaic.distil_steps=2"]
-    few += ["dense.epochs=1", "dense.synthesis_steps=2", "coboosting.epochs=1", "coboosting.synthesis_steps=2"]
+    few = [
+        "task.rounds=2",
+        "task.steps=3",
+        "task.score_every=1",
+        "mosaic.generator_steps=4",
+        "mosaic.distil_steps=2",
+    ]
+    few += [
+        "dense.epochs=1",
+        "dense.synthesis_steps=2",
+        "coboosting.epochs=1",
+        "coboosting.synthesis_steps=2",
+    ]
     settings = [f"--set={text}" for text in few]
     where = ["--device", "cuda", "--precision", precision, "--out", str(tmp_path)]
     assert main([*settings, *where, "--omega", "0.1", "--seeds", "1", "--clients", "3"]) == 0
     rows = pd.read_csv(tmp_path / "heterogeneity" / "records.csv")
-    assert set(rows[rows["status"] == "done"]["method"]) >= set(METHODS) and rows["device"].ne("cpu").all()
+    assert (
+        set(rows[rows["status"] == "done"]["method"]) >= set(METHODS)
+        and rows["device"].ne("cpu").all()
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -61,14 +80,20 @@ VARIANTS = [
 @pytest.mark.parametrize("method, field, value", VARIANTS)
 def test_every_variant_of_a_method_runs_on_it_without_a_store(method, field, value):
     use_device("cuda")
-    task = dataclasses.replace(TASK, rounds=1) if (field, value) == ("protocol", "oneshot") else TASK
+    task = (
+        dataclasses.replace(TASK, rounds=1) if (field, value) == ("protocol", "oneshot") else TASK
+    )
     for snapshot in METHODS[method].run(task, dataclasses.replace(SMALL[method], **{field: value})):
         check_finite(snapshot)
 
 
-@pytest.mark.parametrize("changes", [{"widths": (1.0, 0.5, 0.25)}, {"batch_norm": "batch"}, {"model": "resnet18"}])
+@pytest.mark.parametrize(
+    "changes", [{"widths": (1.0, 0.5, 0.25)}, {"batch_norm": "batch"}, {"model": "resnet18"}]
+)
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_runs_on_it_at_mixed_widths_on_batch_statistics_and_on_the_other_model(method, changes):
+def test_every_method_runs_on_it_at_mixed_widths_on_batch_statistics_and_on_the_other_model(
+    method, changes
+):
     use_device("cuda")
     task = dataclasses.replace(TASK, rounds=1, **changes)
     try:
@@ -85,7 +110,7 @@ def check_finite(snapshot):
     for probe in snapshot.probes.values():
         assert probe(images).isfinite().all()
     if snapshot.synthesise is not None:
-        assert snapshot.synthesise(4, generator(0))[0].isfinite().all()
+        assert snapshot.synthesise(4, stream(0))[0].isfinite().all()
 
 
 def test_partitions_and_first_weights_are_those_of_the_cpu():
@@ -93,9 +118,15 @@ def test_partitions_and_first_weights_are_those_of_the_cpu():
     for name in ("cpu", "cuda"):
         use_device(name)
         federation = open_federation(TASK)
-        found[name] = [shard.indices.cpu() for shard in federation.shards], initial(spec_of(TASK), 0)
+        found[name] = (
+            [shard.indices.cpu() for shard in federation.shards],
+            initial_model(TASK.spec, 0),
+        )
     assert all(map(torch.equal, found["cpu"][0], found["cuda"][0]))
-    assert all(torch.equal(tensor, found["cuda"][1][name].cpu()) for name, tensor in found["cpu"][1].items())
+    assert all(
+        torch.equal(tensor, found["cuda"][1][name].cpu())
+        for name, tensor in found["cpu"][1].items()
+    )
 
 
 def test_training_is_that_of_the_cpu_but_for_rounding():
@@ -103,6 +134,10 @@ def test_training_is_that_of_the_cpu_but_for_rounding():
     trained = {}
     for name in ("cpu", "cuda"):
         use_device(name)
-        trained[name] = train(initial(spec_of(TASK), 0), open_federation(TASK).shards[0], TASK, "test", steps=10)
+        trained[name] = train(
+            initial_model(TASK.spec, 0), open_federation(TASK).shards[0], TASK, "test", steps=10
+        )
     for name, tensor in trained["cpu"].items():
-        torch.testing.assert_close(trained["cuda"][name].cpu(), tensor, rtol=1e-4, atol=1e-5, msg=name)
+        torch.testing.assert_close(
+            trained["cuda"][name].cpu(), tensor, rtol=1e-4, atol=1e-5, msg=name
+        )

@@ -11,11 +11,10 @@ import pytest
 import torch
 
 from baselines import fedavg
-from benchmarks.planning.cell import METHODS
-from benchmarks.planning.methods import facts_of, methods_table
-from benchmarks.reporting.pages.budget import fairness_page
+from benchmarks.planning.methods import METHODS, facts_of, methods_table
+from benchmarks.reporting.pages.budget import budget_page
 from benchmarks.reporting.table import markdown
-from mosaic.fl.task import NEEDS, PROTOCOLS, Skip
+from mosaic.fl.contract import NEEDS, PROTOCOLS, Skip
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -32,7 +31,9 @@ def example(monkeypatch):
 def test_without_momentum_the_example_is_fedavg(example, task, store):
     images = torch.rand(4, 1, 8, 8) * 2 - 1
     theirs = list(fedavg.run(task, fedavg.Config()))[-1].predict(images)
-    torch.testing.assert_close(list(example.run(task, example.Config(beta=0.0)))[-1].predict(images), theirs)
+    torch.testing.assert_close(
+        list(example.run(task, example.Config(beta=0.0)))[-1].predict(images), theirs
+    )
     assert not torch.equal(list(example.run(task, example.Config()))[-1].predict(images), theirs)
 
 
@@ -48,14 +49,20 @@ def test_the_list_of_methods_is_the_codes():
         README.read_text(),
         re.DOTALL,
     )
-    assert listed == methods_table(), "run python -m benchmarks.planning.methods and put its output into README.md"
+    assert listed == methods_table(), (
+        "run python -m benchmarks.planning.methods and put its output into README.md"
+    )
 
 
 def test_what_each_method_was_given_is_the_records():
-    (told,) = re.findall(r"<!-- made by .*?budget (.*?) -->\n(.*?)<!-- end of what", README.read_text(), re.DOTALL)
+    (told,) = re.findall(
+        r"<!-- made by .*?budget (.*?) -->\n(.*?)<!-- end of what", README.read_text(), re.DOTALL
+    )
     records, page = told
-    made = markdown(fairness_page(pd.read_csv(README.parent / records, low_memory=False)))
-    assert page == made, f"run python -m benchmarks.reporting.pages.budget {records} and put its output into README.md"
+    made = markdown(budget_page(pd.read_csv(README.parent / records, low_memory=False)))
+    assert page == made, (
+        f"run python -m benchmarks.reporting.pages.budget {records} and put its output into README.md"
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)

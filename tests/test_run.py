@@ -12,11 +12,33 @@ import pandas as pd
 import pytest
 
 from benchmarks.run import main
-from mosaic.fl.cache import use_store, watch_stages
+from mosaic.fl.cache import use_cache, watch_stages
 
 TINY = [
-    *("--omega", "0.1", "--clients", "3", "--seeds", "1", "--widths", "full", "--device", "cpu", "--precision", "fp32"),
-    *("--set", "task.rounds=2", "--set", "task.steps=2", "--set", "task.base_width=4", "--set", "task.score_every=1"),
+    *(
+        "--omega",
+        "0.1",
+        "--clients",
+        "3",
+        "--seeds",
+        "1",
+        "--widths",
+        "full",
+        "--device",
+        "cpu",
+        "--precision",
+        "fp32",
+    ),
+    *(
+        "--set",
+        "task.rounds=2",
+        "--set",
+        "task.steps=2",
+        "--set",
+        "task.base_width=4",
+        "--set",
+        "task.score_every=1",
+    ),
 ]
 FAST = [*TINY, "--methods", "local,fedavg,centralised"]
 # what may differ between two runs of one cell
@@ -29,7 +51,7 @@ def nothing_left_behind(monkeypatch):
     """The command points this process at a store, a data folder and a watcher; the next test starts without."""
     monkeypatch.setenv("MOSAIC_DATA", "")
     yield
-    use_store(None)
+    use_cache(None)
     watch_stages(None)
 
 
@@ -48,7 +70,9 @@ def records(out: Path, suite: str = "heterogeneity") -> pd.DataFrame:
 
 def test_a_cell_that_another_suite_ran_is_taken_over(tmp_path, monkeypatch):
     assert run(tmp_path) == 0
-    monkeypatch.setattr("benchmarks.running.processes.run_cell", None)  # from here on nothing can be computed
+    monkeypatch.setattr(
+        "benchmarks.running.processes.run_cell", None
+    )  # from here on nothing can be computed
     assert run(tmp_path, "--suite", "scalability") == 0
     first, again = records(tmp_path), records(tmp_path, "scalability")
     pd.testing.assert_frame_equal(first.drop(columns="suite"), again.drop(columns="suite"))
@@ -59,11 +83,21 @@ def test_a_cell_that_another_suite_ran_is_taken_over(tmp_path, monkeypatch):
 
 def test_the_command_writes_records_tables_and_figures(tmp_path, figures):
     steps = [
-        f"--set=mosaic.{setting}" for setting in ("generator_steps=4", "distil_steps=2", "ngf=4", "distil_batch=30")
+        f"--set=mosaic.{setting}"
+        for setting in ("generator_steps=4", "distil_steps=2", "ngf=4", "distil_batch=30")
     ]
-    assert main([*TINY, "--methods", "fedavg,mosaic", "--jobs", "1", "--out", str(tmp_path), *steps]) == 0
+    assert (
+        main([*TINY, "--methods", "fedavg,mosaic", "--jobs", "1", "--out", str(tmp_path), *steps])
+        == 0
+    )
     folder = tmp_path / "heterogeneity"
-    for name in ("records.csv", "summary.csv", "table.md", "table.tex", "figures/learning_curves.png"):
+    for name in (
+        "records.csv",
+        "summary.csv",
+        "table.md",
+        "table.tex",
+        "figures/learning_curves.png",
+    ):
         assert (folder / name).stat().st_size > 0
     frame = pd.read_csv(folder / "records.csv")
     mosaic = frame[frame["method"] == "mosaic"].iloc[-1]
@@ -135,7 +169,14 @@ def test_two_runs_on_one_folder_both_finish(tmp_path):
 
 
 def test_a_failing_cell_leaves_its_traceback_and_stops_no_other(tmp_path, capsys):
-    methods = ["--methods", "dense,fedavg", "--set", "dense.epochs=1", "--set", "dense.synthesis_lr=1e30"]
+    methods = [
+        "--methods",
+        "dense,fedavg",
+        "--set",
+        "dense.epochs=1",
+        "--set",
+        "dense.synthesis_lr=1e30",
+    ]
     assert run(tmp_path, *methods) == 1
     frame = records(tmp_path).set_index("method")
     assert frame.loc["dense", "status"] == "failed" and "not finite" in frame.loc["dense", "reason"]
@@ -164,7 +205,9 @@ def test_a_dry_run_prints_the_cells_and_runs_none(tmp_path, capsys):
 
 def test_a_users_own_suite_works(tmp_path):
     suite = tmp_path / "mine.toml"
-    suite.write_text('question = "mine?"\nomega = [1.0]\nclients = [2]\n[[method]]\nname = "fedavg"\n')
+    suite.write_text(
+        'question = "mine?"\nomega = [1.0]\nclients = [2]\n[[method]]\nname = "fedavg"\n'
+    )
     assert main([*TINY, "--suite", str(suite), "--jobs", "1", "--out", str(tmp_path)]) == 0
     assert set(records(tmp_path, "mine")["method"]) == {"fedavg"}
 
@@ -201,7 +244,7 @@ WRONG = {
 
 @pytest.mark.parametrize("given", WRONG)
 def test_a_wrong_command_is_explained_and_exits_with_2(given, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("mosaic.fl.data.readers._download", lambda *_: "offline")
+    monkeypatch.setattr("mosaic.fl.data.download._download", lambda *_: "offline")
     assert main([*FAST, "--jobs", "1", "--out", str(tmp_path / "out"), *given.split()]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert WRONG[given] in said

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mosaic.fl.data.readers import normalise
-from mosaic.fl.task import Predict
+from mosaic.fl.contract import Predict
+from mosaic.fl.data.transforms import normalise
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,9 @@ def score(
     """
     labels = labels.cpu()
     counts = labels.bincount(minlength=n_classes)  # (K,)
-    predicted = predict_all([predict] if callable(predict) else predict, images, batch, device=device)
+    predicted = predict_all(
+        [predict] if callable(predict) else predict, images, batch, device=device
+    )
     hits = [labels[classes == labels].bincount(minlength=n_classes) for classes in predicted]
     mean_hits = torch.stack(hits).double().mean(0)  # (K,)
     # 0 / 0 is the NaN of a class without images
@@ -43,12 +45,18 @@ def score(
 
 
 def accuracies(
-    probes: dict[str, Predict], images: Tensor, labels: Tensor, device: torch.device | str | None = None
+    probes: dict[str, Predict],
+    images: Tensor,
+    labels: Tensor,
+    device: torch.device | str | None = None,
 ) -> dict[str, float]:
     """The accuracy, in [0, 1], of each probe by its name; images, labels and errors as in :func:`score`."""
     predicted = predict_all(list(probes.values()), images, device=device)
     labels = labels.cpu()
-    return {name: (classes == labels).float().mean().item() for name, classes in zip(probes, predicted, strict=True)}
+    return {
+        name: (classes == labels).float().mean().item()
+        for name, classes in zip(probes, predicted, strict=True)
+    }
 
 
 @torch.no_grad()

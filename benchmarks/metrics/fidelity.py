@@ -10,29 +10,20 @@ sample size ``fidelity_n``: ``fid_*_floor`` and ``kid_*_floor`` (real against ot
 """
 
 import contextlib
-import hashlib
-import importlib.util
 import math
-import pickle
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance, NoTrainInceptionV3
+from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from mosaic.fl.data.readers import normalise
+from mosaic.fl.data.transforms import normalise
 from mosaic.fl.errors import InputError
-from mosaic.fl.rng import generator, seed_of
-
-# torch-fidelity's; the last part of the name is the head of the file's SHA-256
-INCEPTION_URL = (
-    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
-)
+from mosaic.fl.rng import seed_of, stream
 
 
 @dataclass(frozen=True)
@@ -68,7 +59,7 @@ def reference(extractor: Extractor, real: Tensor, n: int, seed: int) -> Referenc
             f"fidelity over n = {n} images: it takes n >= 2, and 2 n real images for the real-against-real floor. "
             f"There are {len(real)}; n can be 2 to {len(real) // 2}."
         )
-    drawn = torch.randperm(len(real), generator=generator(seed, "real halves"))[: 2 * n]
+    drawn = torch.randperm(len(real), generator=stream(seed, "real halves"))[: 2 * n]
     features, logits = extract(extractor, real[drawn.to(real.device)])
     a, b = features[:n], features[n:]
     d = features.shape[1]
@@ -89,7 +80,9 @@ def reference(extractor: Extractor, real: Tensor, n: int, seed: int) -> Referenc
     )
 
 
-def fidelity(extractor: Extractor, generated: Tensor, reference: Reference, seed: int) -> dict[str, float]:
+def fidelity(
+    extractor: Extractor, generated: Tensor, reference: Reference, seed: int
+) -> dict[str, float]:
     """Score the first ``reference.n`` of the ``generated`` images (N, C, H, W), float in [-1, 1] or uint8.
 
     Keys, with the extractor's name for *: ``fid_*`` and ``kid_*`` (lower is better, 0 for the same law; the unbiased
@@ -99,7 +92,9 @@ def fidelity(extractor: Extractor, generated: Tensor, reference: Reference, seed
     """
     n, name = reference.n, extractor.name
     if len(generated) < n:
-        raise ValueError(f"{len(generated)} generated images, but the reference has n = {n}: generate as many.")
+        raise ValueError(
+            f"{len(generated)} generated images, but the reference has n = {n}: generate as many."
+        )
     features, logits = extract(extractor, generated[:n])
     scores = {
         f"fid_{name}": frechet(features, reference.features),
@@ -138,18 +133,20 @@ def frechet(a: Tensor, b: Tensor) -> float:
     metric = FrechetInceptionDistance(feature=_identity(a.shape[1]))
     metric.update(b, real=True)
     metric.update(a, real=False)
-    return max(metric.compute().item(), 0.0)  # rounding takes the distance of a set to itself just below 0
+    return max(
+        metric.compute().item(), 0.0
+    )  # rounding takes the distance of a set to itself just below 0
 
 
 def kernel(a: Tensor, b: Tensor, seed: int) -> float:
     """KID: the unbiased squared MMD of features (N, D) and (M, D), the mean over 100 subsets of min(100, N, M)."""
-    with _quiet():
+    with quiet():
         metric = KernelInceptionDistance(
             feature=_identity(a.shape[1]), subsets=100, subset_size=min(100, len(a), len(b))
         )
     metric.update(b, real=True)
     metric.update(a, real=False)
-    with _seeded(seed, "kid"):
+    with seeded(seed, "kid"):
         return metric.compute()[0].item()
 
 
@@ -160,10 +157,12 @@ def inception_score(logits: Tensor, seed: int) -> float:
     """
     # a class of probability 0 in every image is 0 * log(0 / 0) in torchmetrics; e^-600 is still above 0 in float64
     logits = logits.clamp_min(logits.amax(1, keepdim=True) - 600)
-    with _quiet():
-        metric = InceptionScore(feature=_identity(logits.shape[1]), splits=min(max(len(logits) // 5000, 1), 10))
+    with quiet():
+        metric = InceptionScore(
+            feature=_identity(logits.shape[1]), splits=min(max(len(logits) // 5000, 1), 10)
+        )
     metric.update(logits)
-    with _seeded(seed, "is"), warnings.catch_warnings():
+    with seeded(seed, "is"), warnings.catch_warnings():
         # the deviation over splits, which we do not use, is undefined for one split
         warnings.filterwarnings("ignore", message=r"std\(\): degrees of freedom")
         return metric.compute()[0].item()
@@ -203,65 +202,24 @@ def nearest(rows: Tensor, others: Tensor | None = None) -> Tensor:
     return torch.cat(distances)
 
 
-def inception(weights: str | Path = "auto", device: torch.device | str = "cpu") -> Extractor | None:
-    """Inception v3 of the FID paper (2048 features, 1008 logits without their bias, as torchmetrics takes them).
-
-    ``weights``: a checkpoint file of torch-fidelity's; "auto" (the one in torch.hub's cache, else None: nothing is
-    ever downloaded, and None also where torch-fidelity is missing); "download" (95 MB into that cache, if it is not
-    there). Grey images are repeated to three channels, all are rounded to uint8 and resized to 299 x 299. Raises
-    InputError where torch-fidelity is missing, or the file is missing, damaged or another model's.
-    """
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_URL.rsplit("/", 1)[1]
-    installed = importlib.util.find_spec("torch_fidelity") is not None
-    if weights == "auto" and not (installed and cached.is_file()):
-        return None
-    if not installed:
-        raise InputError("Inception features need torch-fidelity: pip install 'mosaic-bench[inception]'.")
-    if weights == "download" and not cached.is_file():
-        _download()
-    if weights in ("auto", "download"):
-        path = cached
-        _check_hash(path)
-    else:
-        path = Path(weights)
-    if not path.is_file():
-        raise InputError(f"no Inception weights at {str(path)!r}; give an existing file, 'auto' or 'download'.")
-    network = _load(path).to(device)
-
-    def features(images: Tensor) -> tuple[Tensor, Tensor]:
-        pixels = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-        pooled = network(pixels.expand(-1, 3, -1, -1))  # (B, 2048)
-        return pooled, pooled @ network.fc.weight.T  # (B, 1008)
-
-    return Extractor("inception", features, device)
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """For building a metric: torchmetrics warns that it keeps all features, which we hold in memory anyway."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message=".*will save all extracted features", category=UserWarning
+        )
+        yield
 
 
-def _download() -> None:
-    try:
-        torch.hub.load_state_dict_from_url(INCEPTION_URL, progress=False, check_hash=True, weights_only=True)
-    except (OSError, RuntimeError) as error:
-        raise InputError(
-            f"the Inception weights could not be downloaded ({error}). Fetch {INCEPTION_URL} elsewhere, and give the "
-            "file's path."
-        ) from error
-
-
-def _check_hash(path: Path) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if not found.startswith(path.stem.rsplit("-", 1)[1]):
-        raise InputError(f"{str(path)!r} is damaged, perhaps half downloaded (SHA-256 {found[:8]}...): delete it.")
-
-
-def _load(path: Path) -> NoTrainInceptionV3:
-    try:
-        torch.load(path, map_location="cpu", weights_only=True)  # torch-fidelity would run code that a file brings
-        return NoTrainInceptionV3("inception-v3-compat", ["2048"], str(path))
-    except (OSError, EOFError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
-        raise InputError(
-            f"{str(path)!r} is not torch-fidelity's Inception checkpoint ({str(error).strip().splitlines()[0]}). "
-            f"The right one is {INCEPTION_URL}."
-        ) from error
+@contextlib.contextmanager
+def seeded(*names: int | str) -> Iterator[None]:
+    """For computing a metric: torchmetrics draws from the global CPU generator, which is put back afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(
+            seed_of(*names)
+        )  # torch.manual_seed would also seed the GPUs
+        yield
 
 
 def _identity(n_features: int) -> nn.Module:
@@ -269,19 +227,3 @@ def _identity(n_features: int) -> nn.Module:
     identity = nn.Identity()
     identity.num_features = n_features
     return identity
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """For building a metric: torchmetrics warns that it keeps all features, which we hold in memory anyway."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*will save all extracted features", category=UserWarning)
-        yield
-
-
-@contextlib.contextmanager
-def _seeded(*names: int | str) -> Iterator[None]:
-    """For computing a metric: torchmetrics draws from the global CPU generator, which is put back afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed_of(*names))  # torch.manual_seed would also seed the GPUs
-        yield

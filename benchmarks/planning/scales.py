@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mosaic.fl.errors import InputError
+from mosaic.fl.errors import InputError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,14 @@ SCALES = {
         client_work=0.01,  # 170 steps a generator
         server_work=0.04,  # 60 steps of distillation, 8 epochs of DENSE
         fidelity_n=180,  # the test set's 360 images are two halves of 180
-        task={"rounds": 10, "score_every": 5, "steps": 10, "base_width": 16, "batch_size": 32, "lr": 0.05},
+        task={
+            "rounds": 10,
+            "score_every": 5,
+            "steps": 10,
+            "base_width": 16,
+            "batch_size": 32,
+            "lr": 0.05,
+        },
         methods={
             # 8x8 images need no 3.57 M parameters; few steps, so a higher rate
             # (FID at omega 0.1 and batch 64: 19 at 2e-4, 2.7 at 1e-3)
@@ -52,7 +59,9 @@ SCALES = {
         task={"rounds": 20, "score_every": 10, "steps": 10, "base_width": 16, "lr": 0.05},
         methods={
             "mosaic": {"ngf": 16, "generator_batch": 32, "generator_lr": 5e-4, "distil_lr": 1e-3},
-            "dense": {"batch": 64},  # each of its 240 steps goes through all clients' models, there and back
+            "dense": {
+                "batch": 64
+            },  # each of its 240 steps goes through all clients' models, there and back
             "coboosting": {"batch": 64},
             # After ten local steps teachers hardly differ from the student, and Adam's steps do not shrink with the
             # loss: at 1e-3 and omega 0.1 they undo what the clients learnt (26 % where FedAvg has 65 %)
@@ -61,7 +70,15 @@ SCALES = {
     ),
     # The seed's seven data sets as its authors ran them, for a GPU.
     "paper": Scale(
-        datasets=("mnist", "fashion_mnist", "svhn", "cifar10", "cifar100", "tiny_imagenet", "food101"),
+        datasets=(
+            "mnist",
+            "fashion_mnist",
+            "svhn",
+            "cifar10",
+            "cifar100",
+            "tiny_imagenet",
+            "food101",
+        ),
         seeds=3,
         client_work=1.0,
         server_work=1.0,
@@ -85,3 +102,9 @@ def check_reporting(seeds: Sequence[int]) -> None:
                 f"seed {seed} is for tuning alone, so that what is reported was never tuned on; "
                 f"give seeds from 0 to {TUNING_SEEDS_FROM - 1}."
             )
+
+
+def known_scale(name: str) -> Scale:
+    if name not in SCALES:
+        raise did_you_mean("scale", name, SCALES)
+    return SCALES[name]

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from benchmarks.planning.cell import CEILING, FLOOR, METHODS
+from benchmarks.planning.methods import CEILING, FLOOR, METHODS
 
 SETTING = ["dataset", "n_clients", "widths"]
 GROUP = [*SETTING, "omega"]
@@ -29,7 +29,14 @@ EXACT = 1e-12  # differences of fractions nearer than this are equal: only round
 
 # What is averaged over seeds beside accuracy; total_s = method_s + stage_s.
 MEANS = ["accuracy_before", "accuracy_teacher"]
-MEANS += ["fid_domain", "fid_domain_floor", "is_domain", "is_domain_real", "kid_domain", "kid_domain_floor"]
+MEANS += [
+    "fid_domain",
+    "fid_domain_floor",
+    "is_domain",
+    "is_domain_real",
+    "kid_domain",
+    "kid_domain_floor",
+]
 MEANS += ["fid_inception", "fid_inception_floor", "is_inception", "is_inception_real"]
 MEANS += ["kid_inception", "kid_inception_floor", "fidelity_n", "upload_bytes", "download_bytes"]
 MEANS += ["method_s", "stage_s", "total_s", "cpu_s", "flops", "peak_memory_bytes"]
@@ -55,10 +62,17 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
         if mark == "last":
             table["n"] = accuracy.count()
             table["n"] = table["n"].fillna(0).astype(int)
-            table["accuracy_ci"] = [half_width(sd, n) for sd, n in zip(table["accuracy_sd"], table["n"], strict=True)]
+            table["accuracy_ci"] = [
+                half_width(sd, n) for sd, n in zip(table["accuracy_sd"], table["n"], strict=True)
+            ]
     last = selected_rounds(records, "last")
     last = last.assign(total_s=last["method_s"] + last["stage_s"])
-    means = last.reindex(columns=[*keys, *MEANS]).astype(dict.fromkeys(MEANS, float)).groupby(keys)[MEANS].mean()
+    means = (
+        last.reindex(columns=[*keys, *MEANS])
+        .astype(dict.fromkeys(MEANS, float))
+        .groupby(keys)[MEANS]
+        .mean()
+    )
     table = table.join(means)
     for status in ("failed", "skipped"):
         table[f"n_{status}"] = records[records["status"] == status].groupby(keys)["cell"].nunique()
@@ -89,11 +103,27 @@ def paired_differences(records: pd.DataFrame, reference: str) -> pd.DataFrame:
         methods = [method for method in order if method in by_seed and method != reference]
         tests = [_paired(by_seed[method] - by_seed[reference]) for method in methods]
         competing = [method not in (FLOOR, CEILING) for method in methods]
-        p_values = np.array([t["p"] if c else np.nan for t, c in zip(tests, competing, strict=True)])
+        p_values = np.array(
+            [t["p"] if c else np.nan for t, c in zip(tests, competing, strict=True)]
+        )
         for method, test, p_holm in zip(methods, tests, holm(p_values), strict=True):
             names = dict(zip(GROUP, group, strict=True), method=method, reference=reference)
-            rows.append(names | test | {"p_holm": p_holm, "holm_over": int(np.isfinite(p_values).sum())})
-    columns = [*GROUP, "method", "reference", "n", "difference", "sd", "ci", "p", "p_wilcoxon", "p_holm", "holm_over"]
+            rows.append(
+                names | test | {"p_holm": p_holm, "holm_over": int(np.isfinite(p_values).sum())}
+            )
+    columns = [
+        *GROUP,
+        "method",
+        "reference",
+        "n",
+        "difference",
+        "sd",
+        "ci",
+        "p",
+        "p_wilcoxon",
+        "p_holm",
+        "holm_over",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -111,7 +141,10 @@ def best_methods(records: pd.DataFrame) -> pd.DataFrame:
         others = paired_differences(members, best).set_index("method")
         worse = (others["p_holm"] < ALPHA) & (others["difference"] < 0)
         for method in members["method"].unique():
-            facts = {"best": method == best, "bold": method == best and len(worse) > 0 and bool(worse.all())}
+            facts = {
+                "best": method == best,
+                "bold": method == best and len(worse) > 0 and bool(worse.all()),
+            }
             facts["worse"] = method != best and bool(worse[method])
             rows.append(dict(zip(GROUP, group, strict=True), method=method) | facts)
     return pd.DataFrame(rows, columns=[*GROUP, "method", "best", "bold", "worse"])
@@ -224,7 +257,13 @@ def competitors(records: pd.DataFrame) -> pd.DataFrame:
 def method_order(records: pd.DataFrame) -> list[str]:
     """The methods as every table and figure lists them: by algorithm as in METHODS, else as they first appear."""
     algorithms = records["algorithm" if "algorithm" in records else "method"]
-    place = dict(zip(records["method"], algorithms.map({name: i for i, name in enumerate(METHODS)}), strict=True))
+    place = dict(
+        zip(
+            records["method"],
+            algorithms.map({name: i for i, name in enumerate(METHODS)}),
+            strict=True,
+        )
+    )
     last = place.get(CEILING, len(METHODS)) - 0.5  # where those stand that METHODS does not know
     return sorted(place, key=lambda method: last if math.isnan(place[method]) else place[method])
 
@@ -261,7 +300,14 @@ def _paired(differences: pd.Series) -> dict[str, float]:
     # Equals dropped and ranks tied by hand, so that scipy neither warns nor ranks the rounding.
     moved = np.round(d[np.abs(d) >= EXACT], 12)
     p_wilcoxon = stats.wilcoxon(moved).pvalue if len(moved) >= 6 else math.nan
-    return {"n": n, "difference": mean, "sd": sd, "ci": half_width(sd, n), "p": p, "p_wilcoxon": float(p_wilcoxon)}
+    return {
+        "n": n,
+        "difference": mean,
+        "sd": sd,
+        "ci": half_width(sd, n),
+        "p": p,
+        "p_wilcoxon": float(p_wilcoxon),
+    }
 
 
 def _blocks(records: pd.DataFrame) -> pd.DataFrame:

@@ -9,16 +9,17 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.planning.cell import Cell
-from benchmarks.reporting.figures.accuracy import generated_images, label_distribution, write_figures
 from benchmarks.reporting.figures.heatmaps import is_grid_point, write_heatmaps
-from benchmarks.reporting.pages.accuracy import write_tables
-from benchmarks.running.records import load
-from mosaic.fl.cache import write_whole
+from benchmarks.reporting.figures.images import generated_images, label_distribution
+from benchmarks.reporting.figures.suite_figures import write_figures
+from benchmarks.reporting.tables import write_tables
+from benchmarks.running.records import load_records
+from mosaic.fl.files import write_whole
 
 
 def report(folder: Path, cells: Sequence[Cell]) -> pd.DataFrame:
     """Write records.csv, the tables and the figures of these cells' records into ``folder``; the records come back."""
-    records = load(folder, cells)
+    records = load_records(folder, cells)
     write_whole(folder / "records.csv", records.to_csv(index=False).encode())
     if (records["status"] == "done").any():
         write_tables(records, folder)
@@ -26,7 +27,9 @@ def report(folder: Path, cells: Sequence[Cell]) -> pd.DataFrame:
         figures.mkdir(exist_ok=True)
         write_heatmaps(records, figures)
         _write_label_distribution(records, folder)
-        others = records[~is_grid_point(records)]  # a line for each point of a grid would hide all others
+        others = records[
+            ~is_grid_point(records)
+        ]  # a line for each point of a grid would hide all others
         if (others["status"] == "done").any():
             write_figures(others, figures)
             _write_pictures(others, folder)
@@ -41,9 +44,14 @@ def _write_label_distribution(records: pd.DataFrame, folder: Path) -> None:
         path = folder / "partitions" / f"{rows['partition'].iloc[0]}.json"
         panel = f"{dataset}, {n} clients, ω {omega:g}"
         if path.exists():
-            counts[panel.replace(", ", "\n", 1)] = np.array(json.loads(path.read_text())["label_counts"])
+            counts[panel.replace(", ", "\n", 1)] = np.array(
+                json.loads(path.read_text())["label_counts"]
+            )
         else:
-            warnings.warn(f"label_distribution is without {panel}: no {path}; --force writes it again", stacklevel=2)
+            warnings.warn(
+                f"label_distribution is without {panel}: no {path}; --force writes it again",
+                stacklevel=2,
+            )
     label_distribution(counts, folder / "figures")
 
 
@@ -54,7 +62,9 @@ def _write_pictures(records: pd.DataFrame, folder: Path) -> None:
     """
     widths = "full" if (records["widths"] == "full").any() else records["widths"].iloc[0]
     done = records[
-        (records["status"] == "done") & (records["seed"] == records["seed"].min()) & (records["widths"] == widths)
+        (records["status"] == "done")
+        & (records["seed"] == records["seed"].min())
+        & (records["widths"] == widths)
     ]
     drawn = set()
     for row in done.drop_duplicates("cell").itertuples():
@@ -71,7 +81,9 @@ def _write_pictures(records: pd.DataFrame, folder: Path) -> None:
             panels = [("real", _hwc(real)), (f"{row.method}, generated", _hwc(generated))]
             labels = [f"client {client}" for client in clients]
         else:  # the server's generator: rows of eight
-            panels = [(f"{row.method}, generated", _hwc(generated.reshape(-1, 8, *generated.shape[2:])))]
+            panels = [
+                (f"{row.method}, generated", _hwc(generated.reshape(-1, 8, *generated.shape[2:])))
+            ]
             labels = [""] * len(panels[0][1])
         generated_images(panels, folder / "figures", name, labels)
 

@@ -7,8 +7,22 @@ from dataclasses import dataclass
 LATEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", '"': "''"}
-    | {"<": "$<$", ">": "$>$", "|": "$|$", "[": "{[}", "]": "{]}"}  # a row that opens with [ would end \\[...]
-    | {"±": r"$\pm$", "ω": r"$\omega$", "α": r"$\alpha$", "≥": r"$\geq$", "−": "$-$", "†": r"$^\dagger$", "–": "--"}
+    | {
+        "<": "$<$",
+        ">": "$>$",
+        "|": "$|$",
+        "[": "{[}",
+        "]": "{]}",
+    }  # a row that opens with [ would end \\[...]
+    | {
+        "±": r"$\pm$",
+        "ω": r"$\omega$",
+        "α": r"$\alpha$",
+        "≥": r"$\geq$",
+        "−": "$-$",
+        "†": r"$^\dagger$",
+        "–": "--",
+    }
 )
 
 
@@ -27,7 +41,11 @@ class Page:
 
 def mean_sd(mean: float, sd: float) -> str:
     """Fractions in per cent, one decimal; the sd only where there is one."""
-    return "–" if math.isnan(mean) else f"{100 * mean:.1f}" + ("" if math.isnan(sd) else f" ± {100 * sd:.1f}")
+    return (
+        "–"
+        if math.isnan(mean)
+        else f"{100 * mean:.1f}" + ("" if math.isnan(sd) else f" ± {100 * sd:.1f}")
+    )
 
 
 def p_value(p: float) -> str:
@@ -56,16 +74,35 @@ def markdown(page: Page) -> str:
 
 def latex(page: Page) -> str:
     def tex(text: str) -> str:
-        return text.translate(LATEX).encode("ascii", "replace").decode()  # what LaTeX may not know becomes ?
+        return (
+            text.translate(LATEX).encode("ascii", "replace").decode()
+        )  # what LaTeX may not know becomes ?
 
     def cell(i: int, j: int) -> str:
-        return f"\\textbf{{{tex(page.rows[i][j])}}}" if (i, j) in page.bold else tex(page.rows[i][j])
+        return (
+            f"\\textbf{{{tex(page.rows[i][j])}}}" if (i, j) in page.bold else tex(page.rows[i][j])
+        )
 
     columns = "l" * page.n_names + "r" * (len(page.header) - page.n_names)
     lines = ["\\begin{table}[tbp]", "\\centering\\footnotesize\\setlength{\\tabcolsep}{4pt}"]
     lines += [f"\\caption{{{tex(page.caption)}}}", f"\\begin{{tabular}}{{{columns}}}", "\\toprule"]
     lines += [" & ".join(map(tex, page.header)) + " \\\\", "\\midrule"]
     for i, row in enumerate(page.rows):
-        lines += ["\\midrule"] * (i in page.rules) + [" & ".join(cell(i, j) for j in range(len(row))) + " \\\\"]
-    lines += ["\\bottomrule", "\\end{tabular}", "\\par\\smallskip", "\\begin{minipage}{\\linewidth}\\raggedright"]
-    return "\n".join([*lines, *(f"{tex(note)}\\par" for note in page.notes), "\\end{minipage}", "\\end{table}", ""])
+        lines += ["\\midrule"] * (i in page.rules) + [
+            " & ".join(cell(i, j) for j in range(len(row))) + " \\\\"
+        ]
+    lines += [
+        "\\bottomrule",
+        "\\end{tabular}",
+        "\\par\\smallskip",
+        "\\begin{minipage}{\\linewidth}\\raggedright",
+    ]
+    return "\n".join(
+        [
+            *lines,
+            *(f"{tex(note)}\\par" for note in page.notes),
+            "\\end{minipage}",
+            "\\end{table}",
+            "",
+        ]
+    )

@@ -9,9 +9,15 @@ from typing import Any
 
 Row = dict[str, Any]
 
-ALARMS: tuple[tuple[str, Callable[[Row], bool]], ...] = (
-    ("the generators repeat themselves: {duplicate_ratio:.0%} near-duplicates", lambda r: r["duplicate_ratio"] > 0.2),
-    ("the generators cover {classes_covered:.0%} of the classes", lambda r: r["classes_covered"] < 1),
+CHECKS: tuple[tuple[str, Callable[[Row], bool]], ...] = (
+    (
+        "the generators repeat themselves: {duplicate_ratio:.0%} near-duplicates",
+        lambda r: r["duplicate_ratio"] > 0.2,
+    ),
+    (
+        "the generators cover {classes_covered:.0%} of the classes",
+        lambda r: r["classes_covered"] < 1,
+    ),
     (
         "the generated images are far from real ones: FID {fid_domain:.3g}, real against real {fid_domain_floor:.3g}",
         lambda r: r["fid_domain"] > 50 * max(r["fid_domain_floor"], 1e-9) and r["is_domain"] < 2,
@@ -40,7 +46,7 @@ ALARMS: tuple[tuple[str, Callable[[Row], bool]], ...] = (
 def warnings_of(row: Row) -> str:
     """The alarms that a record's row raises, "; " between them; one whose numbers the row lacks is silent."""
     raised = []
-    for text, crossed in ALARMS:
+    for text, crossed in CHECKS:
         try:
             if crossed(row):
                 raised.append(text.format(**row))

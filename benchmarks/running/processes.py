@@ -16,15 +16,18 @@ from concurrent.futures.process import BrokenProcessPool
 import torch
 
 from benchmarks.planning.cell import Cell
-from benchmarks.running.run_cell import Outcome, Session, prepare, run_cell
+from benchmarks.running.run_cell import run_cell
 from benchmarks.running.schedule import Schedule, Stage, Work
+from benchmarks.running.session import Outcome, Session, prepare
 from mosaic.fl.cache import watch_stages
 
 Watch = Callable[[str, str], None]
 """Called with a cell's key and what it does now: a stage's name, or "" at its start."""
 
 
-def run_cells(cells: Sequence[Cell], session: Session, jobs: int, watch: Watch) -> Iterator[Outcome]:
+def run_cells(
+    cells: Sequence[Cell], session: Session, jobs: int, watch: Watch
+) -> Iterator[Outcome]:
     """Run the cells, ``jobs`` at a time, and yield each outcome as it comes. A failing cell stops no other."""
     if jobs == 1:
         prepare(session)
@@ -35,7 +38,9 @@ def run_cells(cells: Sequence[Cell], session: Session, jobs: int, watch: Watch) 
         yield from _in_processes(cells, session, jobs, watch)
 
 
-def _in_processes(cells: Sequence[Cell], session: Session, jobs: int, watch: Watch) -> Iterator[Outcome]:
+def _in_processes(
+    cells: Sequence[Cell], session: Session, jobs: int, watch: Watch
+) -> Iterator[Outcome]:
     prepare(session)  # what is in the store is not planned
     schedule = Schedule(cells, jobs)
     context = multiprocessing.get_context("spawn")
@@ -58,11 +63,17 @@ def _in_processes(cells: Sequence[Cell], session: Session, jobs: int, watch: Wat
                     # a worker was killed, by the system for its memory perhaps; a new pool goes on with the others
                     lost = [work, *running.values()]
                     running.clear()
-                    pool = stack.enter_context(ProcessPoolExecutor(jobs, context, _enter, (session, news)))
+                    pool = stack.enter_context(
+                        ProcessPoolExecutor(jobs, context, _enter, (session, news))
+                    )
                     for broken in lost:
                         schedule.ended(broken)
                         if isinstance(broken, Cell):  # who needs a lost stage computes it
-                            yield Outcome(broken, "failed", notes=("its process died (out of memory?); run again",))
+                            yield Outcome(
+                                broken,
+                                "failed",
+                                notes=("its process died (out of memory?); run again",),
+                            )
                     break
                 schedule.ended(work, seconds)
                 if outcome:

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.planning.cell import Cell
 from benchmarks.running.records import done_file, read_rows
-from benchmarks.running.run_cell import Outcome
+from benchmarks.running.session import Outcome
 
 
 class Estimate:
@@ -33,7 +33,9 @@ class Estimate:
         row = (read_rows(done_file(self.folder, cell)) or [{}])[-1]
         if row.get("status") == "done":
             self.own.setdefault(_kind(cell), []).append(row["method_s"])
-            for stage in (column for column in row if column.startswith("stage_s_") and row[column]):
+            for stage in (
+                column for column in row if column.startswith("stage_s_") and row[column]
+            ):
                 self.stages.setdefault(_kind(cell), {}).setdefault(stage, []).append(row[stage])
                 self.computed.add((_partition(cell), stage))
 
@@ -86,8 +88,15 @@ def show_progress(
     by_key = {cell.key: cell for cell in cells}
     now: dict[str, str] = {}
     left = list(cells)
-    columns: list[Any] = [BarColumn(20), MofNCompleteColumn(), TextColumn("cells"), TimeElapsedColumn()]
-    with Progress(*columns, TextColumn("{task.fields[now]}"), console=console, disable=not console.is_terminal) as bar:
+    columns: list[Any] = [
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TextColumn("cells"),
+        TimeElapsedColumn(),
+    ]
+    with Progress(
+        *columns, TextColumn("{task.fields[now]}"), console=console, disable=not console.is_terminal
+    ) as bar:
         task = bar.add_task("", total=n_finished + len(cells), completed=n_finished, now="")
 
         def refresh() -> None:
@@ -96,7 +105,9 @@ def show_progress(
             bar.update(task, now=f"[cyan]{remaining}[/]  {escape('; '.join(now.values()))}")
 
         def watch(key: str, stage: str) -> None:
-            now[key] = f"{by_key[key].label} omega={by_key[key].task.omega:g}{f': {stage}' if stage else ''}"
+            now[key] = (
+                f"{by_key[key].label} omega={by_key[key].task.omega:g}{f': {stage}' if stage else ''}"
+            )
             refresh()
 
         for outcome in start(watch):

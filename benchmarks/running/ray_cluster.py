@@ -21,10 +21,11 @@ from urllib.parse import urlsplit
 from benchmarks.planning.cell import Cell
 from benchmarks.running.processes import fill
 from benchmarks.running.records import files_of
-from benchmarks.running.run_cell import Outcome, Session, prepare, run_cell
+from benchmarks.running.run_cell import run_cell
 from benchmarks.running.schedule import Schedule, Stage, Work
-from mosaic.fl.cache import write_whole
+from benchmarks.running.session import Outcome, Session, prepare
 from mosaic.fl.errors import InputError
+from mosaic.fl.files import write_whole
 
 ROOT, PACKAGES = Path(__file__).parents[2], ("mosaic", "baselines", "benchmarks")
 MEMORY = 2 * 2**30  # bytes a cell may need; the laptop scale's peak is 1.2e9
@@ -48,11 +49,16 @@ def cells_on_ray(
         prepare(session)  # what is in the store is not planned
         schedule, running = Schedule(cells), {}
         gpus = gpu_share if session.device.startswith("cuda") else 0
-        task, needs = ray.remote(_work), {"num_gpus": gpus, "memory": MEMORY, "max_retries": RETRIES}
+        task, needs = (
+            ray.remote(_work),
+            {"num_gpus": gpus, "memory": MEMORY, "max_retries": RETRIES},
+        )
         while schedule or running:
             while work := schedule.take():
                 cores = (work.cell if isinstance(work, Stage) else work).task.threads
-                running[task.options(num_cpus=cores, **needs).remote(work, session, token, code())] = work
+                running[
+                    task.options(num_cpus=cores, **needs).remote(work, session, token, code())
+                ] = work
                 if isinstance(work, Cell):
                     watch(work.key, "on the cluster")
             (ended,), _ = ray.wait(list(running), num_returns=1)
@@ -71,12 +77,18 @@ def connect(address: str) -> ModuleType:
     try:
         import ray
     except ImportError:
-        raise InputError("--ray needs the package ray; install it: pip install 'mosaic-bench[cluster]'.") from None
+        raise InputError(
+            "--ray needs the package ray; install it: pip install 'mosaic-bench[cluster]'."
+        ) from None
     try:
         if address not in ("local", "auto"):  # Ray itself would knock for minutes
             url = urlsplit(address if "://" in address else f"//{address}")
             socket.create_connection((url.hostname, url.port or 6379), timeout=10).close()
-        ray.init(address=None if address == "local" else address, log_to_driver=False, logging_level="ERROR")
+        ray.init(
+            address=None if address == "local" else address,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(
             f"no Ray cluster answers at {address!r} ({str(error).splitlines()[0]}); start one (ray start --head), give "
@@ -108,7 +120,11 @@ def _work(work: Work, session: Session, token: Path, wanted: str) -> tuple[Outco
         return None, {}
     if code() != wanted:
         return Outcome(work, "failed", notes=(other_code(),)), {}
-    here = session if shared else replace(session, out=Path(tempfile.gettempdir()) / "mosaic-bench" / token.name)
+    here = (
+        session
+        if shared
+        else replace(session, out=Path(tempfile.gettempdir()) / "mosaic-bench" / token.name)
+    )
     here.out.mkdir(parents=True, exist_ok=True)
     prepare(here)
     outcome = run_cell(work, here)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from benchmarks.planning.cell import METHODS, Cell
-from mosaic.fl.task import Skip
+from benchmarks.planning.cell import Cell
+from benchmarks.planning.methods import METHODS
+from mosaic.fl.contract import Skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +22,7 @@ class Stage:
 
     @property
     def name(self) -> str:
-        return self.call.func.__name__
+        return self.call.func.stage_name
 
     @property
     def key(self) -> str:
@@ -60,7 +61,11 @@ class Schedule:
         for cell in cells:
             before: set[str] = set()
             for stages in waves(cell):
-                missing = {s.key: s for s in stages if not s.call.func.is_cached(*s.call.args, **s.call.keywords)}
+                missing = {
+                    s.key: s
+                    for s in stages
+                    if not s.call.func.is_cached(*s.call.args, **s.call.keywords)
+                }
                 wave = set(missing)
                 for key, stage in missing.items():
                     self.part_of.setdefault(key, []).append(wave)
@@ -81,8 +86,12 @@ class Schedule:
         if not open_now:
             return None
         own, length = self._lengths()
-        if sum(own.values()) > 2 * self.jobs * max(length.values()):  # far from the end: records as early as may be
-            key = next((key for key in open_now if isinstance(self.waiting[key], Cell)), open_now[0])
+        if sum(own.values()) > 2 * self.jobs * max(
+            length.values()
+        ):  # far from the end: records as early as may be
+            key = next(
+                (key for key in open_now if isinstance(self.waiting[key], Cell)), open_now[0]
+            )
         else:  # what is long must not begin last
             key = max(open_now, key=length.__getitem__)
         return self.waiting.pop(key)
@@ -102,11 +111,17 @@ class Schedule:
         length: dict[str, float] = {}
         after: dict[int, float] = {}  # by the wave: the longest of what waits for it
         for key in reversed(self.waiting):
-            length[key] = own[key] + max((after.get(id(wave), 0.0) for wave in self.part_of.get(key, ())), default=0.0)
+            length[key] = own[key] + max(
+                (after.get(id(wave), 0.0) for wave in self.part_of.get(key, ())), default=0.0
+            )
             wave = id(self.waits_for[key])
             after[wave] = max(after.get(wave, 0.0), length[key])
         return own, length
 
 
 def _kind(work: Work) -> tuple:
-    return work.kind if isinstance(work, Stage) else (work.label, work.task.dataset, work.task.n_clients)
+    return (
+        work.kind
+        if isinstance(work, Stage)
+        else (work.label, work.task.dataset, work.task.n_clients)
+    )

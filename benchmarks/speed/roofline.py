@@ -18,18 +18,20 @@ from torch import Tensor, nn
 from benchmarks.metrics.accuracy import score
 from benchmarks.planning.scales import SCALES
 from mosaic.client_generators import GeneratorConfig, client_generator
-from mosaic.fl.cache import use_store
+from mosaic.fl.cache import use_cache
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data.federation import open_federation
-from mosaic.fl.data.readers import load
+from mosaic.fl.data.loading import load
 from mosaic.fl.device import device
 from mosaic.fl.fast import convolutions as layers
 from mosaic.fl.fast import fused_norm as kernels
-from mosaic.fl.models.cnn import initial
+from mosaic.fl.models.live_network import initial_model
 from mosaic.fl.task import Task
 from mosaic.fl.training import losses
-from mosaic.fl.training.sgd import distil, predictor, spec_of, train
-from mosaic.fl.training.teachers import answers, teachers_of
+from mosaic.fl.training.distillation import distil
+from mosaic.fl.training.prediction import predictor
+from mosaic.fl.training.sgd import train
+from mosaic.fl.training.teachers import teacher_logits, teachers_of
 
 Loop = Callable[[], None]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -40,11 +42,13 @@ def roofline(task: Task) -> Table:
 
     Each beside the same loop with PyTorch's layers, in turn: the better of two times.
     """
-    use_store(None)
+    use_cache(None)
     task = at_laptop_scale(task)
     best = peak(task.precision)
     title = f"a matrix product: {best / 1e9:.0f} GFLOP/s in {task.precision}"
-    table = Table("hot loop", "GFLOP/s", "of that", "ms a step", "with PyTorch's", "ratio", title=title)
+    table = Table(
+        "hot loop", "GFLOP/s", "of that", "ms a step", "with PyTorch's", "ratio", title=title
+    )
     for name, loop in loops(task).items():
         turns = [(_step(loop), pytorchs_layers()(_step)(loop)) for _ in range(2)]
         (ours, flops), (theirs, _) = map(min, zip(*turns, strict=True))
@@ -55,7 +59,9 @@ def roofline(task: Task) -> Table:
 
 
 def at_laptop_scale(task: Task) -> Task:
-    return dataclasses.replace(task, **SCALES["laptop"].task | {"rounds": 1, "score_every": 1, "steps": 1})
+    return dataclasses.replace(
+        task, **SCALES["laptop"].task | {"rounds": 1, "score_every": 1, "steps": 1}
+    )
 
 
 def _step(loop: Callable[[int], None]) -> tuple[float, float]:
@@ -69,7 +75,7 @@ def _step(loop: Callable[[int], None]) -> tuple[float, float]:
 
 def profile(task: Task) -> Table:
     """Operators' shares of the time in what trains, by torch's profiler: those of 2 % or more in one loop."""
-    use_store(None)
+    use_cache(None)
     task = at_laptop_scale(task)
     of_device = "self_cpu_time_total" if device() == "cpu" else "self_device_time_total"
     shares: dict[str, dict[str, float]] = {}
@@ -82,9 +88,13 @@ def profile(task: Task) -> Table:
         spent = {event.key: getattr(event, of_device) for event in profiler.key_averages()}
         total = sum(spent.values())
         shares[name] = {operator: one / total for operator, one in spent.items()}
-    found = {operator for one in shares.values() for operator, share in one.items() if share >= 0.02}
+    found = {
+        operator for one in shares.values() for operator, share in one.items() if share >= 0.02
+    }
     table = Table(Column("operator", overflow="fold"), *shares)
-    for operator in sorted(found, key=lambda operator: -sum(one.get(operator, 0.0) for one in shares.values())):
+    for operator in sorted(
+        found, key=lambda operator: -sum(one.get(operator, 0.0) for one in shares.values())
+    ):
         table.add_row(operator, *(f"{one.get(operator, 0.0):.0%}" for one in shares.values()))
     return table
 
@@ -126,8 +136,8 @@ def peak(precision: str, n: int = 2048, seconds: float = 1.0) -> float:
 
 def loops(task: Task) -> dict[str, Callable[[int], None]]:
     """Each hot loop as a function of how many steps it shall take."""
-    spec, shard, rng = spec_of(task), open_federation(task).shards[0], torch.Generator().manual_seed(0)
-    server, source = initial(spec, 0), load(task.dataset, "test")
+    spec, shard, rng = task.spec, open_federation(task).shards[0], torch.Generator().manual_seed(0)
+    server, source = initial_model(spec, 0), load(task.dataset, "test")
     images = torch.rand(320, *shard.images.shape[1:], generator=rng).to(device()) * 2 - 1
     images = images.contiguous(memory_format=torch.channels_last)
     said = torch.randn(320, source.n_classes, generator=rng).to(device())
@@ -146,11 +156,22 @@ def loops(task: Task) -> dict[str, Callable[[int], None]]:
     return {
         "local training": lambda n: train(server, shard, task, "roofline", steps=5 * n) and None,
         f"generator training, ngf {gan.ngf}, batch {gan.generator_batch}": partial(generate, gan),
-        f"generator training, ngf {gan_paper.ngf}, batch {gan_paper.generator_batch}": partial(generate, gan_paper),
-        "ten teachers' answers": lambda n: [answers(teachers, images, task) for _ in range(n)] and None,
-        "distillation": lambda n: distil(server, lessons(n), task, adam, losses.soft_distillation, True) and None,
+        f"generator training, ngf {gan_paper.ngf}, batch {gan_paper.generator_batch}": partial(
+            generate, gan_paper
+        ),
+        "ten teachers' answers": lambda n: (
+            [teacher_logits(teachers, images, task) for _ in range(n)] and None
+        ),
+        "distillation": lambda n: (
+            distil(server, lessons(n), task, adam, losses.soft_distillation, True) and None
+        ),
         "scoring": lambda n: (
-            score(predictor(server, task), source.images[: 200 * n], source.labels[: 200 * n], source.n_classes)
+            score(
+                predictor(server, task),
+                source.images[: 200 * n],
+                source.labels[: 200 * n],
+                source.n_classes,
+            )
             and None
         ),
     }

@@ -29,7 +29,12 @@ def board(
     """
     now: dict[str, str] = {}
     shown = {trial.number for trial in study.get_trials(False) if trial.state.is_finished()}
-    columns: list[Any] = [BarColumn(20), MofNCompleteColumn(), TextColumn("trials"), TimeElapsedColumn()]
+    columns: list[Any] = [
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TextColumn("trials"),
+        TimeElapsedColumn(),
+    ]
     columns.append(TextColumn("{task.fields[now]}"))
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         line = bar.add_task("", total=plan.trials, now="")
@@ -84,7 +89,11 @@ def best_text(study: optuna.Study, plan: Plan) -> str:
 
 def finished_line(trial: FrozenTrial, plan: Plan) -> str:
     word = WORDS[trial.state]
-    rows = [trial.user_attrs[f"seed {seed}"] for seed in plan.seeds if f"seed {seed}" in trial.user_attrs]
+    rows = [
+        trial.user_attrs[f"seed {seed}"]
+        for seed in plan.seeds
+        if f"seed {seed}" in trial.user_attrs
+    ]
     result = trial.user_attrs.get("reason", "")
     if trial.values is not None and rows:
         means = [sum(row[name] for row in rows) / len(rows) for name in plan.objectives]
@@ -96,7 +105,9 @@ def finished_line(trial: FrozenTrial, plan: Plan) -> str:
 
 
 def values_text(values: list[float], plan: Plan) -> str:
-    return ", ".join(f"{name} {value_text(name, v)}" for name, v in zip(plan.objectives, values, strict=True))
+    return ", ".join(
+        f"{name} {value_text(name, v)}" for name, v in zip(plan.objectives, values, strict=True)
+    )
 
 
 def value_text(name: str, value: float) -> str:

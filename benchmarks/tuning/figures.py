@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from benchmarks.reporting.figures.accuracy import LOOK, PALETTE, PANEL, finish, new_panels, save
+from benchmarks.reporting.figures.style import LOOK, PALETTE, PANEL, finish, new_panels, save
 from benchmarks.tuning.board import PER_CENT
 from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.studies import counted
@@ -52,7 +52,9 @@ def importances(study: optuna.Study, plan: Plan, objective: int) -> dict[str, fl
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         evaluator = FanovaImportanceEvaluator(seed=0)
-        return get_param_importances(study, evaluator=evaluator, target=lambda trial: trial.values[objective])
+        return get_param_importances(
+            study, evaluator=evaluator, target=lambda trial: trial.values[objective]
+        )
 
 
 def _history(trials: list[FrozenTrial], plan: Plan) -> Figure:
@@ -63,7 +65,11 @@ def _history(trials: list[FrozenTrial], plan: Plan) -> Figure:
         axes.plot(numbers, values, **DONE)
         best = (np.maximum if plan.directions[i] == "maximize" else np.minimum).accumulate(values)
         axes.plot(numbers, best, **BEST)
-        cut = [trial for trial in trials if trial.state == TrialState.PRUNED and trial.intermediate_values]
+        cut = [
+            trial
+            for trial in trials
+            if trial.state == TrialState.PRUNED and trial.intermediate_values
+        ]
         means = [np.mean([*trial.intermediate_values.values()]) for trial in cut]
         axes.plot([trial.number for trial in cut], np.array(means) * _factor(name), **CUT)
         for trial, value in zip(done, values, strict=True):
@@ -71,14 +77,22 @@ def _history(trials: list[FrozenTrial], plan: Plan) -> Figure:
                 axes.plot([trial.number], [value], **FIRST)
         axes.set_ylabel(_label(name))
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    looks = {"trial": DONE, "best so far": BEST, "default": FIRST} | ({"pruned": CUT} if cut else {})
-    finish(figure, f"Trials of {plan.study}", [Line2D([], [], label=text, **look) for text, look in looks.items()])
+    looks = {"trial": DONE, "best so far": BEST, "default": FIRST} | (
+        {"pruned": CUT} if cut else {}
+    )
+    finish(
+        figure,
+        f"Trials of {plan.study}",
+        [Line2D([], [], label=text, **look) for text, look in looks.items()],
+    )
     return figure
 
 
 def _importances(weights: list[dict[str, float]], plan: Plan) -> Figure:
     size = (2.6, 0.28 * len(plan.space) + 0.2)
-    figure, panels = new_panels([_label(name) for name in plan.objectives], size, "share of the variance (fANOVA)", "")
+    figure, panels = new_panels(
+        [_label(name) for name in plan.objectives], size, "share of the variance (fANOVA)", ""
+    )
     for axes, shares in zip(panels, weights, strict=True):
         names = list(shares)
         axes.barh(names, [shares[name] for name in names], height=0.6, color=PALETTE[0])
@@ -105,7 +119,11 @@ def _slices(done: list[FrozenTrial], plan: Plan) -> Figure:
                 ring = {"facecolors": "none", "edgecolors": PALETTE[1], "s": 42, "zorder": 4}
                 axes.scatter(_places(plan.space[key], [trial.params[key]]), [value], **ring)
     figure.colorbar(points, ax=panels, label="trial", aspect=30)
-    figure.suptitle(textwrap.fill(f"Each setting of {plan.study} (ring: the default)", 13 * int(figure.get_figwidth())))
+    figure.suptitle(
+        textwrap.fill(
+            f"Each setting of {plan.study} (ring: the default)", 13 * int(figure.get_figwidth())
+        )
+    )
     return figure
 
 
@@ -119,15 +137,25 @@ def _contour(done: list[FrozenTrial], plan: Plan, weights: dict[str, float]) -> 
         return None
     across, up = (_places(plan.space[key], [trial.params[key] for trial in done]) for key in keys)
     values = np.array(_values(done, plan, 0))
-    points, first = np.unique(np.stack([_unit(across), _unit(up)], 1).round(9), axis=0, return_inverse=True)
-    means = np.bincount(first.ravel(), values) / np.bincount(first.ravel())  # of trials that differ elsewhere only
-    if len(points) < 4 or np.linalg.matrix_rank(points - points.mean(0), tol=1e-6) < 2 or np.ptp(means) == 0:
+    points, first = np.unique(
+        np.stack([_unit(across), _unit(up)], 1).round(9), axis=0, return_inverse=True
+    )
+    means = np.bincount(first.ravel(), values) / np.bincount(
+        first.ravel()
+    )  # of trials that differ elsewhere only
+    if (
+        len(points) < 4
+        or np.linalg.matrix_rank(points - points.mean(0), tol=1e-6) < 2
+        or np.ptp(means) == 0
+    ):
         return None
     order = [int(np.flatnonzero(first.ravel() == i)[0]) for i in range(len(points))]
     corners = matplotlib.tri.Triangulation(points[:, 0], points[:, 1]).triangles
     figure, (axes,) = new_panels([""], (3.2, 2.6), "", "")
     shape = matplotlib.tri.Triangulation(across[order], up[order], corners)
-    filled = axes.tricontourf(shape, means, levels=np.linspace(means.min(), means.max(), 11), cmap="viridis")
+    filled = axes.tricontourf(
+        shape, means, levels=np.linspace(means.min(), means.max(), 11), cmap="viridis"
+    )
     axes.plot(across, up, "o", color="w", markeredgecolor="0.2", markeredgewidth=0.5, markersize=3)
     for trial, x, y in zip(done, across, up, strict=True):
         if trial.user_attrs.get("default"):
@@ -153,7 +181,11 @@ def _pareto(done: list[FrozenTrial], front: list[int], plan: Plan) -> Figure:
         axes.plot(x[first], y[first], **FIRST)
         axes.set(xlabel=_label(plan.objectives[i]), ylabel=_label(plan.objectives[j]))
     looks = {"Pareto front": DONE, "dominated": CUT | {"marker": "o"}, "default": FIRST}
-    finish(figure, f"Trade-offs in {plan.study}", [Line2D([], [], label=text, **look) for text, look in looks.items()])
+    finish(
+        figure,
+        f"Trade-offs in {plan.study}",
+        [Line2D([], [], label=text, **look) for text, look in looks.items()],
+    )
     return figure
 
 
@@ -184,12 +216,16 @@ def _axis(axes: Axes, way: str, key: str, distribution: BaseDistribution) -> Non
     axis = getattr(axes, f"{way}axis")
     axis.set_label_text(key)
     if isinstance(distribution, CategoricalDistribution):
-        axis.set_ticks(range(len(distribution.choices)), [str(choice) for choice in distribution.choices])
+        axis.set_ticks(
+            range(len(distribution.choices)), [str(choice) for choice in distribution.choices]
+        )
         return
     low, high = _places(distribution, [distribution.low, distribution.high])
     getattr(axes, f"set_{way}lim")(low - 0.04 * (high - low), high + 0.04 * (high - low))
     axis.set_major_locator(MaxNLocator(4))
     if distribution.log:
-        axis.set_major_locator(MaxNLocator(4, integer=high - low >= 2))  # whole powers of ten where there are some
+        axis.set_major_locator(
+            MaxNLocator(4, integer=high - low >= 2)
+        )  # whole powers of ten where there are some
         axis.set_major_formatter(lambda place, _: f"{10**place:.2g}")
         axis.set_label_text(f"{key} (log scale)")

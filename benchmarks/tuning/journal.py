@@ -14,8 +14,8 @@ from filelock import FileLock
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from mosaic.fl.cache import write_whole
 from mosaic.fl.errors import InputError
+from mosaic.fl.files import write_whole
 
 CREATE_TRIAL = 4  # Optuna's number of the operation
 
@@ -24,7 +24,9 @@ Line = dict[str, Any]
 
 def open_journal(path: Path) -> JournalStorage:
     """The journal at ``path``, made if it is not there. Warns of damage; InputError where nothing can be read."""
-    lock = FileLock(f"{path}.lock")  # the system releases it when its holder dies: nobody waits for a dead process
+    lock = FileLock(
+        f"{path}.lock"
+    )  # the system releases it when its holder dies: nobody waits for a dead process
 
     def acquire() -> bool:
         lock.acquire()
@@ -34,9 +36,13 @@ def open_journal(path: Path) -> JournalStorage:
     with lock:
         _mend(path)
     try:
-        return JournalStorage(JournalFileBackend(str(path), SimpleNamespace(acquire=acquire, release=lock.release)))
+        return JournalStorage(
+            JournalFileBackend(str(path), SimpleNamespace(acquire=acquire, release=lock.release))
+        )
     except (ValueError, KeyError, TypeError, AssertionError) as error:
-        raise InputError(f"the journal {path} cannot be read ({error!r}); move it away to begin anew.") from None
+        raise InputError(
+            f"the journal {path} cannot be read ({error!r}); move it away to begin anew."
+        ) from None
 
 
 def _cut_torn_tail(path: Path) -> None:
@@ -60,9 +66,15 @@ def _mend(path: Path) -> None:
     if not damaged:
         return
     lines = _consistent([line for _, line in read if line is not None])
-    aside = next(name for i in range(1, 10_000) if not (name := path.with_name(f"{path.name}.damaged{i}")).exists())
+    aside = next(
+        name
+        for i in range(1, 10_000)
+        if not (name := path.with_name(f"{path.name}.damaged{i}")).exists()
+    )
     write_whole(aside, content)
-    write_whole(path, "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines).encode())
+    write_whole(
+        path, "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines).encode()
+    )
     warnings.warn(
         f"damaged journal {path}: {damaged} of its {len(read)} lines cannot be read. The others are kept; "
         f"the file as it was is {aside.name}.",

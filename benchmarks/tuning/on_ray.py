@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.running.ray_cluster import MEMORY, RETRIES, code, connect, other_code
-from benchmarks.running.run_cell import prepare
+from benchmarks.running.session import prepare
 from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.studies import open_study
 from benchmarks.tuning.trials import Stop, Tell, work
@@ -16,7 +16,13 @@ from mosaic.fl.errors import InputError
 
 
 def work_on_ray(
-    plan: Plan, jobs: int | None, address: str, gpu_share: float, stop: Stop, tell: Tell, look: Callable[[], None]
+    plan: Plan,
+    jobs: int | None,
+    address: str,
+    gpu_share: float,
+    stop: Stop,
+    tell: Tell,
+    look: Callable[[], None],
 ) -> None:
     """Do the study's trials in ``jobs`` tasks of a cluster (default: as many as it has cores), until it has them all.
 
@@ -27,8 +33,15 @@ def work_on_ray(
     try:
         token.touch()
         gpus = gpu_share if plan.session.device.startswith("cuda") else 0
-        needs = {"num_cpus": plan.threads, "num_gpus": gpus, "memory": MEMORY, "max_retries": RETRIES}
-        room = int(ray.cluster_resources().get("GPU", 0) / gpus if gpus else ray.cluster_resources()["CPU"])
+        needs = {
+            "num_cpus": plan.threads,
+            "num_gpus": gpus,
+            "memory": MEMORY,
+            "max_retries": RETRIES,
+        }
+        room = int(
+            ray.cluster_resources().get("GPU", 0) / gpus if gpus else ray.cluster_resources()["CPU"]
+        )
         many = min(jobs or max(1, room // (1 if gpus else plan.threads)), plan.trials)
         task = ray.remote(_work).options(**needs)
         running = [task.remote(plan, token, code()) for _ in range(many)]

@@ -6,11 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from benchmarks.planning.axes import seeds_of
 from benchmarks.planning.cell import Cell
+from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.scales import TUNING_SEEDS_FROM, check_reporting
-from benchmarks.planning.suite import Entry, Suite, seeds_of, spell_out
-from benchmarks.running.run_cell import Session
+from benchmarks.planning.suite import Entry, Suite
 from benchmarks.running.schedule import waves
+from benchmarks.running.session import Session
 from benchmarks.tuning.space import Space, another, text_of, within
 from mosaic.fl.errors import InputError, did_you_mean
 
@@ -69,22 +71,46 @@ class Plan:
     @property
     def identity(self) -> dict[str, Any]:
         cell = self.cells({})[0]
-        facts = ("method", "dataset", "omega", "n_clients", "widths", "scale", "precision", "threads", "pruner")
+        facts = (
+            "method",
+            "dataset",
+            "omega",
+            "n_clients",
+            "widths",
+            "scale",
+            "precision",
+            "threads",
+            "pruner",
+        )
         return {
             **{fact: getattr(self, fact) for fact in facts},
             "objective": ",".join(self.objectives),
             "seeds": ",".join(map(str, self.seeds)),
-            **{f"--set task.{key}": getattr(cell.task, key) for key in self.settings.get("task", {})},
-            **{f"--set {self.method}.{key}": getattr(cell.config, key) for key in self.settings.get(self.method, {})},
+            **{
+                f"--set task.{key}": getattr(cell.task, key)
+                for key in self.settings.get("task", {})
+            },
+            **{
+                f"--set {self.method}.{key}": getattr(cell.config, key)
+                for key in self.settings.get(self.method, {})
+            },
             **{f"--space {key}": text_of(distribution) for key, distribution in self.space.items()},
         }
 
-    def cells(self, params: dict[str, Any], seeds: Sequence[int] | None = None, label: str = "trial") -> list[Cell]:
+    def cells(
+        self, params: dict[str, Any], seeds: Sequence[int] | None = None, label: str = "trial"
+    ) -> list[Cell]:
         """One cell a seed, by default a tuning seed, with the method's settings and ``params`` on top of them."""
         settings = {**self.settings, self.method: {**self.settings.get(self.method, {}), **params}}
         entry = Entry(name=self.method, label=label)
-        suite = Suite(question="", omega=[self.omega], clients=[self.n_clients], widths=[self.widths], method=[entry])
-        cells = spell_out(
+        suite = Suite(
+            question="",
+            omega=[self.omega],
+            clients=[self.n_clients],
+            widths=[self.widths],
+            method=[entry],
+        )
+        cells = expand_cells(
             f"tuning/{self.study}/stability",
             suite,
             self.scale,
@@ -95,7 +121,9 @@ class Plan:
             threads=self.threads,
         )
         if not cells:
-            raise InputError(f"{self.method} at full width is FedAvg; give --widths mixed, or tune another method.")
+            raise InputError(
+                f"{self.method} at full width is FedAvg; give --widths mixed, or tune another method."
+            )
         return cells
 
     def default(self) -> dict[str, Any]:
@@ -116,7 +144,9 @@ class Plan:
 
         first = self.first()
         before = asked(first)
-        costly = tuple(k for k, d in self.space.items() if asked(first | {k: another(d, first[k])}) != before)
+        costly = tuple(
+            k for k, d in self.space.items() if asked(first | {k: another(d, first[k])}) != before
+        )
         return costly if len(costly) < len(self.space) else ()
 
     def first(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from benchmarks.tuning.figures import write_figures
 from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.space import toml_of
 from benchmarks.tuning.studies import counted
-from mosaic.fl.cache import write_whole
+from mosaic.fl.files import write_whole
 
 SUMS = ("wall_s", "computed_s", "saved_s")
 
@@ -29,7 +29,9 @@ def write_report(study: optuna.Study, plan: Plan) -> bool:
 
 def trial_table(study: optuna.Study, plan: Plan) -> pd.DataFrame:
     """One row a trial that began, with its values, what each seed gave, and what came from the cache."""
-    front = {trial.number for trial in best_trials(study, plan)} if len(plan.objectives) > 1 else set()
+    front = (
+        {trial.number for trial in best_trials(study, plan)} if len(plan.objectives) > 1 else set()
+    )
     trials = [trial for trial in study.get_trials(False) if trial.state != TrialState.WAITING]
     table = pd.DataFrame([_row(trial, plan) | _ending(study, trial) for trial in trials])
     return table.assign(pareto=table["trial"].isin(front)) if front else table
@@ -37,9 +39,20 @@ def trial_table(study: optuna.Study, plan: Plan) -> pd.DataFrame:
 
 def _row(trial: FrozenTrial, plan: Plan) -> dict[str, Any]:
     rows = seed_rows(trial, plan)
-    row = {"trial": trial.number, "state": trial.state.name.lower(), "default": trial.user_attrs.get("default", False)}
-    means = {name: sum(r[name] for r in rows.values()) / len(rows) if rows else None for name in plan.objectives}
-    row |= means | {"n_seeds": len(rows)} | {f"param.{key}": trial.params.get(key) for key in plan.space}
+    row = {
+        "trial": trial.number,
+        "state": trial.state.name.lower(),
+        "default": trial.user_attrs.get("default", False),
+    }
+    means = {
+        name: sum(r[name] for r in rows.values()) / len(rows) if rows else None
+        for name in plan.objectives
+    }
+    row |= (
+        means
+        | {"n_seeds": len(rows)}
+        | {f"param.{key}": trial.params.get(key) for key in plan.space}
+    )
     for seed, values in rows.items():
         row |= {f"{name}.{seed}": values[name] for name in plan.objectives}
     row |= {name: sum(values[name] for values in rows.values()) for name in SUMS}
@@ -63,11 +76,19 @@ def _ending(study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
 
 def seed_rows(trial: FrozenTrial, plan: Plan) -> dict[int, dict[str, Any]]:
     """What each finished seed of the trial gave."""
-    return {seed: trial.user_attrs[f"seed {seed}"] for seed in plan.seeds if f"seed {seed}" in trial.user_attrs}
+    return {
+        seed: trial.user_attrs[f"seed {seed}"]
+        for seed in plan.seeds
+        if f"seed {seed}" in trial.user_attrs
+    }
 
 
 def completed(study: optuna.Study) -> list[FrozenTrial]:
-    return [trial for trial in counted(study, study.get_trials(False)) if trial.state == TrialState.COMPLETE]
+    return [
+        trial
+        for trial in counted(study, study.get_trials(False))
+        if trial.state == TrialState.COMPLETE
+    ]
 
 
 def best_trials(study: optuna.Study, plan: Plan) -> list[FrozenTrial]:

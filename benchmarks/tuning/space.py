@@ -8,9 +8,15 @@ from collections.abc import Sequence
 from typing import Any, get_type_hints
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
-from benchmarks.planning.cell import checked, known_method
+from benchmarks.planning.methods import known_method
+from benchmarks.planning.settings import checked
 from mosaic.fl.errors import InputError, did_you_mean
 
 LOG_FROM = 100  # a range whose ends differ by this factor or more is searched on a log scale
@@ -18,7 +24,9 @@ LOG_FROM = 100  # a range whose ends differ by this factor or more is searched o
 Space = dict[str, BaseDistribution]
 
 
-def space_of(method: str, given: Sequence[str] = (), only: Sequence[str] | None = None, fixed: Any = ()) -> Space:
+def space_of(
+    method: str, given: Sequence[str] = (), only: Sequence[str] | None = None, fixed: Any = ()
+) -> Space:
     """The method's SPACE, with the ranges of ``given`` ("KEY=LOW:HIGH", "KEY=A,B,C") in place of its own.
 
     ``only`` keeps these keys; ``fixed`` ones, which have a value already, are left out. Raises InputError for unknown
@@ -28,11 +36,15 @@ def space_of(method: str, given: Sequence[str] = (), only: Sequence[str] | None 
     space = {key: _from_module(method, key, ends) for key, ends in module.SPACE.items()}
     added = dict(_from_text(method, text) for text in given)
     for key in set(added) & set(fixed):
-        raise InputError(f"{method}.{key} is both set and in the space; give it to --set or to --space.")
+        raise InputError(
+            f"{method}.{key} is both set and in the space; give it to --set or to --space."
+        )
     space |= added
     for key in only or ():
         if key not in space:
-            raise did_you_mean(f"key of {method}'s space", key, space) if space else _nothing(method)
+            raise (
+                did_you_mean(f"key of {method}'s space", key, space) if space else _nothing(method)
+            )
     space = {key: space[key] for key in space if key not in fixed and (only is None or key in only)}
     if not space:
         raise _nothing(method)
@@ -42,13 +54,21 @@ def space_of(method: str, given: Sequence[str] = (), only: Sequence[str] | None 
 def _nothing(method: str) -> InputError:
     fields = ", ".join(f.name for f in dataclasses.fields(known_method(method).Config))
     if not fields:
-        return InputError(f"{method} has no settings, so there is nothing to tune; choose another method.")
-    return InputError(f"the space of {method} is empty; give --space KEY=LOW:HIGH for some of its settings: {fields}.")
+        return InputError(
+            f"{method} has no settings, so there is nothing to tune; choose another method."
+        )
+    return InputError(
+        f"the space of {method} is empty; give --space KEY=LOW:HIGH for some of its settings: {fields}."
+    )
 
 
 def _from_module(method: str, key: str, ends: Sequence[Any]) -> BaseDistribution:
     """A pair of numbers is a range; anything else is a list of choices."""
-    numbers = isinstance(ends, tuple) and len(ends) == 2 and all(isinstance(end, int | float) for end in ends)
+    numbers = (
+        isinstance(ends, tuple)
+        and len(ends) == 2
+        and all(isinstance(end, int | float) for end in ends)
+    )
     return _range(method, key, *ends) if numbers else _choices(method, key, ends)
 
 
@@ -60,7 +80,9 @@ def _from_text(method: str, text: str) -> tuple[str, BaseDistribution]:
         return key, _choices(method, key, [part.strip() for part in value.split(",")])
     low, high, *scale = value.split(":")
     if scale and scale not in (["log"], ["linear"]):
-        raise InputError(f"--space {text!r}: after the range comes log or linear, not {':'.join(scale)!r}.")
+        raise InputError(
+            f"--space {text!r}: after the range comes log or linear, not {':'.join(scale)!r}."
+        )
     return key, _range(method, key, low, high, scale == ["log"] if scale else None)
 
 
@@ -71,23 +93,37 @@ def _range(method: str, key: str, low: Any, high: Any, log: bool | None = None) 
     if isinstance(low, bool) or not isinstance(low, int | float):
         raise InputError(f"{what} is no number; give its choices instead, --space {key}=A,B.")
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise InputError(f"the range of {what} is {low:g}:{high:g}; it must run from a lower to a higher number.")
+        raise InputError(
+            f"the range of {what} is {low:g}:{high:g}; it must run from a lower to a higher number."
+        )
     log = (low > 0 and high / low >= LOG_FROM) if log is None else log
     if log and low <= 0:
-        raise InputError(f"the range of {what} is {low:g}:{high:g}; on a log scale it must begin above 0.")
-    return FloatDistribution(low, high, log=log) if kind is float else IntDistribution(low, high, log=log)
+        raise InputError(
+            f"the range of {what} is {low:g}:{high:g}; on a log scale it must begin above 0."
+        )
+    return (
+        FloatDistribution(low, high, log=log)
+        if kind is float
+        else IntDistribution(low, high, log=log)
+    )
 
 
 def _choices(method: str, key: str, values: Sequence[Any]) -> BaseDistribution:
     config, what = known_method(method).Config, f"{method}.{key}"
     values = [checked(what, config, key, _boolean(config, key, value)) for value in values]
     if len(set(values)) < 2:
-        raise InputError(f"the choices of {what} are {', '.join(map(str, values))}; give at least two, or --set it.")
+        raise InputError(
+            f"the choices of {what} are {', '.join(map(str, values))}; give at least two, or --set it."
+        )
     return CategoricalDistribution(list(dict.fromkeys(values)))
 
 
 def _boolean(config: type, key: str, value: Any) -> Any:
-    return {"true": True, "false": False}.get(value, value) if get_type_hints(config).get(key) is bool else value
+    return (
+        {"true": True, "false": False}.get(value, value)
+        if get_type_hints(config).get(key) is bool
+        else value
+    )
 
 
 def text_of(distribution: BaseDistribution) -> str:
@@ -130,14 +166,24 @@ def _ticks(distribution: BaseDistribution, points: int) -> list[Any]:
     spread = np.geomspace if distribution.log else np.linspace
     ticks = [float(tick) for tick in spread(distribution.low, distribution.high, points)]
     ticks[0], ticks[-1] = distribution.low, distribution.high  # geomspace rounds
-    return list(dict.fromkeys(map(round, ticks))) if isinstance(distribution, IntDistribution) else ticks
+    return (
+        list(dict.fromkeys(map(round, ticks)))
+        if isinstance(distribution, IntDistribution)
+        else ticks
+    )
 
 
 def toml_of(method: str, values: dict[str, Any], comments: Sequence[str] = ()) -> str:
     """A file for ``benchmarks.run --params``: comments, then [method] and its settings."""
     lines = [f"# {line}" for line in comments] + [f"[{method}]"]
-    return "\n".join([*lines, *(f"{key} = {_toml_value(value)}" for key, value in values.items()), ""])
+    return "\n".join(
+        [*lines, *(f"{key} = {_toml_value(value)}" for key, value in values.items()), ""]
+    )
 
 
 def _toml_value(value: Any) -> str:
-    return repr(value) if isinstance(value, int | float) and not isinstance(value, bool) else json.dumps(value)
+    return (
+        repr(value)
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else json.dumps(value)
+    )

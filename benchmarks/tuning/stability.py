@@ -18,26 +18,36 @@ from benchmarks.planning.cell import Cell
 from benchmarks.reporting import comparison as st
 from benchmarks.running.processes import run_cells
 from benchmarks.running.progress import Estimate, show_progress
-from benchmarks.running.records import done_file, load, read_rows
+from benchmarks.running.records import done_file, load_records, read_rows
 from benchmarks.tuning.board import PER_CENT, short, value_text
 from benchmarks.tuning.plan import DEFAULT, Plan
 from benchmarks.tuning.report import best_trials, completed
-from mosaic.fl.cache import write_whole
+from mosaic.fl.files import write_whole
 
 BEST = 5  # settings that are run again
 
 
-def check_stability(study: optuna.Study, plan: Plan, seeds: Sequence[int], jobs: int, console: Console) -> str:
+def check_stability(
+    study: optuna.Study, plan: Plan, seeds: Sequence[int], jobs: int, console: Console
+) -> str:
     """Run the best settings and the default on the fresh seeds, write stability.md, and return its verdict."""
     chosen = candidates(study, plan)
-    cells = [cell for trial in chosen for cell in plan.cells(trial.params, seeds, f"trial {trial.number}")]
+    cells = [
+        cell
+        for trial in chosen
+        for cell in plan.cells(trial.params, seeds, f"trial {trial.number}")
+    ]
     cells = [*plan.cells({}, seeds, DEFAULT), *cells]
     folder = plan.session.folder(cells[0].suite)
     missing = [cell for cell in cells if read_rows(done_file(folder, cell)) is None]
-    outcomes = lambda watch: run_cells(missing, plan.session, min(jobs, max(1, len(missing))), watch)  # noqa: E731
-    for _ in show_progress(outcomes, missing, len(cells) - len(missing), Estimate(folder, cells), jobs, console):
+    outcomes = lambda watch: run_cells(
+        missing, plan.session, min(jobs, max(1, len(missing))), watch
+    )  # noqa: E731
+    for _ in show_progress(
+        outcomes, missing, len(cells) - len(missing), Estimate(folder, cells), jobs, console
+    ):
         pass  # each is printed, and a failed one is in the records
-    records = load(folder, cells)
+    records = load_records(folder, cells)
     write_whole(folder / "records.csv", records.to_csv(index=False).encode())
     text, verdict = stability_page(study, plan, chosen, cells, records)
     write_whole(plan.folder / "stability.md", text.encode())
@@ -51,17 +61,25 @@ def candidates(study: optuna.Study, plan: Plan) -> list[FrozenTrial]:
 
 
 def stability_page(
-    study: optuna.Study, plan: Plan, chosen: Sequence[FrozenTrial], cells: Sequence[Cell], records: pd.DataFrame
+    study: optuna.Study,
+    plan: Plan,
+    chosen: Sequence[FrozenTrial],
+    cells: Sequence[Cell],
+    records: pd.DataFrame,
 ) -> tuple[str, str]:
     """stability.md and its verdict, from the records of the chosen trials' and the default's cells."""
     objective, seeds = plan.objectives[0], sorted({cell.task.seed for cell in cells})
     if not (records["status"] == "done").any():
-        return (verdict := "No stability run finished; their tracebacks are in stability/cells.") + "\n", verdict
+        return (
+            verdict := "No stability run finished; their tracebacks are in stability/cells."
+        ) + "\n", verdict
     scored = records.assign(seconds=records["method_s"] + records["stage_s"])
     fresh = {name: _fresh(scored, name) for name in plan.objectives}  # (settings, seeds) each
     sign = 1 if plan.directions[0] == "maximize" else -1
     # statistics compares a column named accuracy, larger is better: the objective takes its place
-    tests = st.paired_differences(scored.assign(accuracy=sign * scored[objective]), DEFAULT).set_index("method")
+    tests = st.paired_differences(
+        scored.assign(accuracy=sign * scored[objective]), DEFAULT
+    ).set_index("method")
     tuned = {f"trial {trial.number}": trial.values for trial in chosen}
     for trial in completed(study):
         if trial.params == plan.default():
@@ -100,8 +118,13 @@ def _table(plan, chosen, tuned, fresh, validation, tests) -> list[str]:
     params = {DEFAULT: plan.default()} | {f"trial {trial.number}": trial.params for trial in chosen}
     for name, values in params.items():
         row = [name, *(short(values[key]) for key in plan.space)]
-        row += [_text(o, [tuned[name][i]] if name in tuned else []) for i, o in enumerate(plan.objectives)]
-        row += [_text(o, _of(fresh[o], name)) for o in plan.objectives] + [_text("accuracy", _of(validation, name))]
+        row += [
+            _text(o, [tuned[name][i]] if name in tuned else [])
+            for i, o in enumerate(plan.objectives)
+        ]
+        row += [_text(o, _of(fresh[o], name)) for o in plan.objectives] + [
+            _text("accuracy", _of(validation, name))
+        ]
         if name in tests.index:
             test = tests.loc[name]
             row += [_difference(plan, test["difference"]), *(_p(test[p]) for p in ("p", "p_holm"))]
@@ -132,15 +155,21 @@ def _p(value: float) -> str:
 def _verdict(plan, chosen, tuned, tests: pd.DataFrame, sign: int) -> list[str]:
     """Does the winner of the tuning seeds beat the default on fresh ones? In plain words."""
     if not chosen or DEFAULT in tuned and sign * tuned[DEFAULT][0] >= sign * chosen[0].values[0]:
-        return ["Tuning does not gain: no other setting beat the default on the tuning seeds. Keep the default."]
+        return [
+            "Tuning does not gain: no other setting beat the default on the tuning seeds. Keep the default."
+        ]
     name = f"trial {chosen[0].number}"
     if name not in tests.index or not tests.loc[name, "n"]:
-        return [f"{name}, the best on tuning seeds, and the default share no finished fresh seed: nothing can be said."]
+        return [
+            f"{name}, the best on tuning seeds, and the default share no finished fresh seed: nothing can be said."
+        ]
     test = tests.loc[name]
     n, gain = int(test["n"]), _difference(plan, test["difference"])
     told = f"on {n} fresh seed{'s' * (n > 1)}, {name}, the best on tuning seeds, differs from the default by {gain}"
     if n < 2:
-        return [f"Not known: {told}, and one seed allows no test. Give more with --stability-seeds."]
+        return [
+            f"Not known: {told}, and one seed allows no test. Give more with --stability-seeds."
+        ]
     told += f" (95 % interval ± {_difference(plan, test['ci']).lstrip('+')}, p = {_p(test['p'])})"
     sure = test["p"] < st.ALPHA  # uncorrected: the tuning seeds chose this one setting beforehand
     if sure and test["difference"] > 0:
@@ -151,7 +180,9 @@ def _verdict(plan, chosen, tuned, tests: pd.DataFrame, sign: int) -> list[str]:
     texts = [f"No gain is shown: {told}."]
     if math.isfinite(least) and least > 0:
         size = _difference(plan, least).lstrip("+")
-        texts.append(f"With {n} seeds only a difference of about {size} would be found (power 80 %).")
+        texts.append(
+            f"With {n} seeds only a difference of about {size} would be found (power 80 %)."
+        )
     return [*texts, "Keep the default unless more seeds say otherwise."]
 
 
@@ -169,7 +200,9 @@ def _stability(plan, chosen, tuned, fresh: pd.DataFrame, sign: int) -> list[str]
     means = [fresh.loc[name].mean() for name in both]
     if len(both) >= 3 and len(set(means)) > 1 and len({tuned[name][0] for name in both}) > 1:
         rho = stats.spearmanr([tuned[name][0] for name in both], means).statistic
-        texts.append(f"Rank correlation of these {len(both)} settings between tuning and fresh seeds: {rho:+.2f}.")
+        texts.append(
+            f"Rank correlation of these {len(both)} settings between tuning and fresh seeds: {rho:+.2f}."
+        )
     texts += _winners(sign * fresh.dropna(axis=1))
     if len(chosen) > 1:
         texts += [_spread(plan, key, [trial.params[key] for trial in chosen]) for key in plan.space]
@@ -180,12 +213,19 @@ def _winners(values: pd.DataFrame) -> list[str]:
     """Who is best on which fresh seed, from values (settings, seeds) that are better when larger."""
     if len(values) < 2 or len(values.columns) < 2:
         return []
-    best = {seed: set(column.index[column >= column.max() - st.EXACT]) for seed, column in values.items()}
+    best = {
+        seed: set(column.index[column >= column.max() - st.EXACT])
+        for seed, column in values.items()
+    }
     if all(len(names) == len(values) for names in best.values()):
         return ["All these settings do equally well on the fresh seeds."]
     told = "; ".join(f"seed {seed}: {', '.join(sorted(names))}" for seed, names in best.items())
     always = set.intersection(*best.values())
-    verdict = f"stable: {', '.join(sorted(always))} on each" if always else "not stable: no setting is the best on each"
+    verdict = (
+        f"stable: {', '.join(sorted(always))} on each"
+        if always
+        else "not stable: no setting is the best on each"
+    )
     return [f"Over fresh seeds the optimum is {verdict} ({told})."]
 
 

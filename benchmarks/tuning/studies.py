@@ -19,7 +19,14 @@ import psutil
 from filelock import FileLock
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, WilcoxonPruner
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, PartialFixedSampler, RandomSampler, TPESampler
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    PartialFixedSampler,
+    RandomSampler,
+    TPESampler,
+)
 from optuna.storages import BaseStorage, get_storage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -27,11 +34,13 @@ from benchmarks.tuning.journal import open_journal
 from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.space import grid_of
 from mosaic.fl.errors import InputError
-from mosaic.fl.rng import numpy_generator, seed_of
+from mosaic.fl.rng import numpy_stream, seed_of
 
 HOLDING = ("tpe", "random")  # the samplers that a space of changing size does not disturb
 ATTEMPTS = 3  # at a trial whose process dies
-SILENT_S = 24 * 3600  # after which a trial of another machine, which cannot be asked, is taken for dead
+SILENT_S = (
+    24 * 3600
+)  # after which a trial of another machine, which cannot be asked, is taken for dead
 
 
 def open_study(plan: Plan) -> optuna.Study:
@@ -42,27 +51,43 @@ def open_study(plan: Plan) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # the command says itself what happened
     plan.folder.mkdir(parents=True, exist_ok=True)
     with _locked(plan), _quiet(), _explained(plan):
-        storage = open_journal(plan.folder / "journal.log") if plan.storage is None else _open_url(plan.storage)
+        storage = (
+            open_journal(plan.folder / "journal.log")
+            if plan.storage is None
+            else _open_url(plan.storage)
+        )
         known = {"study_name": plan.study, "storage": storage}
         if plan.study in optuna.get_all_study_names(storage):
             there = optuna.load_study(**known)
             if there.user_attrs.get("identity", plan.identity) != plan.identity:
-                if any(t.state not in (TrialState.FAIL, TrialState.WAITING) for t in there.get_trials(False)):
+                if any(
+                    t.state not in (TrialState.FAIL, TrialState.WAITING)
+                    for t in there.get_trials(False)
+                ):
                     raise InputError(_difference(plan, there.user_attrs["identity"]))
                 optuna.delete_study(**known)
         study = optuna.create_study(
-            **known, directions=plan.directions, pruner=pruner_of(plan), sampler=RandomSampler(), load_if_exists=True
+            **known,
+            directions=plan.directions,
+            pruner=pruner_of(plan),
+            sampler=RandomSampler(),
+            load_if_exists=True,
         )
         study.set_user_attr("identity", plan.identity)
         if not study.get_trials(False):
-            study.enqueue_trial(plan.first(), user_attrs={"default": plan.first() == plan.default()})
+            study.enqueue_trial(
+                plan.first(), user_attrs={"default": plan.first() == plan.default()}
+            )
     return study
 
 
 def _difference(plan: Plan, there: dict[str, Any]) -> str:
     here = plan.identity
     keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
-    texts = [f"{key} is {there.get(key, 'not there')} in it and {here.get(key, 'not there')} here" for key in keys]
+    texts = [
+        f"{key} is {there.get(key, 'not there')} in it and {here.get(key, 'not there')} here"
+        for key in keys
+    ]
     return (
         f"study {plan.study!r} exists, and is another one: {'; '.join(texts)}. "
         "Give the same to go on with it, or another name with --study."
@@ -87,7 +112,9 @@ def _explained(plan: Plan) -> Iterator[None]:
         raise
     except Exception as error:  # each database's driver has its own
         where = (
-            re.sub("//[^@/]*@", "//…@", plan.storage) if plan.storage else plan.folder / "journal.log"
+            re.sub("//[^@/]*@", "//…@", plan.storage)
+            if plan.storage
+            else plan.folder / "journal.log"
         )  # no password
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise InputError(f"cannot open the storage {where}: {reason}") from error
@@ -134,7 +161,9 @@ def claim(study: optuna.Study, plan: Plan) -> Trial | None:
         taken = [trial for trial in counted(study, trials) if trial.state != TrialState.WAITING]
         if len(taken) >= plan.trials:
             return None
-        if plan.sampler == "grid" and not any(trial.state == TrialState.WAITING for trial in trials):
+        if plan.sampler == "grid" and not any(
+            trial.state == TrialState.WAITING for trial in trials
+        ):
             point = _next_point(plan, taken)
             if point is None:
                 return None
@@ -146,9 +175,14 @@ def claim(study: optuna.Study, plan: Plan) -> Trial | None:
             trial = study.ask(plan.space)
         except ValueError as error:
             if len(plan.objectives) > 1:  # some versions of some samplers
-                raise InputError(f"--sampler {plan.sampler} cannot do this: {error}; take tpe.") from None
+                raise InputError(
+                    f"--sampler {plan.sampler} cannot do this: {error}; take tpe."
+                ) from None
             raise
-        trial.set_user_attr("process", {"host": socket.gethostname(), "pid": os.getpid(), "begun": _begun(os.getpid())})
+        trial.set_user_attr(
+            "process",
+            {"host": socket.gethostname(), "pid": os.getpid(), "begun": _begun(os.getpid())},
+        )
     return trial
 
 
@@ -172,7 +206,7 @@ def held(plan: Plan, taken: list[FrozenTrial]) -> dict[str, Any]:
 
 def _next_point(plan: Plan, taken: list[FrozenTrial]) -> dict[str, Any] | None:
     tried = [trial.params for trial in taken]
-    grid = grid_of(plan.space, plan.points, numpy_generator(plan.seed, "grid"))
+    grid = grid_of(plan.space, plan.points, numpy_stream(plan.seed, "grid"))
     return next((point for point in grid if point not in tried), None)
 
 
@@ -205,16 +239,25 @@ def _give_back(study: optuna.Study, plan: Plan, trial: FrozenTrial, reason: str)
 
     One that died while its values were drawn has only some of them: all are drawn again, by the same ordinal's seed.
     """
-    params = trial.params if trial.params.keys() >= plan.space.keys() else trial.system_attrs.get("fixed_params")
+    params = (
+        trial.params
+        if trial.params.keys() >= plan.space.keys()
+        else trial.system_attrs.get("fixed_params")
+    )
     attempt = trial.user_attrs.get("attempt", 1)
     if attempt >= ATTEMPTS:  # the trial is to blame, not the machine: it counts as failed
-        gone = {**study.user_attrs.get("gone", {}), str(trial.number): f"{reason}, as {attempt - 1} times before"}
+        gone = {
+            **study.user_attrs.get("gone", {}),
+            str(trial.number): f"{reason}, as {attempt - 1} times before",
+        }
         study.set_user_attr("gone", gone)
     else:
         study.set_user_attr("lost", {**study.user_attrs.get("lost", {}), str(trial.number): reason})
         if params:
             kept = {k: v for k, v in trial.user_attrs.items() if k == "default"}
-            study.enqueue_trial(params, user_attrs=kept | {"retry_of": trial.number, "attempt": attempt + 1})
+            study.enqueue_trial(
+                params, user_attrs=kept | {"retry_of": trial.number, "attempt": attempt + 1}
+            )
     study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
 
@@ -222,7 +265,9 @@ def _alive(process: dict[str, Any], trial: FrozenTrial) -> bool:
     if process["host"] != socket.gethostname():
         return _silence(trial) < SILENT_S
     begun = _begun(process["pid"])
-    return begun is not None and abs(begun - process["begun"]) < 60  # a clock that was set; numbers return later
+    return (
+        begun is not None and abs(begun - process["begun"]) < 60
+    )  # a clock that was set; numbers return later
 
 
 def _silence(trial: FrozenTrial) -> float:

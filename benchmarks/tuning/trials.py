@@ -16,12 +16,12 @@ from typing import Any
 import optuna
 from optuna.trial import Trial, TrialState
 
-from benchmarks.running.run_cell import prepare
+from benchmarks.running.session import prepare
 from benchmarks.tuning.plan import FIDELITY, Plan
 from benchmarks.tuning.studies import claim, open_study, release
 from benchmarks.tuning.validation import validate
+from mosaic.fl.contract import Skip
 from mosaic.fl.errors import InputError
-from mosaic.fl.task import Skip
 
 Stop = Callable[[], bool]
 Tell = Callable[[str, str], None]
@@ -34,7 +34,9 @@ def work(study: optuna.Study, plan: Plan, stop: Stop, tell: Tell, me: str = "0")
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                evaluate(study, trial, plan, lambda what, n=trial.number: tell(me, f"trial {n}, {what}"))
+                evaluate(
+                    study, trial, plan, lambda what, n=trial.number: tell(me, f"trial {n}, {what}")
+                )
             for text in dict.fromkeys(str(warning.message) for warning in caught):
                 tell("warning", text)
         except InputError:
@@ -46,7 +48,9 @@ def work(study: optuna.Study, plan: Plan, stop: Stop, tell: Tell, me: str = "0")
             tell(me, "")
 
 
-def evaluate(study: optuna.Study, trial: Trial, plan: Plan, announce: Callable[[str], None]) -> None:
+def evaluate(
+    study: optuna.Study, trial: Trial, plan: Plan, announce: Callable[[str], None]
+) -> None:
     """Run the trial's cells, a seed after another, until a pruner has seen enough. A failing one is recorded as such.
 
     The pruner sees seeds as steps: the Wilcoxon pruner each seed's own value, to be paired with the best trial's on
@@ -58,7 +62,11 @@ def evaluate(study: optuna.Study, trial: Trial, plan: Plan, announce: Callable[[
             name = f"seed {cell.task.seed}"
             announce(name)
             begun = time.perf_counter()
-            row = validate(cell, bool(FIDELITY & set(plan.objectives)), lambda stage, n=name: announce(f"{n}: {stage}"))
+            row = validate(
+                cell,
+                bool(FIDELITY & set(plan.objectives)),
+                lambda stage, n=name: announce(f"{n}: {stage}"),
+            )
             rows.append(row)
             trial.set_user_attr(name, row | {"wall_s": time.perf_counter() - begun})
             trial.set_user_attr("news", time.time())
@@ -75,7 +83,9 @@ def evaluate(study: optuna.Study, trial: Trial, plan: Plan, announce: Callable[[
         _fail(study, trial, error)
         raise InputError(f"{plan.method} cannot be tuned so: {error}") from None
     except Exception as error:  # a failing trial never stops the others
-        if not study.get_trials(False)[trial.number].state.is_finished():  # another machine may take it for dead
+        if not study.get_trials(False)[
+            trial.number
+        ].state.is_finished():  # another machine may take it for dead
             _fail(study, trial, error)
     else:
         study.tell(trial, values, skip_if_finished=True)
@@ -87,7 +97,9 @@ def _fail(study: optuna.Study, trial: Trial, error: Exception) -> None:
     study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
 
 
-def work_in_processes(plan: Plan, jobs: int, stop: Stop, tell: Tell, look: Callable[[], None]) -> None:
+def work_in_processes(
+    plan: Plan, jobs: int, stop: Stop, tell: Tell, look: Callable[[], None]
+) -> None:
     """The same in ``jobs`` processes, with ``look`` called now and then. One that dies is replaced, a few times."""
     running, spare, problems = dict(_start(plan, str(i)) for i in range(jobs)), 2 * jobs, []
     for process in running.values():
@@ -107,7 +119,10 @@ def work_in_processes(plan: Plan, jobs: int, stop: Stop, tell: Tell, look: Calla
                     process.join()
                     tell(process.name, "")
                     if process.exitcode != 0 and spare and not stop():
-                        tell("warning", "a process died (out of memory?); its trial is tried again by a new one")
+                        tell(
+                            "warning",
+                            "a process died (out of memory?); its trial is tried again by a new one",
+                        )
                         spare -= 1
                         running |= dict([_start(plan, process.name)])
             look()
@@ -134,7 +149,9 @@ def _start(plan: Plan, name: str) -> tuple[Connection, multiprocessing.Process]:
 
 def _process(plan: Plan, pipe: Connection) -> None:
     parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()  # it ends with its parent
+    threading.Thread(
+        target=lambda: (parent.join(), os._exit(1)), daemon=True
+    ).start()  # it ends with its parent
     prepare(plan.session)
     me = multiprocessing.current_process().name
     try:

@@ -9,19 +9,24 @@ import torch
 from benchmarks.metrics.accuracy import score
 from benchmarks.metrics.domain import domain_extractor
 from benchmarks.metrics.fidelity import Reference, fidelity, reference
-from benchmarks.planning.cell import METHODS, Cell
-from benchmarks.running.run_cell import cost_row, on_the_clock
+from benchmarks.planning.cell import Cell
+from benchmarks.planning.methods import METHODS
+from benchmarks.running.record import cost_row
+from benchmarks.running.run_cell import on_the_clock
 from mosaic.fl.cache import computed_stages, watch_stages
+from mosaic.fl.contract import Snapshot
 from mosaic.fl.costs import Account
 from mosaic.fl.data.federation import open_federation
-from mosaic.fl.data.readers import DATASETS, sealed_test_set
+from mosaic.fl.data.loading import sealed_test_set
 from mosaic.fl.device import device
 from mosaic.fl.errors import InputError
-from mosaic.fl.rng import generator
-from mosaic.fl.task import Snapshot, Task
+from mosaic.fl.rng import stream
+from mosaic.fl.task import Task
 
 
-def validate(cell: Cell, with_fidelity: bool, announce: Callable[[str], None] = lambda stage: None) -> dict[str, Any]:
+def validate(
+    cell: Cell, with_fidelity: bool, announce: Callable[[str], None] = lambda stage: None
+) -> dict[str, Any]:
     """Run the cell's method; the last round's scores on validation images, its costs, and what came from the cache.
 
     The test set is sealed meanwhile: neither the method nor what is scored here can load it. ``with_fidelity`` adds
@@ -43,14 +48,16 @@ def validate(cell: Cell, with_fidelity: bool, announce: Callable[[str], None] = 
 
 
 def _scores(cell: Cell, snapshot: Snapshot, with_fidelity: bool) -> dict[str, float]:
-    federation, n_classes = open_federation(cell.task), DATASETS[cell.task.dataset].n_classes
+    federation, n_classes = open_federation(cell.task), cell.task.source.n_classes
     held_out = federation.validation_images, federation.validation_labels, n_classes
     row = {"accuracy": score(snapshot.predict, *held_out, device=device()).accuracy}
     if with_fidelity:
         if snapshot.synthesise is None:
-            raise InputError(f"{cell.method} has no generator whose images could be scored; tune it for accuracy.")
+            raise InputError(
+                f"{cell.method} has no generator whose images could be scored; tune it for accuracy."
+            )
         extractor, real = _domain(cell.task), _real(cell.task, cell.fidelity_n)
-        images, _ = snapshot.synthesise(real.n, generator(cell.task.seed, "fidelity"))
+        images, _ = snapshot.synthesise(real.n, stream(cell.task.seed, "fidelity"))
         row |= fidelity(extractor, images, real, seed=0)
     return row
 

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from mosaic.fl.models.cnn import Layout
+from mosaic.fl.models.spec import Layout, State
 from mosaic.fl.submodel import Window, coordinates
-from mosaic.fl.task import State
 
 
 def average(states: Iterable[State], weights: Sequence[float]) -> State:
@@ -38,10 +37,16 @@ def average_parts(
 
 
 def averages_of_parts(
-    server: State, parts: Iterable[tuple[State, Window]], weights: Sequence[Sequence[float]], layout: Layout
+    server: State,
+    parts: Iterable[tuple[State, Window]],
+    weights: Sequence[Sequence[float]],
+    layout: Layout,
 ) -> list[State]:
     """Several such means of the same sub-models, one for each of ``weights`` (E, N), in one pass over them."""
-    totals = [{name: torch.zeros_like(tensor, dtype=torch.float64) for name, tensor in server.items()} for _ in weights]
+    totals = [
+        {name: torch.zeros_like(tensor, dtype=torch.float64) for name, tensor in server.items()}
+        for _ in weights
+    ]
     masses = [{name: _channels(total[name], layout[name]) for name in server} for total in totals]
     for (part, held), of_part in zip(parts, zip(*weights, strict=True), strict=True):
         for total, mass, weight in zip(totals, masses, of_part, strict=True):
@@ -53,7 +58,9 @@ def averages_of_parts(
                 mass[name][where] += float(weight)
     return [
         {
-            name: torch.where(mass[name] > 0, total[name] / mass[name].clamp_min(1e-300), server[name]).float()
+            name: torch.where(
+                mass[name] > 0, total[name] / mass[name].clamp_min(1e-300), server[name]
+            ).float()
             for name in server
         }
         for total, mass in zip(totals, masses, strict=True)

@@ -37,4 +37,6 @@ def n_bytes(payload: object) -> int:
         return sum(map(n_bytes, payload.values()))
     if isinstance(payload, (list, tuple)):
         return sum(map(n_bytes, payload))
-    raise TypeError(f"cannot count the bytes of a {type(payload).__name__}: send tensors, or dicts and lists of them")
+    raise TypeError(
+        f"cannot count the bytes of a {type(payload).__name__}: send tensors, or dicts and lists of them"
+    )

@@ -14,7 +14,7 @@ import psutil
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mosaic.fl.device import give_freed_memory_back
+from mosaic.fl.fast.allocator import return_freed_memory
 
 
 @dataclass
@@ -151,13 +151,15 @@ def peak_memory() -> int:
         with open("/proc/self/status") as status:
             return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
     except (OSError, StopIteration):
-        return psutil.Process().memory_info().rss  # no high-water mark on this system: what is held now
+        return (
+            psutil.Process().memory_info().rss
+        )  # no high-water mark on this system: what is held now
 
 
 def reset_peak_memory() -> None:
     if torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()
         return
-    give_freed_memory_back()
+    return_freed_memory()
     with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as marks:
         marks.write("5")  # Linux: resets VmHWM

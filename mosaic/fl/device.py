@@ -1,13 +1,12 @@
 """Where tensors live, and in which precision they are multiplied. Only the latter is part of a task's identity."""
 
 import contextlib
-import ctypes
 import functools
-import sys
 
 import torch
 
 from mosaic.fl.errors import InputError
+from mosaic.fl.fast.allocator import keep_freed_memory
 
 _device = "cpu"
 
@@ -20,12 +19,14 @@ def use_device(name: str) -> str:
     if name.split(":")[0] not in ("cpu", "cuda"):
         raise InputError(f"unknown device {name!r}; possible: auto, cpu, cuda.")
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device {name!r} was asked for, but PyTorch sees no CUDA device here; use --device cpu.")
+        raise InputError(
+            f"device {name!r} was asked for, but PyTorch sees no CUDA device here; use --device cpu."
+        )
     _device = name
     # Two runs have the same numbers, and float32 is float32: cuDNN's convolutions would be TensorFloat-32 by default
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False
-    _keep_freed_memory()
+    keep_freed_memory()
     return name
 
 
@@ -53,26 +54,3 @@ def choose_precision(name: str) -> str:
 def autocast(precision: str) -> contextlib.AbstractContextManager:
     """Matrix products and convolutions in bfloat16 where ``precision`` says so; weights and sums stay float32."""
     return torch.autocast(_device.split(":")[0], dtype=torch.bfloat16, enabled=precision == "bf16")
-
-
-MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # the names that glibc's mallopt has for them
-
-
-def _keep_freed_memory() -> None:
-    """What tensors leave stays with the process: given back and paged in anew it costs up to 3 of 20 ms a step."""
-    if libc := _libc():
-        libc.mallopt(MMAP_THRESHOLD, 32 << 20)
-        libc.mallopt(TRIM_THRESHOLD, 1 << 30)
-
-
-def give_freed_memory_back() -> None:
-    """... until a gauge is reset that shall not show what earlier work had."""
-    if libc := _libc():
-        libc.malloc_trim(0)
-
-
-@functools.cache
-def _libc() -> ctypes.CDLL | None:
-    """glibc, or None on a system with another allocator."""
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None

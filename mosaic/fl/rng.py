@@ -16,11 +16,11 @@ def seed_of(*names: int | float | str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def generator(*names: int | float | str) -> torch.Generator:
+def stream(*names: int | float | str) -> torch.Generator:
     """A CPU generator seeded by :func:`seed_of`."""
     return torch.Generator().manual_seed(seed_of(*names))
 
 
-def numpy_generator(*names: int | float | str) -> np.random.Generator:
+def numpy_stream(*names: int | float | str) -> np.random.Generator:
     """The same for numpy."""
     return np.random.default_rng(seed_of(*names))

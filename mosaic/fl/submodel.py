@@ -8,8 +8,8 @@ round is the rolling window (FedRolex, Alam et al., NeurIPS 2022). At width 1 ev
 import torch
 from torch import Tensor
 
-from mosaic.fl.models.cnn import Layout, Spec, channel_groups, full, scaled
-from mosaic.fl.task import State
+from mosaic.fl.models.registry import channel_groups, full_channels, scaled_channels
+from mosaic.fl.models.spec import Layout, Spec, State
 
 Window = dict[str, Tensor | None]
 """Channel indices (ceil(r c),) by group; None: all of them."""
@@ -19,7 +19,7 @@ def window(spec: Spec, shift: int = 0) -> Window:
     """The channels that a client of ``spec.width`` holds. The image's channels and the classes are never cut."""
     held: Window = {"image": None, "pixels": None, "classes": None}
     for group in channel_groups(spec.model):
-        c, k = full(spec, group), scaled(spec, group)
+        c, k = full_channels(spec, group), scaled_channels(spec, group)
         held[group] = None if k == c else ((torch.arange(k) + shift) % c).sort().values
     return held
 

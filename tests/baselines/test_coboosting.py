@@ -8,11 +8,12 @@ import torch
 
 from baselines import coboosting
 from baselines.coboosting import Config, hardness, perturbed, reweighted, weighted
-from mosaic.fl.data.readers import load, normalise
-from mosaic.fl.models.cnn import initial
-from mosaic.fl.stages import local_models, warm_up
-from mosaic.fl.training.sgd import predictor, spec_of
-from mosaic.fl.training.teachers import answers, teachers_of
+from mosaic.fl.data.loading import load
+from mosaic.fl.data.transforms import normalise
+from mosaic.fl.models.live_network import initial_model
+from mosaic.fl.stages import federated_model, final_client_models
+from mosaic.fl.training.prediction import predictor
+from mosaic.fl.training.teachers import teacher_logits, teachers_of
 
 SMALL = Config(epochs=2, synthesis_steps=2, batch=32, latent=8)
 
@@ -34,7 +35,9 @@ def test_the_better_client_gains_a_step_and_the_worse_loses_one():
     df/dw_k = (f_k - f) / sum w = f_k, so dCE/dw = (-1, 1): the weights go to 1/2 + step and 1/2 - step.
     """
     said, label = torch.tensor([[[2.0, 0.0]], [[-2.0, 0.0]]]), torch.tensor([0])
-    assert reweighted(torch.tensor([0.5, 0.5]), said, label, 0.1).tolist() == pytest.approx([0.6, 0.4])
+    assert reweighted(torch.tensor([0.5, 0.5]), said, label, 0.1).tolist() == pytest.approx(
+        [0.6, 0.4]
+    )
 
 
 def test_weights_stay_between_0_and_1_and_never_all_vanish():
@@ -57,20 +60,32 @@ def test_an_image_that_the_ensemble_is_sure_of_weighs_little():
     assert hardness(said, labels, 1.0).tolist() == pytest.approx([0.25, 0.75])
     assert hardness(said, labels, 2.0).tolist() == pytest.approx([0.0625, 0.5625])
     assert hardness(said, labels, 0.0).tolist() == [1.0, 1.0]
-    assert hardness(torch.tensor([[1.0, 0.0]]), torch.tensor([0]), 1.0).item() == pytest.approx(1 / (1 + e))
+    assert hardness(torch.tensor([[1.0, 0.0]]), torch.tensor([0]), 1.0).item() == pytest.approx(
+        1 / (1 + e)
+    )
 
 
 def test_a_perturbation_moves_each_pixel_by_its_length_towards_the_mix(task, store):
-    teachers, weights = teachers_of(task, local_models(task)), torch.full((task.n_clients,), 1 / task.n_clients)
+    teachers, weights = (
+        teachers_of(task, final_client_models(task)),
+        torch.full((task.n_clients,), 1 / task.n_clients),
+    )
     x = images()
     config = dataclasses.replace(SMALL, perturbation=1e-3)
     moved = perturbed(task, config, teachers, weights, x, torch.Generator().manual_seed(0))
     lengths = (moved - x).abs()
-    assert torch.all(torch.isclose(lengths, torch.tensor(1e-3), atol=1e-6) | (lengths == 0)) and lengths.max() > 0
+    assert (
+        torch.all(torch.isclose(lengths, torch.tensor(1e-3), atol=1e-6) | (lengths == 0))
+        and lengths.max() > 0
+    )
     mix = 2 * torch.rand((len(x), 10), generator=torch.Generator().manual_seed(0)) - 1
 
     def aim(images: torch.Tensor) -> float:
-        return (mix * (weighted(answers(teachers, images, task), weights) / 4).softmax(1)).sum().item()
+        return (
+            (mix * (weighted(teacher_logits(teachers, images, task), weights) / 4).softmax(1))
+            .sum()
+            .item()
+        )
 
     assert aim(moved) > aim(x)
 
@@ -78,13 +93,18 @@ def test_a_perturbation_moves_each_pixel_by_its_length_towards_the_mix(task, sto
 def test_the_student_starts_from_the_average_or_from_the_common_random_model(task, store):
     """With a student that hardly learns, what it says in the end is what its start says."""
     still = dataclasses.replace(SMALL, student_lr=1e-12)
-    for student, start in (("average", warm_up(task, task.rounds)), ("random", initial(spec_of(task), task.seed))):
+    for student, start in (
+        ("average", federated_model(task, task.rounds)),
+        ("random", initial_model(task.spec, task.seed)),
+    ):
         snapshot = list(coboosting.run(task, dataclasses.replace(still, student=student)))[-1]
         assert torch.equal(snapshot.probes["before"](images()), predictor(start, task)(images()))
 
 
 def test_the_same_cell_twice_is_the_same_to_the_bit_and_its_weights_have_moved(task, store):
-    first, second = (list(coboosting.run(task, dataclasses.replace(SMALL, epochs=3)))[-1] for _ in range(2))
+    first, second = (
+        list(coboosting.run(task, dataclasses.replace(SMALL, epochs=3)))[-1] for _ in range(2)
+    )
     assert torch.equal(first.predict(images()), second.predict(images()))
     assert torch.equal(first.probes["teacher"](images()), second.probes["teacher"](images()))
     assert 0 <= first.diagnostics["weight_least"] < first.diagnostics["weight_most"] <= 1

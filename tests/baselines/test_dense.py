@@ -9,17 +9,24 @@ import torch
 from baselines import dense
 from baselines.dense import Config
 from mosaic.fl.channel import n_bytes
+from mosaic.fl.contract import Snapshot
 from mosaic.fl.costs import Account, opened
-from mosaic.fl.data.readers import load, normalise
-from mosaic.fl.models.cnn import initial
-from mosaic.fl.stages import local_models, warm_up
-from mosaic.fl.task import Snapshot, Task
+from mosaic.fl.data.loading import load
+from mosaic.fl.data.transforms import normalise
+from mosaic.fl.models.live_network import initial_model
+from mosaic.fl.stages import federated_model, final_client_models
+from mosaic.fl.task import Task
 from mosaic.fl.training.losses import StatisticsMatch
-from mosaic.fl.training.sgd import predictor, spec_of
-from mosaic.fl.training.teachers import answers, teachers_of
+from mosaic.fl.training.prediction import predictor
+from mosaic.fl.training.teachers import teacher_logits, teachers_of
 
 ROUNDS = Config(
-    protocol="every round", round_turns=2, round_student_steps=2, round_batch=16, round_latent=8, round_ngf=4
+    protocol="every round",
+    round_turns=2,
+    round_student_steps=2,
+    round_batch=16,
+    round_latent=8,
+    round_ngf=4,
 )
 END = Config(epochs=2, synthesis_steps=2, batch=32, latent=8)
 
@@ -39,7 +46,9 @@ def said(snapshot: Snapshot) -> torch.Tensor:
 def seen(snapshot: Snapshot) -> list[torch.Tensor]:
     """All that a snapshot shows: what its models say, and images."""
     models = [snapshot.predict, *snapshot.probes.values()]
-    return [model(images()) for model in models] + [snapshot.synthesise(8, torch.Generator().manual_seed(0))[0]]
+    return [model(images()) for model in models] + [
+        snapshot.synthesise(8, torch.Generator().manual_seed(0))[0]
+    ]
 
 
 # In every round
@@ -49,18 +58,28 @@ def seen(snapshot: Snapshot) -> list[torch.Tensor]:
 def test_without_turns_it_is_fedavg(widths, task, store):
     task = dataclasses.replace(task, widths=widths)
     for snapshot in run(task, round_turns=0):
-        assert torch.equal(said(snapshot), predictor(warm_up(task, snapshot.round), task)(images()))
+        assert torch.equal(
+            said(snapshot), predictor(federated_model(task, snapshot.round), task)(images())
+        )
 
 
 def test_clients_start_from_the_distilled_model(task, store):
     """The first round's average is FedAvg's; the second's is not, as its clients were sent another model."""
     first, second = run(task, round_student_lr=1.0)
-    assert torch.equal(first.probes["before"](images()), predictor(warm_up(task, 1), task)(images()))
-    assert not torch.equal(second.probes["before"](images()), predictor(warm_up(task, 2), task)(images()))
+    assert torch.equal(
+        first.probes["before"](images()), predictor(federated_model(task, 1), task)(images())
+    )
+    assert not torch.equal(
+        second.probes["before"](images()), predictor(federated_model(task, 2), task)(images())
+    )
 
 
-@pytest.mark.parametrize("changes", [{"widths": (1.0, 0.5, 0.25)}, {"batch_norm": "batch"}, {"precision": "bf16"}])
-def test_it_scores_the_scored_rounds_alike_each_time_and_leaves_the_global_random_state(changes, task, store):
+@pytest.mark.parametrize(
+    "changes", [{"widths": (1.0, 0.5, 0.25)}, {"batch_norm": "batch"}, {"precision": "bf16"}]
+)
+def test_it_scores_the_scored_rounds_alike_each_time_and_leaves_the_global_random_state(
+    changes, task, store
+):
     task = dataclasses.replace(task, **changes)
     torch.manual_seed(3)
     state = torch.get_rng_state()
@@ -75,13 +94,15 @@ def test_it_scores_the_scored_rounds_alike_each_time_and_leaves_the_global_rando
 def test_only_models_cross(task, store):
     with opened(Account()) as account:
         run(task)
-    models = task.rounds * task.n_clients * n_bytes(initial(spec_of(task), 0))
+    models = task.rounds * task.n_clients * n_bytes(initial_model(task.spec, 0))
     assert account.total().upload == account.total().download == {"model": models}
 
 
 def test_images_have_the_datas_shape_and_range_and_no_author(task, store):
     drawn, by = run(task)[-1].synthesise(600, torch.Generator().manual_seed(0))
-    assert drawn.shape == (600, 1, 8, 8) and -1 <= drawn.min() and drawn.max() <= 1 and drawn.std() > 0
+    assert (
+        drawn.shape == (600, 1, 8, 8) and -1 <= drawn.min() and drawn.max() <= 1 and drawn.std() > 0
+    )
     assert by.tolist() == [-1] * 600
 
 
@@ -90,7 +111,10 @@ def test_a_generator_that_diverges_says_so(task, store):
         run(task, round_generator_lr=1e30, round_generator_steps=2)
 
 
-P, Q = torch.tensor([[1 / 2, 1 / 2]]).log(), torch.tensor([[1 / 4, 3 / 4]]).log()  # first choices: 0 (a tie) and 1
+P, Q = (
+    torch.tensor([[1 / 2, 1 / 2]]).log(),
+    torch.tensor([[1 / 4, 3 / 4]]).log(),
+)  # first choices: 0 (a tie) and 1
 
 
 def test_disagreement_by_hand():
@@ -117,13 +141,13 @@ def test_disagreement_is_zero_where_both_know_or_nobody_does():
 
 def test_the_ensemble_is_the_plain_mean_and_its_mismatch_the_teachers_mean(task, store):
     """L_BN by hand is in test_losses.py."""
-    teachers, mismatch = teachers_of(task, local_models(task)), []
+    teachers, mismatch = teachers_of(task, final_client_models(task)), []
     for teacher in teachers:
         with StatisticsMatch(teacher) as match:
             teacher(images())
         mismatch.append(match.norms())
     logits, found = dense.ask(teachers, images())
-    torch.testing.assert_close(logits, answers(teachers, images(), task).mean(0))
+    torch.testing.assert_close(logits, teacher_logits(teachers, images(), task).mean(0))
     assert found.item() == pytest.approx(torch.stack(mismatch).mean().item())
 
 
@@ -131,5 +155,8 @@ def test_at_the_end_it_is_one_snapshot_of_the_last_round_and_knows_no_rounds(tas
     """The fields of one protocol do not touch the other's numbers."""
     (snapshot,), (other,) = run(task, END), run(task, END, round_turns=1, round_student_lr=1.0)
     assert snapshot.round == task.rounds
-    assert torch.equal(snapshot.probes["before"](images()), predictor(warm_up(task, task.rounds), task)(images()))
+    assert torch.equal(
+        snapshot.probes["before"](images()),
+        predictor(federated_model(task, task.rounds), task)(images()),
+    )
     assert all(torch.equal(a, b) for a, b in zip(seen(snapshot), seen(other), strict=True))

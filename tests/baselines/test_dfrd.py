@@ -11,15 +11,17 @@ import torch
 from baselines import dfrd
 from baselines.dfrd import Config
 from mosaic.fl import costs
-from mosaic.fl.cache import use_store
+from mosaic.fl.cache import use_cache
 from mosaic.fl.channel import n_bytes
+from mosaic.fl.contract import Snapshot
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data.federation import open_federation
-from mosaic.fl.data.readers import load, normalise
-from mosaic.fl.models.cnn import Resident, initial
-from mosaic.fl.stages import local_models, warm_up
-from mosaic.fl.task import Snapshot, Task
-from mosaic.fl.training.sgd import frozen, predictor, spec_of
+from mosaic.fl.data.loading import load
+from mosaic.fl.data.transforms import normalise
+from mosaic.fl.models.live_network import LiveNetwork, initial_model
+from mosaic.fl.stages import federated_model, final_client_models
+from mosaic.fl.task import Task
+from mosaic.fl.training.prediction import frozen_network, predictor
 from mosaic.fl.training.teachers import class_shares, teachers_of
 
 TINY = Config(turns=2, generator_steps=2, batch=16, latent=8, ngf=4)
@@ -48,20 +50,26 @@ def logits(*rows: tuple[float, ...]) -> torch.Tensor:
 def test_without_turns_dfrd_is_fedavg(widths, task, store):
     task = dataclasses.replace(task, widths=widths)
     for snapshot in run(task, turns=0):
-        assert torch.equal(said(snapshot), predictor(warm_up(task, snapshot.round), task)(images()))
+        assert torch.equal(
+            said(snapshot), predictor(federated_model(task, snapshot.round), task)(images())
+        )
 
 
 def test_clients_start_from_the_distilled_model(task, store):
     """The first round's average is FedAvg's; the second's is not, as its clients were sent another model."""
     first, second = run(task, student_lr=1.0)
-    assert torch.equal(first.probes["before"](images()), predictor(warm_up(task, 1), task)(images()))
-    assert not torch.equal(second.probes["before"](images()), predictor(warm_up(task, 2), task)(images()))
+    assert torch.equal(
+        first.probes["before"](images()), predictor(federated_model(task, 1), task)(images())
+    )
+    assert not torch.equal(
+        second.probes["before"](images()), predictor(federated_model(task, 2), task)(images())
+    )
 
 
 def test_beyond_fedavg_the_label_counts_are_uploaded_once(task, store):
     with opened(Account()) as account:
         run(task)
-    models = task.rounds * task.n_clients * n_bytes(initial(spec_of(task), 0))
+    models = task.rounds * task.n_clients * n_bytes(initial_model(task.spec, 0))
     assert account.total().upload == {"model": models, "counts": task.n_clients * 10 * 8}  # int64
     assert account.total().download == {"model": models}
 
@@ -139,7 +147,9 @@ def test_distillation_by_hand():
     """KL(P || Q) = log(4/3) / 2 of logits softened by T, without T^2; the second batch counts alpha times."""
     fresh = dfrd.distillation_loss(3 * Q, 3 * P[None], alpha=0.5, temperature=3.0)
     assert fresh.item() == pytest.approx(log(4 / 3) / 2)
-    both = dfrd.distillation_loss(3 * torch.cat([Q, Q]), 3 * torch.stack([Q, P]), alpha=0.5, temperature=3.0)
+    both = dfrd.distillation_loss(
+        3 * torch.cat([Q, Q]), 3 * torch.stack([Q, P]), alpha=0.5, temperature=3.0
+    )
     assert both.item() == pytest.approx(log(4 / 3) / 4)
 
 
@@ -147,11 +157,19 @@ def test_the_generator_learns_what_the_clients_know(task, store):
     """On a pupil that knows nothing, images get their labels from the ensemble after some hundred steps."""
     task = dataclasses.replace(task, steps=60, base_width=8, omega=100.0, lr=0.1)
     config = dataclasses.replace(TINY, generator_steps=150, ngf=8, latent=16, generator_lr=5e-3)
-    counts, teachers = open_federation(task).label_counts, teachers_of(task, local_models(task))
+    counts, teachers = (
+        open_federation(task).label_counts,
+        teachers_of(task, final_client_models(task)),
+    )
     E = partial(dfrd.weigh, trust=class_shares(counts)[:, :, None])
     fresh = partial(dfrd.noise_and_labels, counts, 16, 32, torch.Generator().manual_seed(0))
-    G, pupil = dfrd.new_generator(task, config), frozen(initial(spec_of(task), 1), spec_of(task))
-    before = dfrd.train_generator(G, teachers, E, pupil, fresh, task, dataclasses.replace(config, generator_steps=1))
+    G, pupil = (
+        dfrd.new_generator(task, config),
+        frozen_network(initial_model(task.spec, 1), task.spec),
+    )
+    before = dfrd.train_generator(
+        G, teachers, E, pupil, fresh, task, dataclasses.replace(config, generator_steps=1)
+    )
     after = dfrd.train_generator(G, teachers, E, pupil, fresh, task, config)
     assert after < before / 2, (before, after)
 
@@ -166,12 +184,14 @@ def test_a_generator_that_diverges_says_so(task, store):
 
 def test_the_average_is_the_hand_computed_mix_batch_norm_statistics_included(task):
     G = dfrd.new_generator(task, dataclasses.replace(TINY, ngf=4))
-    network = torch.nn.Sequential(G, torch.nn.BatchNorm2d(1))  # an 8x8 generator has no BatchNorm of its own
+    network = torch.nn.Sequential(
+        G, torch.nn.BatchNorm2d(1)
+    )  # an 8x8 generator has no BatchNorm of its own
     memory = copy.deepcopy(network)
-    for tensor in Resident(network).state.values():
+    for tensor in LiveNetwork(network).state.values():
         tensor.add_(1.0)
-    old = {name: tensor.clone() for name, tensor in Resident(memory).state.items()}
-    mixed = Resident(dfrd.blend(memory, network, keep=0.75)).state
+    old = {name: tensor.clone() for name, tensor in LiveNetwork(memory).state.items()}
+    mixed = LiveNetwork(dfrd.blend(memory, network, keep=0.75)).state
     assert {"1.running_mean", "1.running_var"} <= mixed.keys()
     for name, tensor in mixed.items():
         torch.testing.assert_close(tensor, old[name] + 0.25)  # 0.75 w + 0.25 (w + 1)
@@ -193,13 +213,18 @@ def test_the_average_starts_equal_to_the_generator_and_is_used_from_round_2(task
 
 def test_images_have_the_datas_shape_and_range_and_no_author(task, store):
     drawn, by = run(task)[-1].synthesise(600, torch.Generator().manual_seed(0))
-    assert drawn.shape == (600, 1, 8, 8) and -1 <= drawn.min() and drawn.max() <= 1 and drawn.std() > 0
+    assert (
+        drawn.shape == (600, 1, 8, 8) and -1 <= drawn.min() and drawn.max() <= 1 and drawn.std() > 0
+    )
     assert by.tolist() == [-1] * 600
 
 
 def test_a_snapshots_images_and_teachers_do_not_change_when_the_method_goes_on(task, store):
     def seen(snapshot: Snapshot) -> list[torch.Tensor]:
-        return [snapshot.synthesise(8, torch.Generator().manual_seed(0))[0], snapshot.probes["teacher"](images())]
+        return [
+            snapshot.synthesise(8, torch.Generator().manual_seed(0))[0],
+            snapshot.probes["teacher"](images()),
+        ]
 
     at_once = [(snapshot, seen(snapshot)) for snapshot in dfrd.run(task, TINY)]
     for snapshot, then in at_once:
@@ -213,7 +238,7 @@ def test_flops_do_not_depend_on_which_cell_ran_before(task, store, monkeypatch):
         monkeypatch.setattr(costs, "_flops", {})
         for other in before:
             run(other)
-        use_store(store / str(len(before)))
+        use_cache(store / str(len(before)))
         with opened(Account()) as account:
             run(task)
         flops.append(account.total().flops)

@@ -8,20 +8,25 @@ import torch
 from torch import nn
 
 from baselines import ensemble, fedbn, fedprox, fedrs, heterofl, scaffold
-from benchmarks.planning.cell import METHODS
-from benchmarks.planning.suite import read_suite, spell_out
+from benchmarks.planning.expand import expand_cells
+from benchmarks.planning.methods import METHODS
+from benchmarks.planning.suite import read_suite
 from mosaic.fl.aggregation import average
 from mosaic.fl.channel import n_bytes
+from mosaic.fl.contract import Skip, Snapshot
 from mosaic.fl.costs import Account, Cost, opened
 from mosaic.fl.data.federation import open_federation
-from mosaic.fl.data.readers import load, normalise
+from mosaic.fl.data.loading import load
+from mosaic.fl.data.transforms import normalise
 from mosaic.fl.device import device
-from mosaic.fl.models.cnn import Spec, initial, layout, resident
-from mosaic.fl.stages import local_models, warm_up
+from mosaic.fl.models.live_network import initial_model, layout_of, live_network
+from mosaic.fl.models.spec import Spec, State
+from mosaic.fl.stages import federated_model, final_client_models
 from mosaic.fl.submodel import cut, window
-from mosaic.fl.task import Skip, Snapshot, State, Task
+from mosaic.fl.task import Task
 from mosaic.fl.training.losses import cross_entropy
-from mosaic.fl.training.sgd import predictor, spec_of, train
+from mosaic.fl.training.prediction import predictor
+from mosaic.fl.training.sgd import train
 
 MIXED = (1.0, 0.5, 0.25)
 
@@ -64,8 +69,8 @@ def some_batch(task: Task) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def some_network(task: Task) -> nn.Module:
-    home = resident(spec_of(task), device())
-    home.load(initial(spec_of(task), 7))
+    home = live_network(task.spec, device())
+    home.load(initial_model(task.spec, 7))
     return home.training()
 
 
@@ -106,7 +111,7 @@ def test_fedbn_and_the_ensemble_of_one_client_are_fedavg(model, task, store):
 
 def test_a_suite_does_not_run_fedavg_again_as_heterofl():
     def cells(**given):
-        return spell_out(*read_suite("heterogeneity"), "quick", methods=["heterofl"], **given)
+        return expand_cells(*read_suite("heterogeneity"), "quick", methods=["heterofl"], **given)
 
     assert cells(widths=["full"]) == [] and cells(widths=["1,1"]) == []
     assert {cell.method for cell in cells(widths=["mixed"])} == {"heterofl"}
@@ -119,15 +124,23 @@ def test_a_suite_does_not_run_fedavg_again_as_heterofl():
 def test_the_pull_and_its_gradient_by_hand(task):
     """w - anchor = (3, -4, 0, ...): mu/2 (9 + 16) = 1.25 at mu = 0.1, with gradient mu (w - anchor) = (0.3, -0.4)."""
     network, (x, y) = some_network(task), some_batch(task)
-    anchor = {name: tensor.clone() for name, tensor in resident(spec_of(task), device()).state.items()}
+    anchor = {
+        name: tensor.clone() for name, tensor in live_network(task.spec, device()).state.items()
+    }
     anchor["linear.bias"][:2] -= torch.tensor([3.0, -4.0])
     anchor["blocks.0.norm.running_mean"] += 100  # a statistic is no parameter: nothing pulls at it
     loss = fedprox.pulled(open_federation(task).shards[0], anchor, mu=0.1)
-    assert (loss(network, x, y) - cross_entropy(network, x, y)).item() == pytest.approx(1.25, rel=1e-5)
+    assert (loss(network, x, y) - cross_entropy(network, x, y)).item() == pytest.approx(
+        1.25, rel=1e-5
+    )
     plain, found = gradients(cross_entropy, network, x, y), gradients(loss, network, x, y)
     pull = (found["linear.bias"] - plain["linear.bias"])[:3]
     assert torch.allclose(pull, torch.tensor([0.3, -0.4, 0.0]), atol=1e-6)
-    assert all(torch.allclose(found[name], plain[name], atol=1e-6) for name in plain if name != "linear.bias")
+    assert all(
+        torch.allclose(found[name], plain[name], atol=1e-6)
+        for name in plain
+        if name != "linear.bias"
+    )
 
 
 def test_fedproxs_first_step_feels_no_pull(task, store):
@@ -139,13 +152,19 @@ def test_fedproxs_first_step_feels_no_pull(task, store):
 @pytest.mark.parametrize("widths", [(), MIXED])
 def test_fedprox_keeps_a_client_near_what_it_received(widths, task, store):
     task = dataclasses.replace(task, widths=widths, steps=8)
-    shard, server = open_federation(task).shards[2], warm_up(task, 0)
-    received = cut(server, layout(spec_of(task)), window(spec_of(task, shard.width), shift=1))
+    shard, server = open_federation(task).shards[2], federated_model(task, 0)
+    received = cut(server, task.layout, window(task.spec_at(shard.width), shift=1))
     far = []
     for mu in (0.0, 1.0, 10.0):
         loss = fedprox.pulled(shard, received, mu)
         trained = train(received, shard, task, "round", 1, 2, width=shard.width, loss=loss)
-        far.append(sum((trained[n] - received[n]).square().sum().item() for n in trained if "running" not in n))
+        far.append(
+            sum(
+                (trained[n] - received[n]).square().sum().item()
+                for n in trained
+                if "running" not in n
+            )
+        )
     assert far[0] > far[1] > far[2] > 0
 
 
@@ -164,7 +183,11 @@ def test_the_factors_by_hand():
     counts = torch.tensor([8, 2, 0])
     assert fedrs.factors(counts, fedrs.Config()).tolist() == [1.0, 1.0, 0.5]
     assert fedrs.factors(counts, fedrs.Config(scaling="share")).tolist() == [1.0, 0.625, 0.5]
-    assert fedrs.factors(counts, fedrs.Config(alpha=1.0, scaling="share")).tolist() == [1.0, 1.0, 1.0]
+    assert fedrs.factors(counts, fedrs.Config(alpha=1.0, scaling="share")).tolist() == [
+        1.0,
+        1.0,
+        1.0,
+    ]
     assert fedrs.factors(counts, fedrs.Config(alpha=0.9)).tolist() == pytest.approx([1.0, 1.0, 0.9])
 
 
@@ -184,8 +207,10 @@ def test_the_restricted_softmax_by_hand():
 def test_fedrs_moves_the_rows_of_missing_classes_less(task, store):
     """That is what it is for. A client's own classes are those that it has samples of."""
     task = dataclasses.replace(task, omega=0.01, steps=1, weight_decay=0.0)
-    server, moved = warm_up(task, 0), []
-    shard = max(open_federation(task).shards, key=lambda shard: int((shard.label_counts == 0).sum()))
+    server, moved = federated_model(task, 0), []
+    shard = max(
+        open_federation(task).shards, key=lambda shard: int((shard.label_counts == 0).sum())
+    )
     missing = shard.label_counts == 0
     assert 0 < missing.sum() < 10
     for alpha in (1.0, 0.5, 0.0):
@@ -199,10 +224,10 @@ def test_fedrs_moves_the_rows_of_missing_classes_less(task, store):
 
 
 def rounds_of_fedbn(task: Task, rounds: int) -> tuple[State, list[State]]:
-    start, private = initial(spec_of(task), task.seed), fedbn.batch_norms(spec_of(task))
-    held = [window(spec_of(task, width)) for width in task.widths or [1.0] * task.n_clients]
+    start, private = initial_model(task.spec, task.seed), fedbn.batch_norms(task.spec)
+    held = [window(task.spec_at(width)) for width in task.widths or [1.0] * task.n_clients]
     shared = fedbn.only(start, start.keys() - private)
-    own = [cut(fedbn.only(start, private), layout(spec_of(task)), mine) for mine in held]
+    own = [cut(fedbn.only(start, private), task.layout, mine) for mine in held]
     for t in range(1, rounds + 1):
         shared, own = fedbn.one_round(task, shared, own, held, t)
     return shared, own
@@ -213,21 +238,31 @@ def test_batch_norms_are_the_four_tensors_of_each_layer(model, layers):
     """4 blocks; and 1 + 2 x 8 of ResNet-18, with one in each of 3 shortcuts."""
     found = fedbn.batch_norms(Spec(model, 1, 10, 4))
     assert len(found) == 4 * layers
-    assert {name.rpartition(".")[2] for name in found} == {"weight", "bias", "running_mean", "running_var"}
-    assert found < set(initial(Spec(model, 1, 10, 4), 0)) and "linear.weight" not in found
+    assert {name.rpartition(".")[2] for name in found} == {
+        "weight",
+        "bias",
+        "running_mean",
+        "running_var",
+    }
+    assert found < set(initial_model(Spec(model, 1, 10, 4), 0)) and "linear.weight" not in found
 
 
 def test_clients_share_all_but_batch_norm_and_each_has_its_own(task, store):
     shared, own = rounds_of_fedbn(task, 2)
-    assert shared.keys() | own[0].keys() == warm_up(task, 0).keys() and not shared.keys() & own[0].keys()
+    assert (
+        shared.keys() | own[0].keys() == federated_model(task, 0).keys()
+        and not shared.keys() & own[0].keys()
+    )
     for name in own[0]:
-        assert not torch.equal(own[0][name], own[1][name]) and not torch.equal(own[1][name], own[2][name]), name
+        assert not torch.equal(own[0][name], own[1][name]) and not torch.equal(
+            own[1][name], own[2][name]
+        ), name
 
 
 def test_fedbns_first_round_averages_what_fedavgs_does(task, store):
     """All start from one model, so the first round's local training is FedAvg's; only the average is partial."""
     shared, own = rounds_of_fedbn(task, 1)
-    federation, server = open_federation(task), warm_up(task, 1)
+    federation, server = open_federation(task), federated_model(task, 1)
     assert all(torch.equal(shared[name], server[name]) for name in shared)
     mean = average(own, federation.sizes)
     assert all(torch.equal(mean[name], server[name]) for name in mean)
@@ -238,16 +273,18 @@ def test_a_client_goes_on_with_its_own_batch_norm(task, store):
     (shared, own), (_, after) = rounds_of_fedbn(task, 1), rounds_of_fedbn(task, 2)
     for shard in open_federation(task).shards:
         trained = train(shared | own[shard.client], shard, task, "round", 2, shard.client)
-        assert all(torch.equal(trained[name], tensor) for name, tensor in after[shard.client].items())
+        assert all(
+            torch.equal(trained[name], tensor) for name, tensor in after[shard.client].items()
+        )
 
 
 def test_fedbns_result_is_the_clients_personal_models(task, store):
     task = dataclasses.replace(task, widths=MIXED)
     shared, own = rounds_of_fedbn(task, 2)
-    parts, found = layout(spec_of(task)), run("fedbn", task)[-1]
+    parts, found = task.layout, run("fedbn", task)[-1]
     assert len(found) == 3
     for client, width in enumerate(MIXED):
-        model = cut(shared, parts, window(spec_of(task, width))) | own[client]
+        model = cut(shared, parts, window(task.spec_at(width))) | own[client]
         assert torch.equal(found[client], predictor(model, task, width)(images()))
 
 
@@ -255,7 +292,7 @@ def test_fedbns_result_is_the_clients_personal_models(task, store):
 
 
 def rounds_of_scaffold(task: Task, rounds: int) -> list[tuple[State, State, list[State]]]:
-    server = initial(spec_of(task), task.seed)
+    server = initial_model(task.spec, task.seed)
     none = scaffold.no_controls(task, server)
     states = [(server, none, [none] * task.n_clients)]
     for t in range(1, rounds + 1):
@@ -264,7 +301,7 @@ def rounds_of_scaffold(task: Task, rounds: int) -> list[tuple[State, State, list
 
 
 def test_control_variates_are_of_all_parameters_and_of_nothing_else(task):
-    server = initial(spec_of(task), 0)
+    server = initial_model(task.spec, 0)
     none = scaffold.no_controls(task, server)
     assert none.keys() == {name for name in server if "running" not in name}
 
@@ -273,7 +310,10 @@ def test_the_correction_shifts_the_gradient_by_exactly_that(task):
     network, batch = some_network(task), some_batch(task)
     names = [name for name, _ in network.named_parameters()]
     shards, rng = open_federation(task).shards, torch.Generator().manual_seed(0)
-    c, mine = ({n: torch.randn(w.shape, generator=rng) for n, w in network.named_parameters()} for _ in range(2))
+    c, mine = (
+        {n: torch.randn(w.shape, generator=rng) for n, w in network.named_parameters()}
+        for _ in range(2)
+    )
     loss = scaffold.correct(shards[1], {}, c, [c, mine, c])
     plain, found = gradients(cross_entropy, network, *batch), gradients(loss, network, *batch)
     assert all(torch.equal(found[name], plain[name] + (c[name] - mine[name])) for name in names)
@@ -298,7 +338,10 @@ def test_a_clients_control_variate_is_its_mean_gradient_without_the_correction(t
     task = dataclasses.replace(task, epochs=2)
     _, (server, c, own), (_, _, renewed) = rounds_of_scaffold(task, 2)
     for shard in open_federation(task).shards:
-        loss, path = scaffold.correct(shard, server, c, own), 2 * math.ceil(shard.size / 16) * task.lr
+        loss, path = (
+            scaffold.correct(shard, server, c, own),
+            2 * math.ceil(shard.size / 16) * task.lr,
+        )
         y = train(server, shard, task, "round", 2, shard.client, loss=loss)
         for name, fresh in renewed[shard.client].items():
             wanted = (server[name] - y[name]) / path - (c[name] - own[shard.client][name])
@@ -310,7 +353,10 @@ def test_a_control_variate_by_hand(task, store):
     mean of p - [label = y], which is 0.1 - the client's share of y. That is c_i; c is 0.1 - the share in all data.
     """
     task = dataclasses.replace(task, steps=1, batch_size=240, weight_decay=0.0, lr=0.5)
-    server = {name: tensor * (0 if "linear" in name else 1) for name, tensor in warm_up(task, 0).items()}
+    server = {
+        name: tensor * (0 if "linear" in name else 1)
+        for name, tensor in federated_model(task, 0).items()
+    }
     none, federation = scaffold.no_controls(task, server), open_federation(task)
     after, c, own = scaffold.one_round(task, server, none, [none] * 3, 1)
     for shard in federation.shards:
@@ -334,11 +380,19 @@ def test_scaffold_brings_skewed_clients_updates_together(task, store):
     none, apart = scaffold.no_controls(task, server), []
     for controls in ((c, own), (none, [none] * 3)):
         clients = [
-            train(server, s, task, "round", 4, s.client, loss=scaffold.correct(s, server, *controls))
+            train(
+                server, s, task, "round", 4, s.client, loss=scaffold.correct(s, server, *controls)
+            )
             for s in open_federation(task).shards
         ]
         mean = average(clients, open_federation(task).sizes)
-        apart.append(sum((client[name] - mean[name]).square().sum().item() for client in clients for name in c))
+        apart.append(
+            sum(
+                (client[name] - mean[name]).square().sum().item()
+                for client in clients
+                for name in c
+            )
+        )
     assert apart[0] < 0.7 * apart[1], apart
 
 
@@ -352,11 +406,15 @@ def test_scaffold_skips_mixed_widths_before_anything_is_trained(task):
 
 
 @pytest.mark.parametrize("model", ["cnn", "resnet18"])
-@pytest.mark.parametrize("narrow, wide", [(0.1, 0.25), (0.25, 0.5), (0.5, 0.7), (0.7, 1.0), (0.1, 1.0)])
+@pytest.mark.parametrize(
+    "narrow, wide", [(0.1, 0.25), (0.25, 0.5), (0.5, 0.7), (0.7, 1.0), (0.1, 1.0)]
+)
 def test_the_narrower_model_is_the_corner_of_the_wider_one(model, narrow, wide):
     spec = Spec(model, 3, 10, 6)
-    server, parts = initial(spec, 0), layout(spec)
-    small, large = (cut(server, parts, window(dataclasses.replace(spec, width=r))) for r in (narrow, wide))
+    server, parts = initial_model(spec, 0), layout_of(spec)
+    small, large = (
+        cut(server, parts, window(dataclasses.replace(spec, width=r))) for r in (narrow, wide)
+    )
     for name, tensor in small.items():
         corner = large[name][tuple(slice(n) for n in tensor.shape)]
         assert torch.equal(tensor, corner), name
@@ -366,9 +424,9 @@ def test_the_narrower_model_is_the_corner_of_the_wider_one(model, narrow, wide):
 def test_a_coordinate_that_nobody_covers_keeps_its_value_and_others_move(model, task, store):
     """With widths up to 1/2 the first half of 4 channels of 1, and of 8 channels of 2, are trained."""
     task = dataclasses.replace(task, model=model, widths=(0.5, 0.5, 0.25))
-    server = warm_up(task, 0)
+    server = federated_model(task, 0)
     after = heterofl.one_round(task, heterofl.Config(), server, 3)
-    for name, groups in layout(spec_of(task)).items():
+    for name, groups in task.layout.items():
         sizes = zip(groups, server[name].shape, strict=False)
         held = tuple(slice(None if group in ("image", "classes") else n // 2) for group, n in sizes)
         covered = torch.zeros_like(server[name], dtype=torch.bool)
@@ -392,14 +450,16 @@ def test_the_mask_by_hand_and_in_a_run(task, store):
     task = dataclasses.replace(task, omega=0.05)
     masked, plain = run("heterofl", task, mask="zero"), run("heterofl", task)
     assert not same(masked, plain) and masked[-1].isfinite().all()
-    assert same(masked, run("fedrs", task, alpha=0.0))  # at full width the mask is the restricted softmax's limit
+    assert same(
+        masked, run("fedrs", task, alpha=0.0)
+    )  # at full width the mask is the restricted softmax's limit
 
 
 # The ensemble
 
 
 def test_an_ensemble_of_equal_clients_is_that_client(task, store):
-    client = local_models(task)[0]
+    client = final_client_models(task)[0]
     wanted = predictor(client, task)(images())
     for mean in ("logits", "probabilities"):
         said = ensemble.mean_of(task, ensemble.Config(mean), [client] * 3)(images())
@@ -411,8 +471,13 @@ def test_the_mean_of_probabilities_does_not_heed_how_sure_a_client_is(task, stor
 
     Probabilities of the first class: .881, .881 and .000: a mean of .587.
     """
-    monkeypatch.setattr(ensemble, "answers", lambda *_: torch.tensor([[[2.0, 0.0]], [[2.0, 0.0]], [[0.0, 9.0]]]))
-    said = {mean: ensemble.mean_of(task, ensemble.Config(mean), [])(images()) for mean in ("logits", "probabilities")}
+    monkeypatch.setattr(
+        ensemble, "teacher_logits", lambda *_: torch.tensor([[[2.0, 0.0]], [[2.0, 0.0]], [[0.0, 9.0]]])
+    )
+    said = {
+        mean: ensemble.mean_of(task, ensemble.Config(mean), [])(images())
+        for mean in ("logits", "probabilities")
+    }
     assert said["logits"].argmax(1).tolist() == [1]
     assert said["probabilities"].exp()[0].tolist() == pytest.approx([0.587, 0.413], abs=1e-3)
 
@@ -421,7 +486,9 @@ def test_the_mean_of_probabilities_does_not_heed_how_sure_a_client_is(task, stor
 def test_the_ensemble_is_the_mean_of_the_clients_by_their_own_statistics(widths, task, store):
     task = dataclasses.replace(task, widths=widths, batch_norm="batch")
     own = dataclasses.replace(task, batch_norm="average")
-    logits = [predictor(m, own, task.width(i))(images()) for i, m in enumerate(local_models(task))]
+    logits = [
+        predictor(m, own, task.width(i))(images()) for i, m in enumerate(final_client_models(task))
+    ]
     assert torch.allclose(run("ensemble", task)[-1][0], torch.stack(logits).mean(0), atol=1e-5)
 
 
@@ -432,8 +499,8 @@ def test_the_ensemble_is_the_mean_of_the_clients_by_their_own_statistics(widths,
 def test_bytes(widths, task, store):
     """T rounds of each client's model both ways; less BatchNorm for FedBN, and SCAFFOLD's controls beside it."""
     task = dataclasses.replace(task, widths=widths)
-    server, parts, private = warm_up(task, 0), layout(spec_of(task)), fedbn.batch_norms(spec_of(task))
-    sent = [cut(server, parts, window(spec_of(task, width))) for width in widths or (1.0,) * 3]
+    server, parts, private = federated_model(task, 0), task.layout, fedbn.batch_norms(task.spec)
+    sent = [cut(server, parts, window(task.spec_at(width))) for width in widths or (1.0,) * 3]
     models = {"model": task.rounds * n_bytes(sent)}
     for name in ("fedprox", "fedrs", "heterofl", "ensemble"):
         cost = cost_of(name, task)

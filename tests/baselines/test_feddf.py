@@ -9,13 +9,14 @@ from baselines import feddf
 from baselines.feddf import Config, falling_adam, taught
 from benchmarks.planning.methods import facts_of
 from mosaic.fl.data.federation import open_federation
+from mosaic.fl.data.loading import load
 from mosaic.fl.data.proxy import in_shape, proxy_images
-from mosaic.fl.data.readers import load, normalise
+from mosaic.fl.data.transforms import normalise
 from mosaic.fl.errors import InputError
-from mosaic.fl.stages import local_models, warm_up
+from mosaic.fl.stages import federated_model, final_client_models
 from mosaic.fl.task import Task
-from mosaic.fl.training.sgd import predictor
-from mosaic.fl.training.teachers import answers, teachers_of
+from mosaic.fl.training.prediction import predictor
+from mosaic.fl.training.teachers import teacher_logits, teachers_of
 
 SMALL = Config(steps=3, batch=16)
 
@@ -44,18 +45,26 @@ def test_noise_is_of_the_tasks_shape_and_the_same_again(task):
 
 def test_another_data_set_comes_in_the_tasks_shape_by_hand():
     """Luma of pure red, green, blue and white: 76.2, 149.7, 29.1, 255. Four pixels to one: their mean."""
-    colours = torch.tensor([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]], dtype=torch.uint8)
+    colours = torch.tensor(
+        [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]], dtype=torch.uint8
+    )
     red_green_blue_white = colours.T.reshape(1, 3, 2, 2)
     assert in_shape(red_green_blue_white, 1, 2).flatten().tolist() == [76, 150, 29, 255]
     flat = torch.full((1, 1, 4, 4), 90, dtype=torch.uint8)
-    assert in_shape(flat, 3, 2).shape == (1, 3, 2, 2) and in_shape(flat, 3, 2).unique().tolist() == [90]
+    assert in_shape(flat, 3, 2).shape == (1, 3, 2, 2) and in_shape(
+        flat, 3, 2
+    ).unique().tolist() == [90]
     digit = load("digits", "test").images[:1]
     assert torch.equal(in_shape(digit, 3, 8), digit.expand(1, 3, 8, 8))
 
 
 @pytest.mark.parametrize(
     "proxy, text",
-    [("digits", "the clients' own data"), ("cifar01", "did you mean 'cifar10'"), ("held_out", "validation is 0")],
+    [
+        ("digits", "the clients' own data"),
+        ("cifar01", "did you mean 'cifar10'"),
+        ("held_out", "validation is 0"),
+    ],
 )
 def test_a_proxy_that_cannot_be_used_is_an_input_error(proxy, text):
     task = Task(n_train=240, n_clients=3, validation=0.0)
@@ -74,16 +83,20 @@ def test_it_says_that_it_is_not_data_free():
 def test_what_comes_before_the_first_distillation_is_fedavgs(widths, task, store):
     task = dataclasses.replace(task, widths=widths)
     first = next(feddf.run(task, SMALL))
-    assert torch.equal(first.probes["before"](images()), predictor(warm_up(task, 1), task)(images()))
+    assert torch.equal(
+        first.probes["before"](images()), predictor(federated_model(task, 1), task)(images())
+    )
     assert not torch.equal(first.predict(images()), first.probes["before"](images()))
 
 
 def test_each_image_is_taught_by_the_ensembles_mean(task, store):
-    teachers, proxy = teachers_of(task, local_models(task)), proxy_images(task, "noise", 20)
+    teachers, proxy = teachers_of(task, final_client_models(task)), proxy_images(task, "noise", 20)
     order = torch.tensor([[3, 5], [5, 7]])
     for (shown, said), mine in zip(taught(teachers, proxy, order, task), order, strict=True):
         assert torch.equal(shown, normalise(proxy[mine]))
-        assert torch.allclose(said, answers(teachers, normalise(proxy[mine]), task).mean(0), atol=1e-5)
+        assert torch.allclose(
+            said, teacher_logits(teachers, normalise(proxy[mine]), task).mean(0), atol=1e-5
+        )
 
 
 def test_the_rate_falls_by_a_cosine_to_nothing():

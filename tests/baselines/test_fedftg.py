@@ -10,17 +10,19 @@ import torch
 from baselines import fedftg
 from baselines.fedftg import Config
 from mosaic.fl import costs
-from mosaic.fl.cache import use_store
+from mosaic.fl.cache import use_cache
 from mosaic.fl.channel import n_bytes
+from mosaic.fl.contract import Snapshot
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data.federation import open_federation
-from mosaic.fl.data.readers import load, normalise
-from mosaic.fl.models.cnn import initial
-from mosaic.fl.stages import local_models, warm_up
-from mosaic.fl.task import Snapshot, Task
+from mosaic.fl.data.loading import load
+from mosaic.fl.data.transforms import normalise
+from mosaic.fl.models.live_network import initial_model
+from mosaic.fl.stages import federated_model, final_client_models
+from mosaic.fl.task import Task
 from mosaic.fl.training.losses import weighted_nll
-from mosaic.fl.training.sgd import frozen, predictor, spec_of
-from mosaic.fl.training.teachers import answers, class_shares, teachers_of
+from mosaic.fl.training.prediction import frozen_network, predictor
+from mosaic.fl.training.teachers import class_shares, teacher_logits, teachers_of
 
 TINY = Config(turns=2, batch=16, latent=8, ngf=4)
 
@@ -44,22 +46,28 @@ def said(snapshot: Snapshot) -> torch.Tensor:
 def test_without_turns_fedftg_is_fedavg(widths, task, store):
     task = dataclasses.replace(task, widths=widths)
     for snapshot in run(task, turns=0):
-        assert torch.equal(said(snapshot), predictor(warm_up(task, snapshot.round), task)(images()))
+        assert torch.equal(
+            said(snapshot), predictor(federated_model(task, snapshot.round), task)(images())
+        )
         assert snapshot.diagnostics == {}
 
 
 def test_clients_start_from_the_fine_tuned_model(task, store):
     """The first round's average is FedAvg's; the second's is not, as its clients were sent another model."""
     one, two = run(task, student_lr=1.0)
-    assert torch.equal(one.probes["before"](images()), predictor(warm_up(task, 1), task)(images()))
+    assert torch.equal(
+        one.probes["before"](images()), predictor(federated_model(task, 1), task)(images())
+    )
     assert not torch.equal(said(one), one.probes["before"](images()))
-    assert not torch.equal(two.probes["before"](images()), predictor(warm_up(task, 2), task)(images()))
+    assert not torch.equal(
+        two.probes["before"](images()), predictor(federated_model(task, 2), task)(images())
+    )
 
 
 def test_beyond_fedavg_the_label_counts_are_uploaded_once(task, store):
     with opened(Account()) as account:
         run(task)
-    models = task.rounds * task.n_clients * n_bytes(initial(spec_of(task), 0))
+    models = task.rounds * task.n_clients * n_bytes(initial_model(task.spec, 0))
     assert account.total().upload == {"model": models, "counts": task.n_clients * 10 * 8}  # int64
     assert account.total().download == {"model": models}
 
@@ -121,10 +129,12 @@ def test_weighted_nll_by_hand():
 
 
 def test_a_student_that_agrees_with_all_has_no_discrepancy_and_no_gradient(task, store):
-    server, counts = warm_up(task, 1), open_federation(task).label_counts
-    clients = answers(teachers_of(task, [server] * 3), images(), task)
+    server, counts = federated_model(task, 1), open_federation(task).label_counts
+    clients = teacher_logits(teachers_of(task, [server] * 3), images(), task)
     student = predictor(server, task)(images()).requires_grad_()
-    labels = torch.multinomial(counts.sum(0).double(), 40, replacement=True, generator=torch.Generator().manual_seed(0))
+    labels = torch.multinomial(
+        counts.sum(0).double(), 40, replacement=True, generator=torch.Generator().manual_seed(0)
+    )
     found = fedftg.discrepancy(student, (clients, labels), class_shares(counts), 10.0)
     found.backward()
     assert found.item() == 0 and student.grad.abs().max() < 1e-8
@@ -132,7 +142,9 @@ def test_a_student_that_agrees_with_all_has_no_discrepancy_and_no_gradient(task,
 
 def test_fine_tuning_lessens_the_discrepancy(task, store):
     task = dataclasses.replace(task, rounds=1, omega=0.1, steps=60, lr=0.1)
-    found = run(task, turns=20, student_lr=0.1, temperature=1.0, generator_steps=0, batch=256)[-1].diagnostics
+    found = run(task, turns=20, student_lr=0.1, temperature=1.0, generator_steps=0, batch=256)[
+        -1
+    ].diagnostics
     assert found["distil_loss_end"] < found["distil_loss_start"] * 3 / 4
 
 
@@ -140,20 +152,31 @@ def train(task: Task, teachers, student, **settings) -> float:
     """The generator's loss at the last of some steps."""
     config, counts = dataclasses.replace(TINY, **settings), open_federation(task).label_counts
     G = fedftg.new_generator(task, config)
-    ensemble = fedftg.new_ensemble(task, config, counts, local_models(task))._replace(teachers=teachers)
+    ensemble = fedftg.new_ensemble(task, config, counts, final_client_models(task))._replace(
+        teachers=teachers
+    )
     apart = partial(fedftg.discrepancy, shares=ensemble.shares, temperature=config.temperature)
-    fresh = partial(fedftg.noise_and_labels, counts, config.latent, 32, torch.Generator().manual_seed(0))
+    fresh = partial(
+        fedftg.noise_and_labels, counts, config.latent, 32, torch.Generator().manual_seed(0)
+    )
     return fedftg.train_generator(G, ensemble, student, apart, fresh, task, config)
 
 
 def test_the_generator_learns_what_the_clients_know_and_where_the_student_differs(task, store):
     """After some hundred steps, images get their labels from the clients; then those that the student misses, too."""
     task = dataclasses.replace(task, steps=60, base_width=8, omega=100.0, lr=0.1)
-    teachers, student = teachers_of(task, local_models(task)), frozen(initial(spec_of(task), 1), spec_of(task))
+    teachers, student = (
+        teachers_of(task, final_client_models(task)),
+        frozen_network(initial_model(task.spec, 1), task.spec),
+    )
     settings = dict(ngf=8, latent=16, generator_lr=5e-3, beta_div=0.0, temperature=1.0)
-    before, after = (train(task, teachers, student, generator_steps=n, beta_md=0.0, **settings) for n in (1, 150))
+    before, after = (
+        train(task, teachers, student, generator_steps=n, beta_md=0.0, **settings) for n in (1, 150)
+    )
     assert after < before / 2, (before, after)
-    before, after = (train(task, teachers, student, generator_steps=n, beta_md=1.0, **settings) for n in (1, 150))
+    before, after = (
+        train(task, teachers, student, generator_steps=n, beta_md=1.0, **settings) for n in (1, 150)
+    )
     assert after < before - 1, (before, after)  # nll - discrepancy
 
 
@@ -169,19 +192,24 @@ def test_the_teachers_are_the_clients_of_the_last_round(task, store):
     """Their networks are made once; without turns they end as FedAvg's clients do, at any width."""
     for widths in ((), (1.0, 0.5, 0.25)):
         task = dataclasses.replace(task, widths=widths)
-        mean = answers(teachers_of(task, local_models(task)), images(), task).mean(0)
+        mean = teacher_logits(teachers_of(task, final_client_models(task)), images(), task).mean(0)
         assert torch.equal(run(task, turns=0)[-1].probes["teacher"](images()), mean)
 
 
 def test_images_have_the_datas_shape_and_range_and_no_author(task, store):
     drawn, by = run(task)[-1].synthesise(600, torch.Generator().manual_seed(0))
-    assert drawn.shape == (600, 1, 8, 8) and -1 <= drawn.min() and drawn.max() <= 1 and drawn.std() > 0
+    assert (
+        drawn.shape == (600, 1, 8, 8) and -1 <= drawn.min() and drawn.max() <= 1 and drawn.std() > 0
+    )
     assert by.tolist() == [-1] * 600
 
 
 def test_a_snapshots_images_and_teachers_do_not_change_when_the_method_goes_on(task, store):
     def seen(snapshot: Snapshot) -> list[torch.Tensor]:
-        return [snapshot.synthesise(8, torch.Generator().manual_seed(0))[0], snapshot.probes["teacher"](images())]
+        return [
+            snapshot.synthesise(8, torch.Generator().manual_seed(0))[0],
+            snapshot.probes["teacher"](images()),
+        ]
 
     at_once = [(snapshot, seen(snapshot)) for snapshot in fedftg.run(task, TINY)]
     for snapshot, then in at_once:
@@ -195,7 +223,7 @@ def test_flops_do_not_depend_on_which_cell_ran_before(task, store, monkeypatch):
         monkeypatch.setattr(costs, "_flops", {})
         for other in before:
             run(other)
-        use_store(store / str(len(before)))
+        use_cache(store / str(len(before)))
         with opened(Account()) as account:
             run(task)
         flops.append(account.total().flops)

@@ -11,17 +11,19 @@ import torch.nn.functional as F
 from baselines import fedgen
 from baselines.fedgen import Config
 from mosaic.fl import costs
-from mosaic.fl.cache import use_store
+from mosaic.fl.cache import use_cache
 from mosaic.fl.channel import n_bytes
+from mosaic.fl.contract import Skip, Snapshot
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data.federation import open_federation
-from mosaic.fl.data.readers import load, normalise
-from mosaic.fl.models.cnn import initial, resident
-from mosaic.fl.rng import generator
-from mosaic.fl.stages import local_models, warm_up
-from mosaic.fl.task import Skip, Snapshot, Task
+from mosaic.fl.data.loading import load
+from mosaic.fl.data.transforms import normalise
+from mosaic.fl.models.live_network import initial_model, live_network
+from mosaic.fl.rng import stream
+from mosaic.fl.stages import federated_model, final_client_models
+from mosaic.fl.task import Task
 from mosaic.fl.training.losses import cross_entropy, noise_collapse, weighted_nll
-from mosaic.fl.training.sgd import predictor, spec_of
+from mosaic.fl.training.prediction import predictor
 from mosaic.fl.training.teachers import class_shares
 
 TINY = Config(generator_steps=3, batch=16)
@@ -47,14 +49,16 @@ def said(snapshot: Snapshot) -> torch.Tensor:
 def test_with_weights_of_zero_fedgen_is_fedavg(precision, task, store):
     task = dataclasses.replace(task, precision=precision)
     for snapshot in run(task, alpha=0.0, beta=0.0):
-        assert torch.equal(said(snapshot), predictor(warm_up(task, snapshot.round), task)(images()))
+        assert torch.equal(
+            said(snapshot), predictor(federated_model(task, snapshot.round), task)(images())
+        )
 
 
 @pytest.mark.parametrize("settings", [{"alpha": 0.0}, {"beta": 0.0}])
 def test_the_first_round_is_fedavgs_and_the_second_is_not(settings, task, store):
     first, second = run(task, **settings)
-    assert torch.equal(said(first), predictor(warm_up(task, 1), task)(images()))
-    assert not torch.equal(said(second), predictor(warm_up(task, 2), task)(images()))
+    assert torch.equal(said(first), predictor(federated_model(task, 1), task)(images()))
+    assert not torch.equal(said(second), predictor(federated_model(task, 2), task)(images()))
 
 
 def test_mixed_widths_are_skipped(task, store):
@@ -73,8 +77,12 @@ def test_the_generator_has_the_authors_size():
 
 def test_labels_are_drawn_from_classes_that_somebody_has():
     """Counts (4, 2, 0) in all: each class that somebody has alike, or 2/3 and 1/3."""
-    laws = [fedgen.law_of_labels(COUNTS, Config(labels=labels)) for labels in ("available", "counts")]
-    torch.testing.assert_close(torch.stack(laws), torch.tensor([[1 / 2, 1 / 2, 0], [2 / 3, 1 / 3, 0]]))
+    laws = [
+        fedgen.law_of_labels(COUNTS, Config(labels=labels)) for labels in ("available", "counts")
+    ]
+    torch.testing.assert_close(
+        torch.stack(laws), torch.tensor([[1 / 2, 1 / 2, 0], [2 / 3, 1 / 3, 0]])
+    )
     for law in laws:
         labels, noise = fedgen.labels_and_noise(law, 3000, torch.Generator().manual_seed(0))
         found = labels.bincount(minlength=3) / 3000
@@ -96,29 +104,38 @@ def test_the_clients_nll_by_hand():
 
 def trained(task: Task, steps: int, **settings):
     """A generator, and its losses at the last of some steps on the heads of FedAvg's clients."""
-    config, counts = dataclasses.replace(TINY, generator_steps=steps, **settings), open_federation(task).label_counts
+    config, counts = (
+        dataclasses.replace(TINY, generator_steps=steps, **settings),
+        open_federation(task).label_counts,
+    )
     G = fedgen.new_generator(task, 10, 16)
     adam = torch.optim.Adam(G.parameters(), lr=config.generator_lr)
     law = fedgen.law_of_labels(counts, config)
-    return G, fedgen.train_generator(G, adam, local_models(task), counts, law, task, config, t=1)
+    return G, fedgen.train_generator(
+        G, adam, final_client_models(task), counts, law, task, config, t=1
+    )
 
 
 def test_the_generators_losses_are_those_of_the_clients_heads_one_by_one(task, store):
-    counts, rng = open_federation(task).label_counts, generator(task.seed, "server generator", 1)
+    counts, rng = open_federation(task).label_counts, stream(task.seed, "server generator", 1)
     labels, noise = fedgen.labels_and_noise(fedgen.law_of_labels(counts, TINY), TINY.batch, rng)
     features = fedgen.new_generator(task, 10, 16).train()(labels, noise)
     nll = 0
-    for shares, model in zip(class_shares(counts), local_models(task), strict=True):
+    for shares, model in zip(class_shares(counts), final_client_models(task), strict=True):
         logits = F.linear(features, model["linear.weight"], model["linear.bias"])
         nll = nll + (shares[labels] * F.cross_entropy(logits, labels, reduction="none")).mean()
     _, found = trained(task, steps=1)
     assert found["generator_nll"] == pytest.approx(nll.item(), rel=1e-5)
-    assert found["generator_collapse"] == pytest.approx(noise_collapse(noise, features, power=1).item(), rel=1e-5)
+    assert found["generator_collapse"] == pytest.approx(
+        noise_collapse(noise, features, power=1).item(), rel=1e-5
+    )
 
 
 def test_the_generator_learns_what_the_heads_know(task, store):
     task = dataclasses.replace(task, steps=60, omega=100.0)
-    (_, before), (_, after) = (trained(task, n, generator_lr=3e-3, weight_diversity=0.0) for n in (1, 100))
+    (_, before), (_, after) = (
+        trained(task, n, generator_lr=3e-3, weight_diversity=0.0) for n in (1, 100)
+    )
     assert after["generator_nll"] < before["generator_nll"] / 4
 
 
@@ -132,13 +149,16 @@ def test_a_generator_that_diverges_says_so(task, store):
 
 def test_a_clients_loss_is_the_sum_of_its_three_terms(task, store):
     """Written out with probabilities, on the same draws."""
-    model = resident(spec_of(task), "cpu").evaluating("average")
+    model = live_network(task.spec, "cpu").evaluating("average")
     G, law = fedgen.new_generator(task, 10, 16).eval(), torch.full((10,), 0.1)
     x, y = images()[:8], load("digits", "test").labels[:8].long()
     loss = partial(fedgen.guided_cross_entropy, model, x, y, G=G, law=law)
-    found = [loss(rng=generator(1), alpha=alpha, beta=beta).item() for alpha, beta in ((0, 0), (2, 0), (0, 3), (2, 3))]
+    found = [
+        loss(rng=stream(1), alpha=alpha, beta=beta).item()
+        for alpha, beta in ((0, 0), (2, 0), (0, 3), (2, 3))
+    ]
 
-    rng = generator(1)
+    rng = stream(1)
     drawn, noise = fedgen.labels_and_noise(law, 8, rng)
     other = torch.randn(8, 32, generator=rng)
     p, q = model.linear(G(y, other)).softmax(1), model(x).softmax(1)
@@ -151,13 +171,13 @@ def test_a_clients_loss_is_the_sum_of_its_three_terms(task, store):
 
 def test_a_client_trains_its_model_and_not_the_generator(task, store):
     """The drawn features teach the head alone; the head's answer to them is the model's constant target."""
-    model = resident(spec_of(task), "cpu").training().requires_grad_(True)
+    model = live_network(task.spec, "cpu").training().requires_grad_(True)
     G, law = fedgen.new_generator(task, 10, 16).eval(), torch.full((10,), 0.1)
     x, y = images()[:8], load("digits", "test").labels[:8].long()
 
     def gradients(alpha: float, beta: float) -> dict[str, torch.Tensor]:
         model.zero_grad()
-        fedgen.guided_cross_entropy(model, x, y, G, law, generator(1), alpha, beta).backward()
+        fedgen.guided_cross_entropy(model, x, y, G, law, stream(1), alpha, beta).backward()
         return {name: w.grad.clone() for name, w in model.named_parameters()}
 
     alone, with_alpha, with_beta = gradients(0, 0), gradients(5, 0), gradients(0, 5)
@@ -166,19 +186,25 @@ def test_a_client_trains_its_model_and_not_the_generator(task, store):
     assert not torch.equal(alone["blocks.3.conv.weight"], with_beta["blocks.3.conv.weight"])
     assert all(w.grad is None for w in G.parameters())
     with torch.no_grad():
-        rng = generator(1)
+        rng = stream(1)
         fedgen.labels_and_noise(law, 8, rng)
         target = model.linear(G(y, torch.randn(8, 32, generator=rng))).softmax(1)
     model.zero_grad()
     logits = model(x)
-    (F.cross_entropy(logits, y) + 5 * F.cross_entropy(logits, target)).backward()  # KL but for a constant
+    (
+        F.cross_entropy(logits, y) + 5 * F.cross_entropy(logits, target)
+    ).backward()  # KL but for a constant
     for name, w in model.named_parameters():
         torch.testing.assert_close(with_beta[name], w.grad, rtol=1e-3, atol=1e-5)
 
 
 def test_both_weights_fall_by_two_per_cent_a_round(task, store):
     """10 in the code's round 0, where they are not used yet; ours is 1."""
-    shard, law, G = open_federation(task).shards[0], torch.full((10,), 0.1), fedgen.new_generator(task, 10, 16)
+    shard, law, G = (
+        open_federation(task).shards[0],
+        torch.full((10,), 0.1),
+        fedgen.new_generator(task, 10, 16),
+    )
     assert fedgen.guided(shard, {}, G, law, task, Config(), t=1) is cross_entropy
     loss = fedgen.guided(shard, {}, G, law, task, Config(), t=3)
     assert loss.keywords["alpha"] == loss.keywords["beta"] == pytest.approx(10 * 0.98**2)
@@ -192,19 +218,26 @@ def test_bytes(task, store):
     task = dataclasses.replace(task, rounds=3)
     with opened(Account()) as account:
         run(task)
-    models = 3 * 3 * n_bytes(initial(spec_of(task), 0))
+    models = 3 * 3 * n_bytes(initial_model(task.spec, 0))
     floats = (10 + 32 + 1) * 256 + 4 * 256 + 257 * 16  # 16 features at base width 4
     assert account.total().upload == {"model": models, "counts": 3 * 10 * 8}
-    assert account.total().download == {"model": models, "generator": 3 * 3 * floats * 4, "labels": 3 * 3 * 10 * 4}
+    assert account.total().download == {
+        "model": models,
+        "generator": 3 * 3 * floats * 4,
+        "labels": 3 * 3 * 10 * 4,
+    }
 
 
 def test_flops_do_not_depend_on_which_cell_ran_before(task, store, monkeypatch):
-    others, flops = [dataclasses.replace(task, n_clients=2), dataclasses.replace(task, base_width=8)], []
+    others, flops = (
+        [dataclasses.replace(task, n_clients=2), dataclasses.replace(task, base_width=8)],
+        [],
+    )
     for before in ([], others):
         monkeypatch.setattr(costs, "_flops", {})
         for other in before:
             run(other)
-        use_store(store / str(len(before)))
+        use_cache(store / str(len(before)))
         with opened(Account()) as account:
             run(task)
         flops.append(account.total().flops)

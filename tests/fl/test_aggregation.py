@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from mosaic.fl.aggregation import average, average_parts
-from mosaic.fl.models.cnn import MODELS, Spec, initial, layout
+from mosaic.fl.models.live_network import initial_model, layout_of
+from mosaic.fl.models.registry import MODELS
+from mosaic.fl.models.spec import Spec
 from mosaic.fl.submodel import cut, put, window
 
 SPEC = {model: Spec(model, channels=1, n_classes=10, base_width=4) for model in MODELS}
@@ -16,12 +18,16 @@ def narrow(width: float, shift: int = 0):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_averaging_equal_models_is_the_identity_to_the_last_bit(model):
-    state, weights = initial(SPEC[model], 0), [1 / 3, 0.1, 7, 1e-3, 12345]
+    state, weights = initial_model(SPEC[model], 0), [1 / 3, 0.1, 7, 1e-3, 12345]
     whole = window(SPEC[model])
     mean = average([state] * 5, weights)
-    by_part = average_parts(initial(SPEC[model], 1), [(state, whole)] * 5, weights, layout(SPEC[model]))
+    by_part = average_parts(
+        initial_model(SPEC[model], 1), [(state, whole)] * 5, weights, layout_of(SPEC[model])
+    )
     for name in state:
-        assert torch.equal(mean[name], state[name]) and torch.equal(by_part[name], state[name]), name
+        assert torch.equal(mean[name], state[name]) and torch.equal(by_part[name], state[name]), (
+            name
+        )
         assert mean[name].dtype == state[name].dtype
 
 
@@ -45,15 +51,21 @@ def test_an_average_of_nothing_or_of_mismatched_lengths_is_an_error():
 
 
 def test_full_windows_make_average_parts_the_average():
-    states, weights = [initial(SPEC["cnn"], seed) for seed in range(4)], [3, 1, 4, 1.5]
+    states, weights = [initial_model(SPEC["cnn"], seed) for seed in range(4)], [3, 1, 4, 1.5]
     whole = window(SPEC["cnn"])
     mean = average(states, weights)
-    by_part = average_parts(initial(SPEC["cnn"], 9), [(s, whole) for s in states], weights, layout(SPEC["cnn"]))
+    by_part = average_parts(
+        initial_model(SPEC["cnn"], 9), [(s, whole) for s in states], weights, layout_of(SPEC["cnn"])
+    )
     assert all(torch.equal(mean[name], by_part[name]) for name in mean)
 
 
 def test_a_coordinate_that_nobody_covers_keeps_the_servers_value():
-    server, client, parts = initial(SPEC["cnn"], 0), initial(SPEC["cnn"], 1), layout(SPEC["cnn"])
+    server, client, parts = (
+        initial_model(SPEC["cnn"], 0),
+        initial_model(SPEC["cnn"], 1),
+        layout_of(SPEC["cnn"]),
+    )
     held = narrow(0.5, shift=3)
     part = cut(client, parts, held)
     got, wanted = average_parts(server, [(part, held)], [5], parts), put(server, part, parts, held)
@@ -61,8 +73,8 @@ def test_a_coordinate_that_nobody_covers_keeps_the_servers_value():
 
 
 def test_a_client_of_weight_zero_does_not_count():
-    server, parts = initial(SPEC["cnn"], 0), layout(SPEC["cnn"])
-    got = average_parts(server, [(initial(SPEC["cnn"], 1), window(SPEC["cnn"]))], [0], parts)
+    server, parts = initial_model(SPEC["cnn"], 0), layout_of(SPEC["cnn"])
+    got = average_parts(server, [(initial_model(SPEC["cnn"], 1), window(SPEC["cnn"]))], [0], parts)
     assert all(torch.equal(got[name], server[name]) for name in server)
 
 
@@ -71,12 +83,19 @@ def test_hand_numbers_by_coordinate():
 
     Channels 0, 1: 1. Channels 2, 3: (1 x 1 + 3 x 5) / 4 = 4.
     """
-    parts, whole, half = layout(SPEC["cnn"]), narrow(1.0), narrow(0.5, shift=2)
-    server = {name: torch.zeros_like(tensor) for name, tensor in initial(SPEC["cnn"], 0).items()}
+    parts, whole, half = layout_of(SPEC["cnn"]), narrow(1.0), narrow(0.5, shift=2)
+    server = {
+        name: torch.zeros_like(tensor) for name, tensor in initial_model(SPEC["cnn"], 0).items()
+    }
     a = {name: torch.ones_like(tensor) for name, tensor in server.items()}
     b = {name: torch.full_like(tensor, 5.0) for name, tensor in cut(server, parts, half).items()}
     mean = average_parts(server, [(a, whole), (b, half)], [1, 3], parts)
     assert mean["blocks.0.norm.bias"].tolist() == [1, 1, 4, 4]
     assert mean["linear.bias"].tolist() == [4.0] * 10  # everybody has all classes
-    assert mean["blocks.1.conv.weight"][2, :, 0, 0].tolist() == [1, 1, 4, 4]  # B has rows 2..5, columns 2, 3
+    assert mean["blocks.1.conv.weight"][2, :, 0, 0].tolist() == [
+        1,
+        1,
+        4,
+        4,
+    ]  # B has rows 2..5, columns 2, 3
     assert mean["blocks.1.conv.weight"][0, :, 0, 0].tolist() == [1, 1, 1, 1]

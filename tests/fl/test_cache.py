@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from mosaic.fl import cache as store_module
-from mosaic.fl.cache import OneByOne, canonical, stage, use_store, watch_stages
+from mosaic.fl import keys
+from mosaic.fl.cache import LazyModels, stage, use_cache, watch_stages
 from mosaic.fl.channel import upload
+from mosaic.fl.contract import added_later
 from mosaic.fl.costs import Account, opened
-from mosaic.fl.stages import local_models, warm_up
-from mosaic.fl.task import later
+from mosaic.fl.keys import canonical
+from mosaic.fl.stages import federated_model, final_client_models
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,12 @@ def bread(recipe: Recipe) -> dict:
     time.sleep(0.01)
     kernel = torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)
     loaf = upload([dough(recipe)["weight"], torch.arange(3), torch.tensor(2.5)], "loaf")
-    return {"loaf": loaf, "kernel": kernel, "notes": {"heat": 1 / 3, "nan": None, "name": "rye"}, "empty": []}
+    return {
+        "loaf": loaf,
+        "kernel": kernel,
+        "notes": {"heat": 1 / 3, "nan": None, "name": "rye"},
+        "empty": [],
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +72,11 @@ def of(function, *args):
 
 
 def files(store, name: str, suffix: str):
-    return [p for p in (store / name).iterdir() if p.name.endswith(suffix) and not p.name.startswith(".")]
+    return [
+        p
+        for p in (store / name).iterdir()
+        if p.name.endswith(suffix) and not p.name.startswith(".")
+    ]
 
 
 # A hit equals a miss
@@ -80,7 +90,7 @@ def test_a_hit_equals_a_miss(store):
 
 def test_without_a_store_a_stage_is_computed_each_time_to_the_same_end(store):
     stored = bread(Recipe())
-    use_store(None)
+    use_cache(None)
     assert equal(bread(Recipe()), stored) and made == ["bread", "dough"] * 2
 
 
@@ -94,7 +104,7 @@ def test_the_callers_random_state_is_the_same_after_a_hit_and_a_miss(store):
 def test_a_stage_does_not_depend_on_the_callers_random_state(store):
     torch.manual_seed(1)
     first = bread(Recipe())
-    use_store(None)
+    use_cache(None)
     torch.manual_seed(2)
     assert equal(bread(Recipe()), first)
 
@@ -123,7 +133,9 @@ def test_a_new_version_is_a_new_artifact(store):
 
 
 def test_only_plain_values_are_in_a_key():
-    assert canonical({"b": float("inf"), "a": (1, [Recipe()])}) == canonical({"a": [1, (Recipe(),)], "b": float("inf")})
+    assert canonical({"b": float("inf"), "a": (1, [Recipe()])}) == canonical(
+        {"a": [1, (Recipe(),)], "b": float("inf")}
+    )
     with pytest.raises(TypeError, match="not Tensor"):
         canonical(torch.zeros(1))
 
@@ -219,9 +231,23 @@ def spoil(path, at: int) -> None:
         lambda tensors, notes: notes.write_text("[]"),
         lambda tensors, notes: notes.write_text("{}"),
         lambda tensors, notes: notes.write_text(notes.read_text().replace("0.333", "0.334")),
-        lambda tensors, notes: notes.write_text(notes.read_text().replace('"loaf": 40', '"loaf": 41')),
+        lambda tensors, notes: notes.write_text(
+            notes.read_text().replace('"loaf": 40', '"loaf": 41')
+        ),
     ],
-    ids=["last bit", "first bit", "short", "gone", "cut", "empty", "bytes", "list", "dict", "a number", "a cost"],
+    ids=[
+        "last bit",
+        "first bit",
+        "short",
+        "gone",
+        "cut",
+        "empty",
+        "bytes",
+        "list",
+        "dict",
+        "a number",
+        "a cost",
+    ],
 )
 def test_a_damaged_artifact_is_found_with_a_warning_and_computed_again(store, damage):
     first = bread(Recipe())
@@ -249,11 +275,13 @@ def test_a_write_that_is_killed_leaves_no_half_artifact(store, monkeypatch, kill
     with pytest.raises(KeyboardInterrupt):
         dough(Recipe())
     monkeypatch.setattr(os, "replace", whole)
-    assert [p for p in (store / "dough").iterdir() if p.name.startswith(".")]  # what was written aside still lies there
+    assert [
+        p for p in (store / "dough").iterdir() if p.name.startswith(".")
+    ]  # what was written aside still lies there
     assert not dough.is_cached(Recipe())
-    use_store(None)
+    use_cache(None)
     wanted = dough(Recipe())
-    use_store(store)
+    use_cache(store)
     assert equal(dough(Recipe()), wanted) and dough.is_cached(Recipe())
 
 
@@ -284,7 +312,7 @@ def slow_bread(log: str) -> dict:
 
 
 def bake(folder, log, start, results) -> None:
-    use_store(folder)
+    use_cache(folder)
     start.wait()
     results.put(slow_bread(str(log))["loaf"].tolist())
 
@@ -292,7 +320,9 @@ def bake(folder, log, start, results) -> None:
 def test_two_processes_that_need_the_same_stage_compute_it_once(tmp_path):
     spawn = multiprocessing.get_context("spawn")
     start, results, log = spawn.Barrier(2), spawn.Queue(), tmp_path / "log"
-    bakers = [spawn.Process(target=bake, args=(tmp_path / "store", log, start, results)) for _ in range(2)]
+    bakers = [
+        spawn.Process(target=bake, args=(tmp_path / "store", log, start, results)) for _ in range(2)
+    ]
     for baker in bakers:
         baker.start()
     loaves = [results.get(timeout=60) for _ in bakers]
@@ -307,17 +337,21 @@ def test_two_processes_that_need_the_same_stage_compute_it_once(tmp_path):
 
 
 def test_a_warm_up_that_goes_on_from_the_store_is_the_one_that_never_stopped(store, task, tmp_path):
-    warm_up(task, 1)
-    resumed, clients = warm_up(task, 2), list(local_models(task))
-    use_store(tmp_path / "another")
-    assert equal(warm_up(task, 2), resumed) and equal(list(local_models(task)), clients)
-    use_store(store)
-    assert equal(warm_up(task, 2), resumed) and equal(list(local_models(task)), clients)
+    federated_model(task, 1)
+    resumed, clients = federated_model(task, 2), list(final_client_models(task))
+    use_cache(tmp_path / "another")
+    assert equal(federated_model(task, 2), resumed) and equal(
+        list(final_client_models(task)), clients
+    )
+    use_cache(store)
+    assert equal(federated_model(task, 2), resumed) and equal(
+        list(final_client_models(task)), clients
+    )
 
 
 def test_of_many_models_only_a_few_stay_in_memory_and_each_is_computed_once(store):
     asked = []
-    models = OneByOne(lambda i: asked.append(i) or {"w": torch.full((1,), i)}, 5, few=2)
+    models = LazyModels(lambda i: asked.append(i) or {"w": torch.full((1,), i)}, 5, few=2)
     assert asked == [0, 1, 2, 3, 4] and len(models) == 5
     assert [int(model["w"]) for model in models] == [0, 1, 2, 3, 4] and len(asked) == 10
     assert int(models[4]["w"]) == 4 and len(asked) == 10  # one of the last two
@@ -326,15 +360,18 @@ def test_of_many_models_only_a_few_stay_in_memory_and_each_is_computed_once(stor
 
 
 def test_without_a_store_all_models_stay_in_memory():
-    use_store(None)
+    use_cache(None)
     asked = []
-    models = OneByOne(lambda i: asked.append(i), 30, few=2)
+    models = LazyModels(lambda i: asked.append(i), 30, few=2)
     assert list(models) == [None] * 30 and asked == list(range(30))
 
 
 def test_two_paths_to_the_same_warm_up_are_one_bill(store, task):
     bills = []
-    for ask in (lambda: (local_models(task), warm_up(task, 2)), lambda: warm_up(task, 2)):
+    for ask in (
+        lambda: (final_client_models(task), federated_model(task, 2)),
+        lambda: federated_model(task, 2),
+    ):
         with opened(Account()) as account:
             ask()
         bills.append(account.stages)
@@ -343,9 +380,9 @@ def test_two_paths_to_the_same_warm_up_are_one_bill(store, task):
 
 def test_the_store_is_not_a_part_of_a_key(store, tmp_path):
     here = dough.key_of(Recipe())
-    use_store(tmp_path / "elsewhere")
+    use_cache(tmp_path / "elsewhere")
     assert dough.key_of(Recipe()) == here and len(here) == 32
-    assert store_module.stage_key("dough", 1, {"recipe": Recipe(), "salt": 0.0}) == here
+    assert keys.stage_key("dough", 1, {"recipe": Recipe(), "salt": 0.0}) == here
 
 
 def test_a_field_that_came_later_leaves_older_keys_as_they_are():
@@ -356,7 +393,7 @@ def test_a_field_that_came_later_leaves_older_keys_as_they_are():
     @dataclass(frozen=True)
     class New:
         a: int = 1
-        b: float = later(0.5)
+        b: float = added_later(0.5)
 
     assert canonical(New()).replace("New", "Old") == canonical(Old())
     assert canonical(New(b=0.25)) != canonical(New())

@@ -5,12 +5,13 @@ import sys
 
 import pytest
 
-from mosaic.fl.device import _libc
+from mosaic.fl.fast.allocator import glibc
 
 FAULTS = """
 import resource
 import torch
-from mosaic.fl.device import give_freed_memory_back, use_device
+from mosaic.fl.device import use_device
+from mosaic.fl.fast.allocator import return_freed_memory
 
 
 def faults(times):
@@ -24,12 +25,12 @@ def faults(times):
 use_device("cpu")
 faults(10)
 kept = faults(5)
-give_freed_memory_back()
+return_freed_memory()
 print(kept, faults(1))
 """
 
 
-@pytest.mark.skipif(_libc() is None, reason="not glibc")
+@pytest.mark.skipif(glibc() is None, reason="not glibc")
 def test_freed_memory_stays_and_can_be_given_back():
     run = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
     kept, given_back = map(int, run.stdout.split())

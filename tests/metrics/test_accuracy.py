@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from benchmarks.metrics.accuracy import accuracies, predict_all, score
-from mosaic.fl.data.readers import normalise
+from mosaic.fl.data.transforms import normalise
 
 
 def oracle(images):
@@ -18,7 +18,9 @@ def images_of(classes):
 
 
 def test_normalise_takes_bytes_to_minus_one_to_one():
-    assert normalise(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == pytest.approx([-1, -0.6, 1])
+    assert normalise(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == pytest.approx(
+        [-1, -0.6, 1]
+    )
 
 
 def test_hand_counted_score():
@@ -38,7 +40,11 @@ def test_several_predictors_score_the_mean_of_their_accuracies():
     result = score([oracle, constant], images, labels, n_classes=4)
     assert result.accuracy == pytest.approx((1 + 1 / 4) / 2)
     assert result.class_accuracy.tolist() == pytest.approx([0.5, 1, 0.5, 0.5])
-    assert score((oracle,), images, labels, 4).accuracy == score(oracle, images, labels, 4).accuracy == 1
+    assert (
+        score((oracle,), images, labels, 4).accuracy
+        == score(oracle, images, labels, 4).accuracy
+        == 1
+    )
 
 
 def test_the_batch_size_changes_nothing_and_batches_are_even():

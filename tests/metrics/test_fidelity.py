@@ -10,20 +10,20 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from benchmarks.metrics import fidelity as module
+from benchmarks.metrics import inception as inception_module
 from benchmarks.metrics.fidelity import (
     Extractor,
     collapse,
     extract,
     fidelity,
     frechet,
-    inception,
     inception_score,
     kernel,
     nearest,
     reference,
 )
-from mosaic.fl.data.readers import normalise
+from benchmarks.metrics.inception import inception
+from mosaic.fl.data.transforms import normalise
 from mosaic.fl.errors import InputError
 
 
@@ -47,7 +47,9 @@ def one_hot_logits(classes, k, scale=100.0):
 def digits():
     """uint8 (1797, 1, 8, 8) and labels."""
     data = load_digits()
-    return torch.from_numpy(data.images * 255 / 16).round().to(torch.uint8)[:, None], torch.from_numpy(data.target)
+    return torch.from_numpy(data.images * 255 / 16).round().to(torch.uint8)[
+        :, None
+    ], torch.from_numpy(data.target)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +87,12 @@ def test_fid_of_correlated_gaussians_against_scipy():
     mean, cov = [0.5, -1, 2], [[2, 0.5, 0.1], [0.5, 1, -0.3], [0.1, -0.3, 0.7]]
     other_mean, other_cov = [0, 1, 1], [[1, -0.4, 0], [-0.4, 3, 0.2], [0, 0.2, 0.5]]
     root = scipy.linalg.sqrtm(np.array(cov) @ np.array(other_cov)).real
-    expected = np.sum((np.array(mean) - other_mean) ** 2) + np.trace(cov) + np.trace(other_cov) - 2 * np.trace(root)
+    expected = (
+        np.sum((np.array(mean) - other_mean) ** 2)
+        + np.trace(cov)
+        + np.trace(other_cov)
+        - 2 * np.trace(root)
+    )
     got = frechet(with_moments(40, mean, cov), with_moments(40, other_mean, other_cov, seed=1))
     assert got == pytest.approx(expected, rel=1e-10)
 
@@ -103,7 +110,9 @@ def test_fid_equals_torchmetrics_used_the_ordinary_way(digits, domain):
         ordinary.update(part, real=True)
     for part in b.split(64):
         ordinary.update(part, real=False)
-    assert frechet(extract(domain, b)[0], extract(domain, a)[0]) == pytest.approx(ordinary.compute().item(), rel=1e-9)
+    assert frechet(extract(domain, b)[0], extract(domain, a)[0]) == pytest.approx(
+        ordinary.compute().item(), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("n", [200, 20])
@@ -152,7 +161,14 @@ def test_kid_of_one_law_is_zero_in_expectation():
 def test_noise_scores_worse_than_real_images(domain, digits, real):
     scores = fidelity(domain, noise(300), real, seed=1)
     assert set(scores) == {
-        *("fid_domain", "fid_domain_floor", "is_domain", "is_domain_real", "kid_domain", "kid_domain_floor"),
+        *(
+            "fid_domain",
+            "fid_domain_floor",
+            "is_domain",
+            "is_domain_real",
+            "kid_domain",
+            "kid_domain_floor",
+        ),
         *("fidelity_n", "duplicate_ratio", "classes_covered", "class_entropy"),
     }
     assert scores["fidelity_n"] == 300
@@ -216,7 +232,10 @@ def test_the_halves_are_disjoint_and_float_equals_uint8(domain):
 
 def test_few_images_are_said_to_bias_the_fid(domain, digits):
     assert reference(domain, digits[0], n=17, seed=0).warning == ""
-    assert "n = 16 images and 16 features: below n = 17" in reference(domain, digits[0], n=16, seed=0).warning
+    assert (
+        "n = 16 images and 16 features: below n = 17"
+        in reference(domain, digits[0], n=16, seed=0).warning
+    )
 
 
 @pytest.mark.parametrize("n", [1, 899])
@@ -236,7 +255,9 @@ def test_too_few_or_broken_images_are_errors(domain, real):
 
 def test_nearest_against_the_full_distance_matrix():
     rows, others = normal(1500, 3) + 100, normal(40, 3, seed=1) + 100  # more than one block of rows
-    distances = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(math.inf)
+    distances = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(
+        math.inf
+    )
     assert torch.allclose(nearest(rows), distances.amin(1), rtol=1e-7, atol=1e-7)
     between = torch.cdist(rows, others, compute_mode="donot_use_mm_for_euclid_dist")
     assert torch.allclose(nearest(rows, others), between.amin(1), rtol=1e-7, atol=1e-7)
@@ -276,18 +297,26 @@ def test_inception_without_torch_fidelity_says_what_to_install(monkeypatch, tmp_
 
 def test_wrong_inception_weights_are_errors(monkeypatch, tmp_path):
     pytest.importorskip("torch_fidelity")
-    with pytest.raises(InputError, match="no Inception weights at .*give an existing file, 'auto' or 'download'"):
+    with pytest.raises(
+        InputError, match="no Inception weights at .*give an existing file, 'auto' or 'download'"
+    ):
         inception(tmp_path / "missing.pth")
     (tmp_path / "text.pth").write_text("not a checkpoint")
     torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "other.pth")
-    torch.save(nn.Linear(2, 2), tmp_path / "code.pth")  # a pickled module: loading it could run anything
+    torch.save(
+        nn.Linear(2, 2), tmp_path / "code.pth"
+    )  # a pickled module: loading it could run anything
     torch.save([1, 2], tmp_path / "list.pth")
     for name in ("text.pth", "other.pth", "code.pth", "list.pth"):
-        with pytest.raises(InputError, match=f"{name}' is not torch-fidelity's Inception checkpoint"):
+        with pytest.raises(
+            InputError, match=f"{name}' is not torch-fidelity's Inception checkpoint"
+        ):
             inception(tmp_path / name)
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(module, "INCEPTION_URL", f"file://{tmp_path}/nowhere/weights-01234567.pth")
+    monkeypatch.setattr(
+        inception_module, "INCEPTION_URL", f"file://{tmp_path}/nowhere/weights-01234567.pth"
+    )
     with pytest.raises(InputError, match="could not be downloaded"):
         inception("download")
     cached = tmp_path / "hub" / "checkpoints" / "weights-01234567.pth"
@@ -298,7 +327,9 @@ def test_wrong_inception_weights_are_errors(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_inception_from_a_file_the_cache_and_a_download(monkeypatch, tmp_path, digits):
-    base = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3").FeatureExtractorInceptionV3
+    base = pytest.importorskip(
+        "torch_fidelity.feature_extractor_inceptionv3"
+    ).FeatureExtractorInceptionV3
 
     class Untrained(base):
         def load_state_dict(self, state):
@@ -333,7 +364,7 @@ def test_inception_from_a_file_the_cache_and_a_download(monkeypatch, tmp_path, d
     named = tmp_path / f"weights-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.pth"
     path.rename(named)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(module, "INCEPTION_URL", named.as_uri())
+    monkeypatch.setattr(inception_module, "INCEPTION_URL", named.as_uri())
     assert inception("auto") is None
     for weights in ("download", "auto"):
         assert extract(inception(weights), digits[0][:2])[0].shape == (2, 2048)

@@ -45,16 +45,22 @@ def test_the_discriminator_reads_any_size(size):
     assert discriminator(2, 1, size, batch_norm=True)(torch.zeros(2, 1, size, size)).shape == (2, 1)
 
 
-def test_a_client_with_one_class_and_fewer_samples_than_a_batch_has_a_generator(few_and_alike, store):
+def test_a_client_with_one_class_and_fewer_samples_than_a_batch_has_a_generator(
+    few_and_alike, store
+):
     shard = min(open_federation(few_and_alike).shards, key=lambda shard: shard.size)
-    assert len(shard.classes) == 1 and shard.size < SMALL.generator_batch  # the fixture is what it says
+    assert (
+        len(shard.classes) == 1 and shard.size < SMALL.generator_batch
+    )  # the fixture is what it says
     made = client_generator(few_and_alike, SMALL, shard.client)
     assert all(tensor.isfinite().all() for tensor in made["state"].values())
     assert all(math.isfinite(value) for value in made["losses"].values())
 
 
 def test_a_client_with_two_samples_has_a_generator(store):
-    task = Task(n_train=4, min_samples=2, n_clients=2, rounds=1, steps=2, batch_size=8, base_width=4)
+    task = Task(
+        n_train=4, min_samples=2, n_clients=2, rounds=1, steps=2, batch_size=8, base_width=4
+    )
     assert client_generator(task, SMALL, 0)["losses"]["discriminator"] > 0
 
 
@@ -69,7 +75,9 @@ def test_a_generator_is_made_once_the_same_and_its_bytes_are_counted(task, store
     assert not torch.equal(first["state"]["layers.0.weight"], other["state"]["layers.0.weight"])
 
 
-def test_only_clients_below_tau_are_inverted_and_for_them_lambda_i_changes_the_generator(task, store):
+def test_only_clients_below_tau_are_inverted_and_for_them_lambda_i_changes_the_generator(
+    task, store
+):
     size = open_federation(task).shards[0].size
 
     def made(tau: int, lambda_i: float):
@@ -86,7 +94,10 @@ def test_only_clients_below_tau_are_inverted_and_for_them_lambda_i_changes_the_g
 
 @pytest.mark.parametrize("weight", ["lambda_e", "lambda_d"])
 def test_each_term_has_a_gradient_that_reaches_the_generator(task, store, weight):
-    a, b = (client_generator(task, replace(SMALL, tau=0, **{weight: value}), 0)["state"] for value in (0.0, 5.0))
+    a, b = (
+        client_generator(task, replace(SMALL, tau=0, **{weight: value}), 0)["state"]
+        for value in (0.0, 5.0)
+    )
     assert not torch.equal(a["layers.0.weight"], b["layers.0.weight"])
 
 
@@ -97,7 +108,11 @@ def test_the_judge_is_asked_about_the_clients_own_classes_only():
         return torch.tensor([[9.0, 0.0, 0.0]]).expand(len(fake), 3)
 
     entropy, diversity, inversion = judged(
-        judge, torch.zeros(4, 1, 8, 8), torch.tensor([1, 2]), torch.tensor([0.5, 0.5]), inverts=False
+        judge,
+        torch.zeros(4, 1, 8, 8),
+        torch.tensor([1, 2]),
+        torch.tensor([0.5, 0.5]),
+        inverts=False,
     )
     assert entropy.item() == pytest.approx(math.log(2)) and diversity.item() == pytest.approx(0)
     assert inversion.item() == 0
@@ -109,7 +124,11 @@ def test_the_judge_is_asked_about_the_clients_own_classes_only():
 def painted(task: Task, brightness: float) -> dict[str, torch.Tensor]:
     """A generator whose last layer is fed ones and so says tanh(4 x brightness) everywhere."""
     network = Generator(SMALL.latent, SMALL.ngf, 1, 8)
-    state = {k: v.clone() for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
+    state = {
+        k: v.clone()
+        for k, v in network.state_dict().items()
+        if not k.endswith("num_batches_tracked")
+    }
     norm, last = list(state)[-6:-1], list(state)[-1]
     weight, bias = norm[1], norm[2]
     assert weight.endswith("weight") and bias.endswith("bias")
@@ -121,18 +140,24 @@ def painted(task: Task, brightness: float) -> dict[str, torch.Tensor]:
 
 def test_an_ensemble_draws_by_its_probabilities_and_says_who_drew(task):
     """Client 0 paints tanh(-4), client 1 nothing ever, client 2 tanh(4); 1 : 0 : 3."""
-    ensemble = Ensemble(task, SMALL, [{"state": painted(task, x)} for x in (-1.0, 0.0, 1.0)], [1.0, 0.0, 3.0])
+    ensemble = Ensemble(
+        task, SMALL, [{"state": painted(task, x)} for x in (-1.0, 0.0, 1.0)], [1.0, 0.0, 3.0]
+    )
     images, drawn_by = ensemble.draw(2000, torch.Generator().manual_seed(0))
     assert images.shape == (2000, 1, 8, 8) and drawn_by.shape == (2000,)
     colours = torch.tensor([-4.0, 0.0, 4.0]).tanh()[drawn_by]
     assert torch.allclose(images, colours[:, None, None, None].expand_as(images))
     assert (drawn_by == 1).sum() == 0
-    assert (drawn_by == 2).float().mean().item() == pytest.approx(0.75, abs=0.04)  # 4 standard errors of 2,000
+    assert (drawn_by == 2).float().mean().item() == pytest.approx(
+        0.75, abs=0.04
+    )  # 4 standard errors of 2,000
     assert len(drawn_by[:20].unique()) == 2  # in random order
 
 
 def test_an_ensembles_draw_is_fixed_by_its_generator_of_random_numbers(task, store):
-    ensemble = Ensemble(task, SMALL, [client_generator(task, SMALL, i) for i in range(3)], [1.0] * 3)
+    ensemble = Ensemble(
+        task, SMALL, [client_generator(task, SMALL, i) for i in range(3)], [1.0] * 3
+    )
     before = torch.get_rng_state()
     a, b, c = (ensemble.draw(9, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
     assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) and not torch.equal(a[0], c[0])
@@ -149,5 +174,7 @@ def test_a_discriminator_without_batch_norm_tells_images_apart_from_the_start():
         D = discriminator(16, 1, 28, batch_norm)
         dcgan_init(D)
         first = next(D.parameters())
-        assert first.std().item() == pytest.approx(0.02 if batch_norm else (2 / (1 + 0.2**2) / 16) ** 0.5, rel=0.1)
+        assert first.std().item() == pytest.approx(
+            0.02 if batch_norm else (2 / (1 + 0.2**2) / 16) ** 0.5, rel=0.1
+        )
         assert batch_norm or D(x).std() > 0.1

@@ -10,10 +10,11 @@ from mosaic.experts import class_experts, predictions
 from mosaic.fl.channel import n_bytes
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data.federation import open_federation
-from mosaic.fl.data.readers import normalise
-from mosaic.fl.models.cnn import initial
-from mosaic.fl.stages import local_models, lone_model, warm_up
-from mosaic.fl.training.sgd import features, predictor, spec_of
+from mosaic.fl.data.transforms import normalise
+from mosaic.fl.independent import independent_client_model
+from mosaic.fl.models.live_network import initial_model
+from mosaic.fl.stages import federated_model, final_client_models
+from mosaic.fl.training.prediction import features, predictor
 from mosaic.meta_model import META, train_meta
 from mosaic.method import (
     Config,
@@ -53,23 +54,38 @@ def test_one_shot_clients_train_alone_and_upload_once(task, store):
     cost = account.total()
     assert cost.upload == {"model": 3 * n_bytes(clients.server)} and cost.download == {}
     assert cost.steps == {"train": 3 * task.rounds * task.steps}
-    assert all(same(model, lone_model(task, i)) for i, model in enumerate(clients.models))
+    assert all(
+        same(model, independent_client_model(task, i)) for i, model in enumerate(clients.models)
+    )
 
 
 @pytest.mark.parametrize("widths", [(), (1.0, 0.5, 0.25)])
 def test_one_shot_mosaic_sends_nothing_back(widths, task, store):
-    config = Config(protocol="oneshot", latent=8, ngf=4, generator_steps=2, generator_batch=16, k=3, distil_steps=2)
+    config = Config(
+        protocol="oneshot",
+        latent=8,
+        ngf=4,
+        generator_steps=2,
+        generator_batch=16,
+        k=3,
+        distil_steps=2,
+    )
     with opened(Account()) as account:
         (snapshot,) = run(replace(task, widths=widths), replace(config, distil_batch=16))
     cost = account.total()
-    assert cost.download == {} and cost.upload.keys() == {"model", "generator", "prototypes", "counts"}
+    assert cost.download == {} and cost.upload.keys() == {
+        "model",
+        "generator",
+        "prototypes",
+        "counts",
+    }
     assert snapshot.predict(torch.zeros(2, 1, 8, 8)).isfinite().all()
 
 
 def test_a_narrow_clients_own_features_stand_at_its_channels(task, store):
     task = replace(task, widths=(1.0, 0.5, 0.25))
     shard = open_federation(task).shards[2]
-    own = features(lone_model(task, 2), task, shard.images[shard.indices], width=0.25)
+    own = features(independent_client_model(task, 2), task, shard.images[shard.indices], width=0.25)
     wide = embedded(task, shard, "oneshot")
     assert own.shape[1] == 4 and wide.shape[1] == 16  # c4 is four base widths of 4
     assert torch.equal(wide[:, :4], own) and not wide[:, 4:].any()
@@ -78,7 +94,9 @@ def test_a_narrow_clients_own_features_stand_at_its_channels(task, store):
 @pytest.mark.parametrize("teacher", ["meta", "source"])
 @pytest.mark.parametrize("sampling", ["uniform", "size"])
 def test_mosaic_with_conditional_vaes_trains_no_gan(teacher, sampling, task, store):
-    config = Config(generator="cvae", teacher=teacher, sampling=sampling, cvae_steps=3, cvae_hidden=8, k=3)
+    config = Config(
+        generator="cvae", teacher=teacher, sampling=sampling, cvae_steps=3, cvae_hidden=8, k=3
+    )
     with opened(Account()) as account:
         (snapshot,) = list(run(task, replace(config, distil_steps=2, distil_batch=16)))[-1:]
     steps, sent = account.total().steps, account.total().upload
@@ -87,7 +105,9 @@ def test_mosaic_with_conditional_vaes_trains_no_gan(teacher, sampling, task, sto
     assert images.shape == (30, 1, 8, 8) and set(clients.tolist()) <= {0, 1, 2}
     counts, sizes = torch.bincount(clients, minlength=3), torch.tensor(open_federation(task).sizes)
     expected = torch.full((3,), 10.0) if sampling == "uniform" else 30 * sizes / sizes.sum()
-    assert (counts - expected).abs().max() <= 10  # stratified by client and label: to within one of each of 10 labels
+    assert (
+        counts - expected
+    ).abs().max() <= 10  # stratified by client and label: to within one of each of 10 labels
 
 
 # Experts
@@ -100,14 +120,14 @@ def experts_of(task, counts):
 def test_an_expert_whose_class_only_one_client_has_is_that_clients_model(task, store):
     counts = torch.zeros(3, 10, dtype=torch.int64)
     counts[0, 0], counts[1, 1], counts[2, 2] = 7, 3, 1
-    experts, clients = experts_of(task, counts), local_models(task)
+    experts, clients = experts_of(task, counts), final_client_models(task)
     assert all(same(experts[c], clients[c]) for c in range(3))
 
 
 def test_the_expert_of_a_class_that_nobody_has_is_the_warm_up_model(task, store):
     counts = torch.zeros(3, 10, dtype=torch.int64)
     counts[:, 0] = 5
-    experts, server = experts_of(task, counts), warm_up(task, task.rounds)
+    experts, server = experts_of(task, counts), federated_model(task, task.rounds)
     assert len(experts) == 10 and all(same(expert, server) for expert in experts[1:])
 
 
@@ -115,28 +135,37 @@ def test_an_expert_is_the_mean_of_the_clients_by_their_samples_of_its_class(task
     """Counts 1, 0 and 3 of the class: (w_0 + 3 w_2) / 4."""
     counts = torch.zeros(3, 10, dtype=torch.int64)
     counts[:, 4] = torch.tensor([1, 0, 3])
-    expert, clients = experts_of(task, counts)[4], local_models(task)
+    expert, clients = experts_of(task, counts)[4], final_client_models(task)
     for name in expert:
-        assert torch.allclose(expert[name], (clients[0][name] + 3 * clients[2][name]) / 4, atol=1e-6), name
+        assert torch.allclose(
+            expert[name], (clients[0][name] + 3 * clients[2][name]) / 4, atol=1e-6
+        ), name
 
 
 def test_counts_in_proportion_to_the_sizes_make_the_expert_the_average(task, store):
     sizes = torch.tensor(open_federation(task).sizes)
-    expert, server = experts_of(task, sizes[:, None].expand(3, 10))[0], warm_up(task, task.rounds)
+    expert, server = (
+        experts_of(task, sizes[:, None].expand(3, 10))[0],
+        federated_model(task, task.rounds),
+    )
     assert same(expert, server)
 
 
 def test_a_narrow_clients_expert_keeps_the_servers_other_coordinates(task, store):
     task = replace(task, widths=(1.0, 0.5, 0.25))
     counts = torch.eye(3, 10, dtype=torch.int64)
-    experts, server, clients = experts_of(task, counts), warm_up(task, task.rounds), local_models(task)
+    experts, server, clients = (
+        experts_of(task, counts),
+        federated_model(task, task.rounds),
+        final_client_models(task),
+    )
     assert same(experts[0], clients[0])
     weight = "blocks.1.conv.weight"
     held = (experts[2][weight] != server[weight]).sum()
     assert 0 < held <= clients[2][weight].numel()
-    assert sorted(experts[2][weight][experts[2][weight] != server[weight]].tolist()) == pytest.approx(
-        sorted(clients[2][weight].flatten().tolist())
-    )
+    assert sorted(
+        experts[2][weight][experts[2][weight] != server[weight]].tolist()
+    ) == pytest.approx(sorted(clients[2][weight].flatten().tolist()))
 
 
 # Prototypes
@@ -152,10 +181,15 @@ def test_the_mean_stands_for_a_class_with_fewer_than_k_samples_and_k_centres_for
         assert mine.sum() == (5 if len(own) >= 5 else 1)
         assert found["weights"][mine].sum() == len(own)
         weighted = (found["weights"][mine, None] * found["features"][mine]).sum(0)
-        assert torch.allclose(weighted, own.sum(0), atol=1e-4)  # centres keep their class's centre of mass
+        assert torch.allclose(
+            weighted, own.sum(0), atol=1e-4
+        )  # centres keep their class's centre of mass
         if len(own) < 5:
             assert torch.allclose(found["features"][mine][0], own.mean(0))
-    assert {int((labels == c).sum()) < 5 for c in shard.classes} == {True, False}  # the case has both
+    assert {int((labels == c).sum()) < 5 for c in shard.classes} == {
+        True,
+        False,
+    }  # the case has both
 
 
 def test_prototypes_stand_for_all_samples_and_are_uploaded_once(task, store):
@@ -176,13 +210,17 @@ def test_k_equal_points_are_one_prototype(task):
 
 
 def test_clusters_are_those_that_anybody_sees():
-    points = torch.cat([torch.randn(20, 2, generator=rng()) * 0.1 + centre for centre in (-5, 0, 5)])
+    points = torch.cat(
+        [torch.randn(20, 2, generator=rng()) * 0.1 + centre for centre in (-5, 0, 5)]
+    )
     found = cluster(points, 3)
-    assert [len(part.unique()) for part in found.split(20)] == [1, 1, 1] and len(found.unique()) == 3
+    assert [len(part.unique()) for part in found.split(20)] == [1, 1, 1] and len(
+        found.unique()
+    ) == 3
 
 
 def test_a_head_on_features_says_what_the_model_says(task):
-    state, images = initial(spec_of(task), 0), open_federation(task).shards[0].images[:8]
+    state, images = initial_model(task.spec, 0), open_federation(task).shards[0].images[:8]
     said = head(state, features(state, task, images))
     assert torch.allclose(said, predictor(state, task)(normalise(images)), atol=1e-5)
 
@@ -233,7 +271,10 @@ def test_without_patience_the_meta_model_stays_the_mean_and_more_of_it_never_sto
     logits, prototypes = babel(100)
     meta, _ = train_meta(kind, logits, prototypes, rng(), patience=0)
     assert torch.allclose(meta(logits), logits.mean(1), atol=1e-5)
-    epochs = [train_meta(kind, logits, prototypes, rng(), patience)[1]["meta_epochs"] for patience in (0, 1, 20)]
+    epochs = [
+        train_meta(kind, logits, prototypes, rng(), patience)[1]["meta_epochs"]
+        for patience in (0, 1, 20)
+    ]
     assert epochs == sorted(epochs) and epochs[0] == 0 < epochs[-1]
 
 
@@ -242,7 +283,9 @@ def _after_the_seed(generator: torch.Generator) -> torch.Generator:
     return generator
 
 
-@pytest.mark.parametrize("kind, knows_who", [("gate", True), ("linear", True), ("transformer", False)])
+@pytest.mark.parametrize(
+    "kind, knows_who", [("gate", True), ("linear", True), ("transformer", False)]
+)
 def test_who_said_it_matters_to_all_but_the_authors_transformer(kind, knows_who, monkeypatch):
     monkeypatch.setattr("mosaic.meta_model.MOST_EPOCHS", 10)
     logits, prototypes = babel(100)
@@ -252,7 +295,9 @@ def test_who_said_it_matters_to_all_but_the_authors_transformer(kind, knows_who,
 
 
 @pytest.mark.parametrize("kind", META)
-def test_meta_training_is_a_function_of_its_arguments_and_leaves_the_global_random_state(kind, monkeypatch):
+def test_meta_training_is_a_function_of_its_arguments_and_leaves_the_global_random_state(
+    kind, monkeypatch
+):
     monkeypatch.setattr("mosaic.meta_model.MOST_EPOCHS", 3)
     logits, prototypes = babel(60)
     before = torch.get_rng_state()
@@ -284,7 +329,7 @@ def test_prototypes_count_by_the_samples_they_stand_for():
 
 def test_the_source_teacher_says_what_the_client_says_whose_generator_drew_the_image(task, store):
     task = replace(task, widths=(1.0, 0.5, 0.25))
-    clients, images = local_models(task), torch.rand(12, 1, 8, 8, generator=rng()) * 2 - 1
+    clients, images = final_client_models(task), torch.rand(12, 1, 8, 8, generator=rng()) * 2 - 1
     drawn_by = torch.tensor([2, 0, 0, 2, 1, 1, 0, 2, 2, 2, 0, 1])
     said = source_predictions(clients, task, images, drawn_by)
     for i, client in enumerate(drawn_by.tolist()):
@@ -293,10 +338,12 @@ def test_the_source_teacher_says_what_the_client_says_whose_generator_drew_the_i
 
 
 def test_predictions_are_the_experts_logits_in_their_order(task):
-    experts, images = [initial(spec_of(task), seed) for seed in range(3)], torch.zeros(2, 1, 8, 8)
+    experts, images = [initial_model(task.spec, seed) for seed in range(3)], torch.zeros(2, 1, 8, 8)
     said = predictions(experts, task, images)  # (B, E, K)
     assert said.shape == (2, 3, 10)
-    assert all(torch.equal(said[:, e], predictor(expert, task)(images)) for e, expert in enumerate(experts))
+    assert all(
+        torch.equal(said[:, e], predictor(expert, task)(images)) for e, expert in enumerate(experts)
+    )
 
 
 class Scribe:

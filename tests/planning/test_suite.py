@@ -4,9 +4,12 @@ import dataclasses
 
 import pytest
 
-from benchmarks.planning.cell import CEILING, FLOOR, METHODS, configure
+from benchmarks.planning.axes import check_omega, seeds_of, widths_of
+from benchmarks.planning.expand import expand_cells
+from benchmarks.planning.methods import CEILING, FLOOR, METHODS
 from benchmarks.planning.scales import SCALES
-from benchmarks.planning.suite import check_omega, read_suite, seeds_of, spell_out, suite_names, widths_of
+from benchmarks.planning.settings import configure
+from benchmarks.planning.suite import read_suite, suite_names
 from mosaic.fl.errors import InputError
 from mosaic.fl.task import Task
 
@@ -34,7 +37,7 @@ def written(tmp_path):
 
 
 def cells(name: str = "heterogeneity", scale: str = "quick", **given):
-    return spell_out(*read_suite(name), scale, **given)
+    return expand_cells(*read_suite(name), scale, **given)
 
 
 # The suites that are here
@@ -45,7 +48,9 @@ def test_heterogeneity_spells_out():
     found = cells()
     labels = set(METHODS) | {"mosaic-source", "mosaic-cvae"}
     assert len(found) == 2 * 3 * (len(labels) - 2 + len(labels))
-    assert {cell.method for cell in found} == set(METHODS) and {cell.label for cell in found} == labels
+    assert {cell.method for cell in found} == set(METHODS) and {
+        cell.label for cell in found
+    } == labels
     assert {cell.task.omega for cell in found} == {0.01, 0.1, 1.0}
     assert {cell.task.seed for cell in found} == {0, 1}
     assert all(cell.task.widths for cell in found if cell.method == "fedrolex")
@@ -76,7 +81,9 @@ def test_a_scale_has_one_factor_a_side_for_all_methods(scale):
     for cell in cells(scale=scale):
         for field in dataclasses.fields(cell.config):
             if "work" in field.metadata and field.name not in size.methods.get(cell.method, {}):
-                wanted = max(1, round(field.default * getattr(size, f"{field.metadata['work']}_work")))
+                wanted = max(
+                    1, round(field.default * getattr(size, f"{field.metadata['work']}_work"))
+                )
                 assert getattr(cell.config, field.name) == wanted, (cell.label, field.name)
                 factors[cell.method, field.name] = wanted
     assert ("mosaic", "generator_steps") in factors and ("dense", "epochs") in factors
@@ -93,12 +100,21 @@ def test_the_command_takes_the_place_of_the_suite_and_the_scale():
         seeds=[7],
         widths=["full"],
         datasets=["digits"],
-        settings={"task": {"rounds": "3", "lr": "1e-2"}, "dense": {"epochs": "5", "student": "random"}},
+        settings={
+            "task": {"rounds": "3", "lr": "1e-2"},
+            "dense": {"epochs": "5", "student": "random"},
+        },
         precision="bf16",
         threads=2,
     )
     task = cell.task
-    assert (task.omega, task.n_clients, task.seed, task.widths, task.dataset) == (0.5, 4, 7, (), "digits")
+    assert (task.omega, task.n_clients, task.seed, task.widths, task.dataset) == (
+        0.5,
+        4,
+        7,
+        (),
+        "digits",
+    )
     assert (task.rounds, task.lr, task.precision, task.threads) == (3, 0.01, "bf16", 2)
     assert (cell.config.epochs, cell.config.student, cell.config.temperature) == (5, "random", 20.0)
 
@@ -112,7 +128,7 @@ def test_settings_by_label_reach_that_label_only():
 
 
 def test_a_method_that_a_suite_leaves_out_joins_with_its_defaults(written):
-    found = spell_out(*written(TINY), "quick", methods=["dense", "fedavg"])
+    found = expand_cells(*written(TINY), "quick", methods=["dense", "fedavg"])
     assert {cell.label for cell in found} == {"dense", "fedavg"}
 
 
@@ -174,17 +190,17 @@ def test_a_wrong_suite_file_says_where(written, text, wanted):
 
 def test_an_unknown_method_of_a_suite_file_is_found(written):
     with pytest.raises(InputError, match="unknown method 'fedavgg'; did you mean 'fedavg'"):
-        spell_out(*written(TINY.replace('"fedavg"', '"fedavgg"')), "quick")
+        expand_cells(*written(TINY.replace('"fedavg"', '"fedavgg"')), "quick")
 
 
 def test_two_entries_of_one_label_are_an_error(written):
     with pytest.raises(InputError, match="two methods of the suite have one label"):
-        spell_out(*written(TINY + '[[method]]\nname = "mosaic"\nset = { k = 3 }\n'), "quick")
+        expand_cells(*written(TINY + '[[method]]\nname = "mosaic"\nset = { k = 3 }\n'), "quick")
 
 
 def test_two_labels_of_one_cell_are_an_error(written):
     with pytest.raises(InputError, match="twin and mosaic are the same cell"):
-        spell_out(*written(TINY + '[[method]]\nname = "mosaic"\nlabel = "twin"\n'), "quick")
+        expand_cells(*written(TINY + '[[method]]\nname = "mosaic"\nlabel = "twin"\n'), "quick")
 
 
 # Seeds, widths, omega
@@ -265,7 +281,14 @@ def cell():
 
 @pytest.mark.parametrize(
     "change",
-    [{"label": "x"}, {"suite": "x"}, {"scale": "x"}, {"widths": "x"}, {"client_work": 7.0}, {"server_work": 7.0}],
+    [
+        {"label": "x"},
+        {"suite": "x"},
+        {"scale": "x"},
+        {"widths": "x"},
+        {"client_work": 7.0},
+        {"server_work": 7.0},
+    ],
 )
 def test_a_key_does_not_depend_on_what_does_not_determine_the_numbers(cell, change):
     assert dataclasses.replace(cell, **change).key == cell.key
@@ -274,31 +297,61 @@ def test_a_key_does_not_depend_on_what_does_not_determine_the_numbers(cell, chan
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(METHODS["mosaic"].Config)])
 def test_a_key_depends_on_every_setting(cell, field):
     value = getattr(cell.config, field)
-    config = dataclasses.replace(cell.config, **{field: value + 1 if not isinstance(value, str) else value + "x"})
+    config = dataclasses.replace(
+        cell.config, **{field: value + 1 if not isinstance(value, str) else value + "x"}
+    )
     assert dataclasses.replace(cell, config=config).key != cell.key
 
 
 OTHER = dict(
-    **dict(dataset="mnist", n_train=100, validation=0.2, omega=0.5, law="class", min_samples=2, n_clients=7, seed=9),
-    **dict(widths=(0.5,) * 10, model="resnet18", base_width=5, batch_norm="batch", rounds=7, score_every=7, steps=7),
-    **dict(epochs=7, batch_size=7, lr=0.7, momentum=0.7, weight_decay=0.7, precision="bf16", threads=7),
+    **dict(
+        dataset="mnist",
+        n_train=100,
+        validation=0.2,
+        omega=0.5,
+        law="class",
+        min_samples=2,
+        n_clients=7,
+        seed=9,
+    ),
+    **dict(
+        widths=(0.5,) * 10,
+        model="resnet18",
+        base_width=5,
+        batch_norm="batch",
+        rounds=7,
+        score_every=7,
+        steps=7,
+    ),
+    **dict(
+        epochs=7, batch_size=7, lr=0.7, momentum=0.7, weight_decay=0.7, precision="bf16", threads=7
+    ),
     participation=0.5,
 )
 
 
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Task)])
 def test_a_key_depends_on_every_fact_of_the_task(cell, field):
-    assert dataclasses.replace(cell, task=dataclasses.replace(cell.task, **{field: OTHER[field]})).key != cell.key
+    assert (
+        dataclasses.replace(cell, task=dataclasses.replace(cell.task, **{field: OTHER[field]})).key
+        != cell.key
+    )
 
 
 def test_a_key_depends_on_the_method_and_on_how_many_images_are_scored(cell):
-    keys = {cell.key, dataclasses.replace(cell, method="x").key, dataclasses.replace(cell, fidelity_n=1).key}
+    keys = {
+        cell.key,
+        dataclasses.replace(cell, method="x").key,
+        dataclasses.replace(cell, fidelity_n=1).key,
+    }
     assert len(keys) == 3 and len(cell.key) == 16
 
 
 def test_numbers_that_are_equal_are_one_key_however_they_are_written():
     def key(settings, omega):
-        return cells(methods=["mosaic"], settings=settings, omega=[omega], widths=["full"], seeds=[0])[0].key
+        return cells(
+            methods=["mosaic"], settings=settings, omega=[omega], widths=["full"], seeds=[0]
+        )[0].key
 
     assert key({"mosaic": {"k": "5", "lambda_e": "2"}, "task": {"lr": "1e-1"}}, 1) == key(
         {"mosaic": {"k": 5.0, "lambda_e": 2}, "task": {"lr": 0.1}}, 1.0
@@ -308,4 +361,7 @@ def test_numbers_that_are_equal_are_one_key_however_they_are_written():
 def test_work_is_rounded_and_never_vanishes():
     config = configure("mosaic", {"client": 1e-9, "server": 0.5}, {})
     assert (config.generator_steps, config.distil_steps) == (1, 750)
-    assert configure("mosaic", {"client": 0.1, "server": 0.1}, {"generator_steps": 12}).generator_steps == 12
+    assert (
+        configure("mosaic", {"client": 0.1, "server": 0.1}, {"generator_steps": 12}).generator_steps
+        == 12
+    )

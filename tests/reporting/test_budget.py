@@ -5,27 +5,41 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from benchmarks.planning.cell import METHODS
-from benchmarks.planning.methods import facts_of
-from benchmarks.reporting.pages.budget import fairness_page
+from benchmarks.planning.methods import METHODS, facts_of
+from benchmarks.reporting.pages.budget import budget_page
 
 
 def record(method: str, seed: int = 0, **facts) -> dict:
     where = {"dataset": "digits", "n_clients": 4, "widths": "full", "omega": 0.1, "seed": seed}
-    where |= {"method": method, "cell": f"{method}{seed}", "status": "done", "selection": "last", "round": 20}
+    where |= {
+        "method": method,
+        "cell": f"{method}{seed}",
+        "status": "done",
+        "selection": "last",
+        "round": 20,
+    }
     return where | {"client_work": 0.5, "server_work": 0.1, "task.rounds": 20} | facts
 
 
 def page_of(*records: dict) -> dict[str, list[str]]:
-    return {row[0]: row[1:] for row in fairness_page(pd.DataFrame(records)).rows}
+    return {row[0]: row[1:] for row in budget_page(pd.DataFrame(records)).rows}
 
 
 def test_steps_are_counted_a_client_or_at_the_server():
     """800 local steps of 4 clients: 200 each. 1,000 of their generators: 250 each. Drawing and asking are no steps."""
-    given = {"steps_train": 800, "steps_generator": 1000, "steps_distil": 150, "steps_synthesis": 30}
+    given = {
+        "steps_train": 800,
+        "steps_generator": 1000,
+        "steps_distil": 150,
+        "steps_synthesis": 30,
+    }
     given |= {"steps_draw": 99, "steps_ensemble": 98, "steps_predict": 97}
-    mosaic = record("mosaic", **given, protocol="once, after the rounds", data_free=True, student="average")
-    pooled = record("centralised", steps_train=800, protocol="none", data_free=False, upload_bytes_data=5.0)
+    mosaic = record(
+        "mosaic", **given, protocol="once, after the rounds", data_free=True, student="average"
+    )
+    pooled = record(
+        "centralised", steps_train=800, protocol="none", data_free=False, upload_bytes_data=5.0
+    )
     rows = page_of(mosaic | {"student_norms": "kept", "upload_bytes_model": 8.0}, pooled)
     assert rows["mosaic"] == ["yes", "20", "200", "250", "180", "average", "kept", "model"]
     assert rows["centralised"] == ["no", "–", "200", "–", "–", "–", "–", "data"]
@@ -33,24 +47,35 @@ def test_steps_are_counted_a_client_or_at_the_server():
 
 def test_what_differs_between_cells_stands_as_a_range():
     """Local epochs make as many steps as a client has batches: 400 and 440 steps of 4 clients."""
-    rows = page_of(*(record("dense", seed, steps_train=400 + 40 * seed, protocol="one upload") for seed in (0, 1)))
+    rows = page_of(
+        *(
+            record("dense", seed, steps_train=400 + 40 * seed, protocol="one upload")
+            for seed in (0, 1)
+        )
+    )
     assert rows["dense"] == ["–", "1", "100 to 110", "–", "–", "–", "–", "–"]
 
 
 def test_records_without_these_facts_have_an_empty_page():
     assert page_of(record("fedavg"))["fedavg"] == ["–"] * 8
-    (note, _) = fairness_page(pd.DataFrame([record("fedavg")])).notes
+    (note, _) = budget_page(pd.DataFrame([record("fedavg")])).notes
     assert note.endswith("0.5 at the clients and 0.1 at the server.")
 
 
 def test_settings_of_one_table_are_named_with_what_batchnorm_does_in_each():
     full, mixed = (
-        record("fedavg", **{"widths": w, "task.batch_norm": b}) for w, b in [("full", "average"), ("mixed", "batch")]
+        record("fedavg", **{"widths": w, "task.batch_norm": b})
+        for w, b in [("full", "average"), ("mixed", "batch")]
     )
-    page = fairness_page(pd.DataFrame([full, mixed]))
-    assert page.caption.endswith("on digits, 4 clients, full width; digits, 4 clients, mixed widths")
+    page = budget_page(pd.DataFrame([full, mixed]))
+    assert page.caption.endswith(
+        "on digits, 4 clients, full width; digits, 4 clients, mixed widths"
+    )
     assert len(page.rows) == 1
-    assert "averaged like weights (full width), the batch's own statistics (mixed widths)" in page.notes[-1]
+    assert (
+        "averaged like weights (full width), the batch's own statistics (mixed widths)"
+        in page.notes[-1]
+    )
 
 
 @pytest.mark.parametrize(

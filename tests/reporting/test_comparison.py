@@ -10,17 +10,41 @@ from scipy import integrate, stats
 from benchmarks.reporting import comparison as st
 
 
-def records_of(accuracies: dict[str, list[float | None]], omega: float = 0.1, **more) -> pd.DataFrame:
+def records_of(
+    accuracies: dict[str, list[float | None]], omega: float = 0.1, **more
+) -> pd.DataFrame:
     """One last row a method and seed; None is a failed cell."""
     rows = []
     for method, values in accuracies.items():
         for seed, accuracy in enumerate(values):
-            row = {"method": method, "seed": seed, "omega": omega, "cell": f"{method}-{seed}-{omega}"}
-            row |= {"dataset": "digits", "n_clients": 4, "widths": "full", "status": "done", "reason": "", "round": 1}
-            row |= {"selection": "last+validation+oracle", "accuracy": accuracy, "method_s": 10.0, "stage_s": 5.0}
+            row = {
+                "method": method,
+                "seed": seed,
+                "omega": omega,
+                "cell": f"{method}-{seed}-{omega}",
+            }
+            row |= {
+                "dataset": "digits",
+                "n_clients": 4,
+                "widths": "full",
+                "status": "done",
+                "reason": "",
+                "round": 1,
+            }
+            row |= {
+                "selection": "last+validation+oracle",
+                "accuracy": accuracy,
+                "method_s": 10.0,
+                "stage_s": 5.0,
+            }
             row |= {"upload_bytes": 2e6, "download_bytes": 1e6}
             if accuracy is None:
-                row |= {"status": "failed", "reason": "loss is not finite", "selection": "", "round": math.nan}
+                row |= {
+                    "status": "failed",
+                    "reason": "loss is not finite",
+                    "selection": "",
+                    "round": math.nan,
+                }
             rows.append(row | more)
     return pd.DataFrame(rows).astype({"accuracy": float})
 
@@ -46,19 +70,35 @@ def test_the_three_ways_to_pick_a_round():
         one.assign(round=4, accuracy=0.1, selection=""),
     ]
     row = st.summarise(pd.concat(rounds)).iloc[0]
-    assert row[["accuracy", "accuracy_validation_selected", "accuracy_oracle"]].tolist() == [0.5, 0.55, 0.6]
+    assert row[["accuracy", "accuracy_validation_selected", "accuracy_oracle"]].tolist() == [
+        0.5,
+        0.55,
+        0.6,
+    ]
     assert row["n"] == 1 and math.isnan(row["accuracy_sd"]) and math.isnan(row["accuracy_ci"])
 
 
 def test_order_is_that_of_the_methods_and_an_unknown_one_stands_before_the_ceiling():
-    records = records_of({"mine": [0.9], "centralised": [0.9], "mosaic": [0.8], "local": [0.4], "dense": [0.7]})
-    assert st.summarise(records)["method"].tolist() == ["local", "dense", "mosaic", "mine", "centralised"]
-    variant = records.assign(algorithm=records["method"].replace("mine", "dense"))  # a label of its own
+    records = records_of(
+        {"mine": [0.9], "centralised": [0.9], "mosaic": [0.8], "local": [0.4], "dense": [0.7]}
+    )
+    assert st.summarise(records)["method"].tolist() == [
+        "local",
+        "dense",
+        "mosaic",
+        "mine",
+        "centralised",
+    ]
+    variant = records.assign(
+        algorithm=records["method"].replace("mine", "dense")
+    )  # a label of its own
     assert st.method_order(variant) == ["local", "mine", "dense", "mosaic", "centralised"]
 
 
 def test_a_seed_counted_twice_is_an_error():
-    twice = pd.concat([records_of({"fedavg": [0.5]}), records_of({"fedavg": [0.6]}, scale="laptop")])
+    twice = pd.concat(
+        [records_of({"fedavg": [0.5]}), records_of({"fedavg": [0.6]}, scale="laptop")]
+    )
     with pytest.raises(ValueError, match="two 'last' rows"):
         st.summarise(twice)
 
@@ -76,7 +116,9 @@ def test_paired_t_by_hand():
 
 
 def test_pairs_need_both_seeds():
-    records = records_of({"mosaic": [0.5, None, 0.7], "dense": [None, 0.6, 0.8], "fedavg": [0.4, 0.5, None]})
+    records = records_of(
+        {"mosaic": [0.5, None, 0.7], "dense": [None, 0.6, 0.8], "fedavg": [0.4, 0.5, None]}
+    )
     table = st.paired_differences(records, "mosaic").set_index("method")
     assert table["n"].to_dict() == {"dense": 1, "fedavg": 1}
     assert table.loc["dense", "difference"] == pytest.approx(0.1)
@@ -96,8 +138,12 @@ def test_wilcoxon_of_six_pairs_of_one_sign():
     gains = np.array([0.01, 0.03, 0.02, 0.05, 0.04, 0.06])
     records = records_of({"mosaic": base.tolist(), "dense": (base + gains).tolist()})
     assert st.paired_differences(records, "mosaic")["p_wilcoxon"].iloc[0] == pytest.approx(2 / 64)
-    tied = records_of({"mosaic": base.tolist(), "dense": (base + 0.01 * np.array([0, 1, 1, 1, -1, 2])).tolist()})
-    assert math.isnan(st.paired_differences(tied, "mosaic")["p_wilcoxon"].iloc[0])  # one pair is equal: 5 are left
+    tied = records_of(
+        {"mosaic": base.tolist(), "dense": (base + 0.01 * np.array([0, 1, 1, 1, -1, 2])).tolist()}
+    )
+    assert math.isnan(
+        st.paired_differences(tied, "mosaic")["p_wilcoxon"].iloc[0]
+    )  # one pair is equal: 5 are left
 
 
 def test_holm_by_hand():
@@ -110,15 +156,25 @@ def test_holm_by_hand():
 
 def test_floor_and_ceiling_are_no_part_of_the_family():
     accuracies = {"local": [0.1, 0.2, 0.4], "mosaic": [0.5, 0.6, 0.7], "dense": [0.4, 0.52, 0.63]}
-    table = st.paired_differences(records_of(accuracies | {"centralised": [0.9, 0.95, 0.97]}), "mosaic")
+    table = st.paired_differences(
+        records_of(accuracies | {"centralised": [0.9, 0.95, 0.97]}), "mosaic"
+    )
     table = table.set_index("method")
     assert table["holm_over"].unique().tolist() == [1]
     assert table["p"].notna().all()
-    assert table["p_holm"].notna().to_dict() == {"local": False, "dense": True, "centralised": False}
+    assert table["p_holm"].notna().to_dict() == {
+        "local": False,
+        "dense": True,
+        "centralised": False,
+    }
 
 
 def test_bold_only_where_sure_of_all():
-    clear = {"mosaic": [0.80, 0.81, 0.82], "dense": [0.60, 0.611, 0.62], "fedavg": [0.5, 0.511, 0.522]}
+    clear = {
+        "mosaic": [0.80, 0.81, 0.82],
+        "dense": [0.60, 0.611, 0.62],
+        "fedavg": [0.5, 0.511, 0.522],
+    }
     best = st.best_methods(records_of({"centralised": [0.9, 0.9, 0.9]} | clear)).set_index("method")
     assert best["best"].to_dict() == {"mosaic": True, "dense": False, "fedavg": False}
     assert best["bold"].to_dict() == {"mosaic": True, "dense": False, "fedavg": False}
@@ -135,7 +191,9 @@ def test_one_seed_or_one_method_is_never_bold():
 
 def test_wins_and_ranks_by_hand():
     # mosaic - dense: +.1, -.1, 0.0004 (a tie) -> 1 / 1 / 1; against fedavg, which lacks seed 2: +.2, +.2.
-    records = records_of({"mosaic": [0.7, 0.7, 0.7], "dense": [0.6, 0.8, 0.6996], "fedavg": [0.5, 0.5, None]})
+    records = records_of(
+        {"mosaic": [0.7, 0.7, 0.7], "dense": [0.6, 0.8, 0.6996], "fedavg": [0.5, 0.5, None]}
+    )
     counts = st.win_tie_loss(records, "mosaic").set_index("method")
     assert counts.loc["dense"].tolist() == [1, 1, 1, 3]
     assert counts.loc["fedavg"].tolist() == [2, 0, 0, 2]
@@ -150,14 +208,20 @@ def test_detectable_difference():
     assert st.detectable_difference(1.0, 34) < 0.5 < st.detectable_difference(1.0, 33)
     # By integration, without the noncentral t: with n = 2, T = (Z + shift) / |W| exceeds c where Z > c |W| - shift.
     critical, shift = stats.t.ppf(0.975, 1), st.detectable_difference(2.0, 2) / 2.0 * math.sqrt(2)
-    power, _ = integrate.quad(lambda w: 2 * stats.norm.pdf(w) * stats.norm.sf(critical * w - shift), 0, 8)
+    power, _ = integrate.quad(
+        lambda w: 2 * stats.norm.pdf(w) * stats.norm.sf(critical * w - shift), 0, 8
+    )
     assert power == pytest.approx(0.8, abs=1e-4)
     assert st.detectable_difference(0.0, 3) == 0.0
-    assert math.isnan(st.detectable_difference(0.1, 1)) and math.isnan(st.detectable_difference(math.nan, 5))
+    assert math.isnan(st.detectable_difference(0.1, 1)) and math.isnan(
+        st.detectable_difference(math.nan, 5)
+    )
 
 
 def test_power_rests_on_the_differences_to_the_reference():
-    records = records_of({"mosaic": [0.5, 0.6, 0.7], "dense": [0.51, 0.62, 0.73]})  # sd of the differences: .01
+    records = records_of(
+        {"mosaic": [0.5, 0.6, 0.7], "dense": [0.51, 0.62, 0.73]}
+    )  # sd of the differences: .01
     n, least, sd = st.power_of(records, "mosaic")
     assert (n, sd) == (3, pytest.approx(0.01))
     assert least == pytest.approx(0.01 * st.detectable_difference(1.0, 3))
@@ -165,18 +229,26 @@ def test_power_rests_on_the_differences_to_the_reference():
 
 
 def test_unpaired_seeds_are_found():
-    records = records_of({"mosaic": [0.5, 0.6], "dense": [0.5, 0.6]}).assign(partition=["a", "b", "a", "c"])
+    records = records_of({"mosaic": [0.5, 0.6], "dense": [0.5, 0.6]}).assign(
+        partition=["a", "b", "a", "c"]
+    )
     assert st.unpaired_seeds(records) == [(0.1, 1)]
 
 
 def test_no_finished_cell():
     failed = records_of({"mosaic": [None], "dense": [None]})
     assert st.summarise(failed)["n"].tolist() == [0, 0]
-    for table in (st.paired_differences(failed, "mosaic"), st.best_methods(failed), st.win_tie_loss(failed, "mosaic")):
+    for table in (
+        st.paired_differences(failed, "mosaic"),
+        st.best_methods(failed),
+        st.win_tie_loss(failed, "mosaic"),
+    ):
         assert table.empty
 
 
-@pytest.mark.parametrize(("counts", "text"), [([1, 1], "n = 1 seed"), ([3, 0], "n = 3 seeds"), ([], "n = 0 seeds")])
+@pytest.mark.parametrize(
+    ("counts", "text"), [([1, 1], "n = 1 seed"), ([3, 0], "n = 3 seeds"), ([], "n = 0 seeds")]
+)
 def test_seeds_in_words(counts, text):
     assert st.seeds_name(counts) == text
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from benchmarks.reporting.pages.accuracy import terminal_table, write_tables
+from benchmarks.reporting.tables import write_tables
+from benchmarks.reporting.terminal import terminal_table
 
 ACCURACIES = {  # at omega 0.1: seeds 0, 1, 2
     "centralised": [0.9, 0.91, 0.92],
@@ -24,35 +25,76 @@ def make_records(n_seeds: int = 3) -> pd.DataFrame:
     for omega in (1.0, 0.1):
         for method, values in ACCURACIES.items():
             for seed, accuracy in enumerate(values[:n_seeds]):
-                row = names(method, omega, seed) | {"round": 3, "selection": "last+validation+oracle"}
-                row |= {"accuracy": accuracy, "upload_bytes": 4.2e7, "download_bytes": 5e5, "method_s": 90.0}
-                row |= {"stage_s": 10.0, "warnings": "", "partition": f"{omega}-{seed}", "processor": "Xeon_A"}
+                row = names(method, omega, seed) | {
+                    "round": 3,
+                    "selection": "last+validation+oracle",
+                }
+                row |= {
+                    "accuracy": accuracy,
+                    "upload_bytes": 4.2e7,
+                    "download_bytes": 5e5,
+                    "method_s": 90.0,
+                }
+                row |= {
+                    "stage_s": 10.0,
+                    "warnings": "",
+                    "partition": f"{omega}-{seed}",
+                    "processor": "Xeon_A",
+                }
                 if method == "mosaic":
-                    row |= {"fid_domain": 45.1, "fid_domain_floor": 2.1, "is_domain": 6.0, "is_domain_real": 8.0}
+                    row |= {
+                        "fid_domain": 45.1,
+                        "fid_domain_floor": 2.1,
+                        "is_domain": 6.0,
+                        "is_domain_real": 8.0,
+                    }
                     row |= {"fidelity_n": 5000, "warnings": f"{20 + seed}% near-duplicates"}
                 if accuracy is None:
-                    row = names(method, omega, seed) | {"status": "failed", "reason": "loss > 1e9 & 100 % wrong_"}
+                    row = names(method, omega, seed) | {
+                        "status": "failed",
+                        "reason": "loss > 1e9 & 100 % wrong_",
+                    }
                 rows.append(row)
-        rows += [names("fedrolex", omega, 0) | {"status": "skipped", "reason": "one width | nothing to roll"}]
+        rows += [
+            names("fedrolex", omega, 0)
+            | {"status": "skipped", "reason": "one width | nothing to roll"}
+        ]
     return pd.DataFrame(rows)
 
 
 def names(method: str, omega: float, seed: int) -> dict:
-    name = {"method": method, "omega": omega, "seed": seed, "cell": f"{method}{omega}{seed}", "status": "done"}
-    return name | {"dataset": "digits", "n_clients": 4, "widths": "full", "scale": "quick", "reason": ""}
+    name = {
+        "method": method,
+        "omega": omega,
+        "seed": seed,
+        "cell": f"{method}{omega}{seed}",
+        "status": "done",
+    }
+    return name | {
+        "dataset": "digits",
+        "n_clients": 4,
+        "widths": "full",
+        "scale": "quick",
+        "reason": "",
+    }
 
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory) -> dict[str, str]:
     paths = write_tables(make_records(), tmp_path_factory.mktemp("tables"))
     assert [path.name for path in paths] == ["summary.csv", "table.md", "table.tex"]
-    assert sorted(path.name for path in paths[0].parent.iterdir()) == sorted(path.name for path in paths)
+    assert sorted(path.name for path in paths[0].parent.iterdir()) == sorted(
+        path.name for path in paths
+    )
     return {path.name: path.read_text() for path in paths}
 
 
 def test_accuracy_table(texts):
     lines = texts["table.md"].splitlines()
-    assert lines[0] == "### Accuracy on digits, 4 clients, full width (per cent, mean ± sd, n = 2 to 3 seeds)"
+    assert (
+        lines[0]
+        == "### Accuracy on digits, 4 clients, full width (per cent, mean ± sd, n = 2 to 3 seeds)"
+    )
     assert lines[2] == "| method | data-free | ω 0.1 | ω 1 |"
     assert [line.split(" | ")[0].strip("| ") for line in lines[4:10]] == [
         *("local (floor)", "fedrolex", "dense", "mosaic", "fedavg\\_x", "centralised (ceiling)")
@@ -96,7 +138,9 @@ def test_latex_is_balanced_ascii_and_escaped(texts):
     assert tex.isascii()
     for name in ("table", "tabular", "minipage"):
         assert tex.count(f"\\begin{{{name}}}") == tex.count(f"\\end{{{name}}}") == 6
-    bare = re.sub(r"\\[\\&%$#_{}]", "", tex.split("\n", 1)[1])  # without the first line, a comment, and escapes
+    bare = re.sub(
+        r"\\[\\&%$#_{}]", "", tex.split("\n", 1)[1]
+    )  # without the first line, a comment, and escapes
     assert bare.count("{") == bare.count("}")
     assert bare.count("$") % 2 == 0
     assert not re.search(r"[#~%]", bare) and "_" not in bare

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from benchmarks.planning.suite import read_suite, spell_out
+from benchmarks.planning.expand import expand_cells
+from benchmarks.planning.suite import read_suite
 from benchmarks.running.progress import Estimate
 from benchmarks.running.records import done_file
 
@@ -13,7 +14,7 @@ from benchmarks.running.records import done_file
 @pytest.fixture
 def cells():
     name, suite = read_suite("heterogeneity")
-    return spell_out(
+    return expand_cells(
         name,
         suite,
         "quick",

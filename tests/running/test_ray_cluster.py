@@ -9,24 +9,34 @@ import pandas as pd
 import pytest
 
 from benchmarks import tune
-from benchmarks.planning.cell import Cell, configure
+from benchmarks.planning.cell import Cell
+from benchmarks.planning.settings import configure
 from benchmarks.run import main
 from benchmarks.running.processes import run_cells
 from benchmarks.running.ray_cluster import _work, cells_on_ray, code
-from benchmarks.running.records import done_file, load
-from benchmarks.running.run_cell import Session
-from mosaic.fl.cache import use_store
+from benchmarks.running.records import done_file, load_records
+from benchmarks.running.session import Session
+from mosaic.fl.cache import use_cache
 from mosaic.fl.errors import InputError
 from mosaic.fl.task import Task
 
 MEASURED = re.compile("method_s|stage_s.*|cpu_s|pass_s|peak_memory_bytes|commit")
-TASK = Task(n_train=240, n_clients=3, omega=1.0, rounds=2, score_every=1, steps=2, batch_size=16, base_width=4)
+TASK = Task(
+    n_train=240,
+    n_clients=3,
+    omega=1.0,
+    rounds=2,
+    score_every=1,
+    steps=2,
+    batch_size=16,
+    base_width=4,
+)
 
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind():
     yield
-    use_store(None)
+    use_cache(None)
 
 
 def cell(method: str, seed: int = 0, rounds: int = 2) -> Cell:
@@ -36,7 +46,7 @@ def cell(method: str, seed: int = 0, rounds: int = 2) -> Cell:
 
 
 def records(session: Session, cells: list[Cell]) -> pd.DataFrame:
-    frame = load(session.folder("tiny"), cells)
+    frame = load_records(session.folder("tiny"), cells)
     frame = frame.drop(columns=filter(MEASURED.fullmatch, frame.columns))
     return frame.sort_values(["cell", "round"]).reset_index(drop=True)
 
@@ -68,8 +78,12 @@ def test_a_cluster_that_loses_a_node_ends_with_the_same_records(cluster, tmp_pat
         if not outcomes:
             cluster.remove_node(spare, allow_graceful=False)
         outcomes.append(outcome)
-    assert {o.cell.key for o in outcomes} == {c.key for c in cells} and {o.status for o in outcomes} == {"done"}
-    pd.testing.assert_frame_equal(records(session, cells), in_this_process(cells, tmp_path / "alone"))
+    assert {o.cell.key for o in outcomes} == {c.key for c in cells} and {
+        o.status for o in outcomes
+    } == {"done"}
+    pd.testing.assert_frame_equal(
+        records(session, cells), in_this_process(cells, tmp_path / "alone")
+    )
     assert not list(session.out.glob(".ray-*"))
 
 
@@ -78,7 +92,8 @@ def test_a_failing_cell_fails_alone(cluster, tmp_path):
     session = Session(tmp_path)
     broken = dataclasses.replace(cell("fedavg"), task=dataclasses.replace(TASK, lr=1e30))
     outcomes = {
-        o.cell.key: o.status for o in cells_on_ray([broken, cell("local")], session, cluster.address, lambda *_: 0)
+        o.cell.key: o.status
+        for o in cells_on_ray([broken, cell("local")], session, cluster.address, lambda *_: 0)
     }
     assert outcomes == {broken.key: "failed", cell("local").key: "done"}
 
@@ -115,15 +130,39 @@ def test_an_address_where_nobody_listens_is_an_input_error(tmp_path):
 
 def test_without_ray_the_flag_says_what_to_install(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    few = ["--methods", "local", "--omega", "1", "--seeds", "1", "--widths", "full", "--set", "task.rounds=1"]
+    few = [
+        "--methods",
+        "local",
+        "--omega",
+        "1",
+        "--seeds",
+        "1",
+        "--widths",
+        "full",
+        "--set",
+        "task.rounds=1",
+    ]
     assert main([*few, "--out", str(tmp_path), "--ray", "local"]) == 2
     assert "pip install 'mosaic-bench[cluster]'" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_trials_are_done_by_the_cluster(cluster, tmp_path):
-    few = [f"--set=task.{text}" for text in ("rounds=1", "steps=2", "base_width=4", "score_every=1")]
-    more = ["--method", "fedprox", "--clients", "3", "--seeds", "1", "--stability-seeds", "0", "--study", "s"]
+    few = [
+        f"--set=task.{text}" for text in ("rounds=1", "steps=2", "base_width=4", "score_every=1")
+    ]
+    more = [
+        "--method",
+        "fedprox",
+        "--clients",
+        "3",
+        "--seeds",
+        "1",
+        "--stability-seeds",
+        "0",
+        "--study",
+        "s",
+    ]
     out = ["--out", str(tmp_path), "--ray", cluster.address]
     assert tune.main([*more, *few, *out, "--trials", "5"]) == 0
     trials = pd.read_csv(tmp_path / "tuning" / "s" / "trials.csv")

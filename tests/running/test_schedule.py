@@ -5,26 +5,47 @@ import time
 
 import pytest
 
-from benchmarks.planning.cell import Cell, configure
+from benchmarks.planning.cell import Cell
+from benchmarks.planning.settings import configure
 from benchmarks.running.processes import run_cells
-from benchmarks.running.records import load
-from benchmarks.running.run_cell import Session
+from benchmarks.running.records import load_records
 from benchmarks.running.schedule import Schedule, Stage, Work
-from mosaic.fl.cache import use_store
+from benchmarks.running.session import Session
+from mosaic.fl.cache import use_cache
 from mosaic.fl.task import Task
 
-TASK = Task(n_train=240, n_clients=3, omega=1.0, rounds=2, score_every=1, steps=2, batch_size=16, base_width=4)
+TASK = Task(
+    n_train=240,
+    n_clients=3,
+    omega=1.0,
+    rounds=2,
+    score_every=1,
+    steps=2,
+    batch_size=16,
+    base_width=4,
+)
 
 
 @pytest.fixture(autouse=True)
 def no_store():
     yield
-    use_store(None)
+    use_cache(None)
 
 
 def cell(method: str, **changes) -> Cell:
     config = configure(method, {"client": 0.001, "server": 0.001}, {})
-    return Cell("tiny", "quick", method, method, dataclasses.replace(TASK, **changes), config, "full", 0.001, 0.001, 90)
+    return Cell(
+        "tiny",
+        "quick",
+        method,
+        method,
+        dataclasses.replace(TASK, **changes),
+        config,
+        "full",
+        0.001,
+        0.001,
+        90,
+    )
 
 
 def names(schedule: Schedule, seconds: float = 1.0) -> list[str]:
@@ -47,7 +68,9 @@ def test_a_stage_comes_once_and_before_the_cells_that_ask_for_it():
         + ["fedavg", "mosaic", "fedprox", "ensemble"]
     )
     assert order.index("warm_up") < order.index("last_model") < order.index("fedavg")
-    assert max(i for i, name in enumerate(order) if name == "client_generator") < order.index("mosaic")
+    assert max(i for i, name in enumerate(order) if name == "client_generator") < order.index(
+        "mosaic"
+    )
     assert order.index("last_model") < order.index("ensemble")
 
 
@@ -70,7 +93,9 @@ def test_two_workers_train_a_methods_generators_side_by_side():
 
 def test_the_longest_chain_goes_first():
     """local takes 3 stages of 5 s, fedprox 1 s, fedrs 9 s: as soon as that is known, the long ones come first."""
-    schedule = Schedule([cell("fedprox", seed=s) for s in (0, 1)] + [cell("fedrs", seed=s) for s in (0, 1)])
+    schedule = Schedule(
+        [cell("fedprox", seed=s) for s in (0, 1)] + [cell("fedrs", seed=s) for s in (0, 1)]
+    )
     took, order = {"fedprox": 1.0, "fedrs": 9.0}, []
     for first in ("fedprox", "fedrs"):  # one of each has run
         work = next(w for w in schedule.waiting.values() if w.label == first)
@@ -89,7 +114,10 @@ def test_far_from_the_end_a_cell_that_can_run_goes_before_the_stages_of_others()
 
 
 def test_a_thousand_clients_are_planned_in_a_moment():
-    schedule, begun = Schedule([cell("mosaic", n_clients=60), cell("ensemble", n_clients=60)]), time.perf_counter()
+    schedule, begun = (
+        Schedule([cell("mosaic", n_clients=60), cell("ensemble", n_clients=60)]),
+        time.perf_counter(),
+    )
     assert len(names(schedule)) == 1 + 60 + 1 + 60 + 1 + 2
     each = (time.perf_counter() - begun) / 125
     assert each * 2000 < 30, "seconds of planning for 2,000 pieces, if they cost what these do"
@@ -115,7 +143,11 @@ def test_several_processes_write_the_records_of_one(tmp_path):
     for jobs in (1, 2):
         session = Session(tmp_path / str(jobs))
         assert {o.status for o in run_cells(cells, session, jobs, lambda *_: None)} == {"done"}
-        frames.append(load(session.folder("tiny"), cells)[kept].sort_values(kept[:3]).reset_index(drop=True))
+        frames.append(
+            load_records(session.folder("tiny"), cells)[kept]
+            .sort_values(kept[:3])
+            .reset_index(drop=True)
+        )
     assert frames[0].equals(frames[1])
 
 

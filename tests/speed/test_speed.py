@@ -10,16 +10,15 @@ import torch
 from rich.console import Console
 
 from benchmarks.speed import __main__ as speed
-from benchmarks.speed import roofline
+from benchmarks.speed import accuracy, executors, roofline, rounds
+from benchmarks.speed import kernels as speed_kernels
 from benchmarks.speed.growth import exponent, growth, mosaic_memory
-from mosaic.fl.cache import use_store
+from mosaic.fl.cache import use_cache
 from mosaic.fl.fast import convolutions as layers
 from mosaic.fl.fast import fused_norm as kernels
-from mosaic.fl.models import cnn as models
-from mosaic.fl.synthesis import conditional as synthesis
-from mosaic.fl.synthesis import dcgan
+from mosaic.fl.models import live_network
+from mosaic.fl.synthesis import dcgan, upsampling
 from mosaic.fl.task import Task
-from mosaic.fl.training.sgd import spec_of
 
 PIXELS = torch.rand(512, 512)
 TASK = Task(n_train=400, n_clients=4, steps=1, batch_size=8, base_width=4)
@@ -28,7 +27,7 @@ TASK = Task(n_train=400, n_clients=4, steps=1, batch_size=8, base_width=4)
 @pytest.fixture(autouse=True)
 def no_store():
     yield
-    use_store(None)
+    use_cache(None)
 
 
 def text(table) -> str:
@@ -39,7 +38,9 @@ def text(table) -> str:
 
 def test_the_exponent_of_a_power_is_found():
     assert exponent([10, 100, 1000], [2.0, 20.0, 200.0]) == pytest.approx(1.0)
-    assert exponent([10, 40], [3.0, 6.0]) == pytest.approx(0.5) and math.isnan(exponent([10], [1.0]))
+    assert exponent([10, 40], [3.0, 6.0]) == pytest.approx(0.5) and math.isnan(
+        exponent([10], [1.0])
+    )
 
 
 @pytest.mark.slow
@@ -64,10 +65,14 @@ def test_a_matrix_product_has_two_operations_for_each_of_n_cubed_pairs(monkeypat
 
 def test_each_hot_loop_is_measured(monkeypatch):
     small = {"rounds": 1, "score_every": 1, "steps": 1, "base_width": 32}
-    monkeypatch.setitem(roofline.SCALES, "laptop", dataclasses.replace(roofline.SCALES["laptop"], task=small))
+    monkeypatch.setitem(
+        roofline.SCALES, "laptop", dataclasses.replace(roofline.SCALES["laptop"], task=small)
+    )
     kept = roofline.loops
     cheap = ("local training", "distillation", "scoring")
-    monkeypatch.setattr(roofline, "loops", lambda task: {k: v for k, v in kept(task).items() if k in cheap})
+    monkeypatch.setattr(
+        roofline, "loops", lambda task: {k: v for k, v in kept(task).items() if k in cheap}
+    )
     rows = [line.split("│") for line in text(roofline.roofline(TASK)).splitlines() if "│" in line]
     assert [row[1].strip() for row in rows] == list(cheap)
     assert all(float(row[i]) > 0 for row in rows for i in (2, 4, 5, 6))
@@ -77,7 +82,11 @@ def test_an_operators_shares_are_of_all_that_the_profiler_saw(monkeypatch):
     products = {"training": lambda n: [PIXELS @ PIXELS for _ in range(50 * n)]}
     monkeypatch.setattr(roofline, "loops", lambda task: products)
     lines = text(roofline.profile(TASK)).splitlines()
-    shares = {row[1].strip(): int(row[2].strip().rstrip("%")) for line in lines if len(row := line.split("│")) > 2}
+    shares = {
+        row[1].strip(): int(row[2].strip().rstrip("%"))
+        for line in lines
+        if len(row := line.split("│")) > 2
+    }
     assert 50 < shares["aten::mm"] <= 100 and sum(shares.values()) <= 101
     assert all(share >= 2 for share in shares.values())
 
@@ -94,10 +103,13 @@ def nodes(y: torch.Tensor) -> set[str]:
 
 
 NETWORKS = {
-    "a client's network": (lambda: copy.deepcopy(models.resident(spec_of(TASK), "cpu").network).train(), (8, 1, 8, 8)),
+    "a client's network": (
+        lambda: copy.deepcopy(live_network.live_network(TASK.spec, "cpu").network).train(),
+        (8, 1, 8, 8),
+    ),
     "a generator": (lambda: dcgan.Generator(100, 16, 1, 28), (8, 100)),
     "a discriminator": (lambda: dcgan.discriminator(16, 1, 28, batch_norm=False), (8, 1, 28, 28)),
-    "DENSE's generator": (lambda: synthesis.UpsamplingGenerator(100, 1, 28), (8, 100)),
+    "DENSE's generator": (lambda: upsampling.UpsamplingGenerator(100, 1, 28), (8, 100)),
 }
 
 
@@ -110,7 +122,9 @@ def test_pytorchs_layers_give_equal_results_and_ours_are_back_after_them(name):
     with roofline.pytorchs_layers():
         theirs = network(x)
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
-    assert not any(operation.startswith("_") for operation in nodes(theirs)), "a Function of this project's"
+    assert not any(operation.startswith("_") for operation in nodes(theirs)), (
+        "a Function of this project's"
+    )
     assert nodes(network(x)) == nodes(ours) != nodes(theirs)
 
 
@@ -122,14 +136,16 @@ def test_the_plain_loop_has_none_of_our_layers(monkeypatch):
 
     for operation in (kernels._Fused, layers._FromOneChannel):
         monkeypatch.setattr(operation, "apply", ours)
-    speed.plain_rounds(TASK)[0](1)
+    rounds.plain_rounds(TASK)[0](1)
     with pytest.raises(AssertionError, match="own layer"):
-        speed.our_rounds(TASK)(1)
+        rounds.our_rounds(TASK)(1)
 
 
 @pytest.mark.slow
 def test_the_plain_loop_and_this_project_are_scored_over_three_seeds(capsys):
-    speed.compare_accuracy(dataclasses.replace(TASK, omega=100.0, rounds=4, steps=15, batch_size=32, lr=0.1))
+    accuracy.compare_accuracy(
+        dataclasses.replace(TASK, omega=100.0, rounds=4, steps=15, batch_size=32, lr=0.1)
+    )
     said = dict(re.findall(r"^(.+): accuracy ([0-9.]+)%", capsys.readouterr().out, re.MULTILINE))
     same, peers, ours = map(float, said.values())
     assert list(said)[0].endswith("the same batches") and ours == pytest.approx(same, abs=2)
@@ -139,16 +155,19 @@ def test_the_plain_loop_and_this_project_are_scored_over_three_seeds(capsys):
 def test_after_the_part_kernels_the_other_parts_have_the_compiled_ones(monkeypatch):
     """They once ran without them: the last variant timed, PyTorch's operators, stayed switched on."""
     before = kernels.library
-    monkeypatch.setattr(speed, "train", lambda *_: None)
-    speed.compare_kernels(TASK)
+    monkeypatch.setattr(speed_kernels, "train", lambda *_: None)
+    speed_kernels.compare_kernels(TASK)
     assert kernels.library is before
 
 
 @pytest.mark.slow
 def test_two_processes_are_timed_against_one(capsys):
-    speed.compare_jobs(["local"])
+    executors.compare_jobs(["local"])
     said = capsys.readouterr().out
-    assert said.count("for 1 cells") == 3 and float(re.search(r"take ([0-9.]+) of one job's", said)[1]) > 0
+    assert (
+        said.count("for 1 cells") == 3
+        and float(re.search(r"take ([0-9.]+) of one job's", said)[1]) > 0
+    )
 
 
 def test_an_unknown_part_is_a_wrong_command(capsys):

@@ -3,8 +3,8 @@
 import pytest
 from oracle import ORACLE
 
-from benchmarks.planning.cell import METHODS
-from mosaic.fl.cache import use_store, watch_stages
+from benchmarks.planning.methods import METHODS
+from mosaic.fl.cache import use_cache, watch_stages
 
 
 @pytest.fixture(autouse=True)
@@ -15,5 +15,5 @@ def stand_in(monkeypatch, request, unrendered):
     if "figures" not in request.fixturenames:
         monkeypatch.setattr("benchmarks.tuning.report.write_figures", lambda *given: [])
     yield
-    use_store(None)
+    use_cache(None)
     watch_stages(None)

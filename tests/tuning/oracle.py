@@ -14,10 +14,11 @@ import torch
 from sklearn.datasets import load_digits
 
 from benchmarks import tune
-from benchmarks.planning.cell import METHODS
-from mosaic.fl.data import readers as data
-from mosaic.fl.rng import generator
-from mosaic.fl.task import Snapshot, Task, choice
+from benchmarks.planning.methods import METHODS
+from mosaic.fl.contract import Snapshot, choice
+from mosaic.fl.data import loading
+from mosaic.fl.rng import stream
+from mosaic.fl.task import Task
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,13 @@ def answer(task: Task, config: Config, images: torch.Tensor) -> torch.Tensor:
     digits = load_digits()
     known = torch.from_numpy(np.round(digits.images * (255 / 16))).float().flatten(1)
     which = torch.cdist(((images + 1) * 127.5).flatten(1).round(), known).argmin(1)
-    share = 1 - ((config.a - 3) / 10) ** 2 - (math.log10(config.b) - 1) ** 2 / 10 - 0.3 * (config.kind == "bad")
-    luck = torch.rand(len(known), generator=generator(task.seed, "oracle", config.draw))
+    share = (
+        1
+        - ((config.a - 3) / 10) ** 2
+        - (math.log10(config.b) - 1) ** 2 / 10
+        - 0.3 * (config.kind == "bad")
+    )
+    luck = torch.rand(len(known), generator=stream(task.seed, "oracle", config.draw))
     right = torch.from_numpy(digits.target)[which]
     said = torch.where(luck[which] < share, right, (right + 1) % 10)
     return torch.nn.functional.one_hot(said, 10).float()
@@ -49,7 +55,7 @@ def oracle(task: Task, config: Config) -> Iterator[Snapshot]:
     if config.a > config.breaks_above:
         raise FloatingPointError("a is too large")
     if config.peeks:
-        data.load(task.dataset, "test")
+        loading.load(task.dataset, "test")
     yield Snapshot(task.rounds, functools.partial(answer, task, config))
 
 
@@ -63,7 +69,18 @@ ORACLE = SimpleNamespace(
     run=oracle,
 )
 METHODS_BEFORE = dict(METHODS)
-COMMON = ["--method", "oracle", "--clients", "2", "--jobs", "1", "--device", "cpu", "--precision", "fp32"]
+COMMON = [
+    "--method",
+    "oracle",
+    "--clients",
+    "2",
+    "--jobs",
+    "1",
+    "--device",
+    "cpu",
+    "--precision",
+    "fp32",
+]
 COMMON += ["--seeds", "2", "--stability-seeds", "0", "--study", "s"]
 
 
@@ -78,7 +95,11 @@ def table(out: Path, study: str = "s") -> pd.DataFrame:
 def params(out: Path) -> list[tuple[float, float]]:
     """Of the trials that count, in order."""
     rows = table(out)
-    return list(rows[~rows["reason"].astype(str).str.contains("tried again")][["param.a", "param.b"]].itertuples(False))
+    return list(
+        rows[~rows["reason"].astype(str).str.contains("tried again")][
+            ["param.a", "param.b"]
+        ].itertuples(False)
+    )
 
 
 def plan(out: Path, *more: str):

@@ -64,12 +64,19 @@ def test_cma_es_without_its_package_is_explained(tmp_path, capsys, monkeypatch):
 
 def test_a_study_of_another_plan_is_told_apart_and_one_without_results_gives_way(tmp_path, capsys):
     assert tuned(tmp_path, "--trials", "1", "--set", "oracle.breaks_above=-9") == 1
-    assert tuned(tmp_path, "--trials", "2", "--space", "a=0:4") == 0  # all trials of the first one failed
+    assert (
+        tuned(tmp_path, "--trials", "2", "--space", "a=0:4") == 0
+    )  # all trials of the first one failed
     assert tuned(tmp_path, "--trials", "3", "--space", "a=0:20", "--seeds", "3") == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "study 's' exists, and is another one" in said and "another name with --study" in said
-    assert "--space a is 0.0:4.0 in it and 0.0:20.0 here" in said and "seeds is 1000,1001 in it" in said
-    assert tuned(tmp_path, "--trials", "3", "--space", "a=0:4", "--sampler", "random") == 0  # the sampler may change
+    assert (
+        "--space a is 0.0:4.0 in it and 0.0:20.0 here" in said
+        and "seeds is 1000,1001 in it" in said
+    )
+    assert (
+        tuned(tmp_path, "--trials", "3", "--space", "a=0:4", "--sampler", "random") == 0
+    )  # the sampler may change
     assert table(tmp_path)["trial"].tolist() == [0, 1, 2]
 
 

@@ -12,7 +12,7 @@ import pytest
 from optuna.trial import TrialState
 from oracle import COMMON, ORACLE, params, plan, table, tuned
 
-from benchmarks.planning.cell import METHODS
+from benchmarks.planning.methods import METHODS
 from benchmarks.tuning import studies
 from benchmarks.tuning.trials import work
 
@@ -56,7 +56,9 @@ def n_finished(out: Path) -> int:
 
 @pytest.mark.slow
 def test_two_commands_on_one_study_share_its_trials(driver, tmp_path):
-    both = [started(driver, tmp_path, "--trials", "12", "--set", "oracle.nap=0.05") for _ in range(2)]
+    both = [
+        started(driver, tmp_path, "--trials", "12", "--set", "oracle.nap=0.05") for _ in range(2)
+    ]
     said = [process.communicate(timeout=240)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     rows = table(tmp_path)
@@ -72,7 +74,9 @@ def test_jobs_are_processes_and_one_that_is_killed_is_replaced(driver, tmp_path)
     command = started(driver, tmp_path, *more)
     wait_for(lambda: n_finished(tmp_path) >= 1)
     study = studies.open_study(plan(tmp_path, *more))
-    begun = lambda: [t for t in study.get_trials(states=[TrialState.RUNNING]) if "process" in t.user_attrs]  # noqa: E731
+    begun = lambda: [
+        t for t in study.get_trials(states=[TrialState.RUNNING]) if "process" in t.user_attrs
+    ]  # noqa: E731
     wait_for(begun)
     running = begun()[-1]  # it takes a second; this, some hundredths
     os.kill(running.user_attrs["process"]["pid"], signal.SIGKILL)
@@ -163,16 +167,30 @@ def test_an_interrupted_trial_is_given_back(tmp_path, monkeypatch):
     finally:
         del METHODS["oracle"]
     assert [trial.state.name for trial in study.get_trials()] == ["FAIL", "COMPLETE", "COMPLETE"]
-    assert study.get_trials()[1].params == {"a": 0, "b": 1} and study.get_trials()[1].user_attrs["default"]
+    assert (
+        study.get_trials()[1].params == {"a": 0, "b": 1}
+        and study.get_trials()[1].user_attrs["default"]
+    )
 
 
 def test_a_failing_trial_is_recorded_and_stops_no_other(tmp_path):
-    more = ["--sampler", "grid", "--points", "3", "--trials", "20", "--set", "oracle.breaks_above=1"]
+    more = [
+        "--sampler",
+        "grid",
+        "--points",
+        "3",
+        "--trials",
+        "20",
+        "--set",
+        "oracle.breaks_above=1",
+    ]
     assert tuned(tmp_path, *more) == 0
     rows = table(tmp_path)
     broken = rows[rows["param.a"] > 1]
     assert len(rows) == 10 and len(broken) == 3
-    assert set(broken["state"]) == {"fail"} and set(broken["reason"]) == {"FloatingPointError: a is too large"}
+    assert set(broken["state"]) == {"fail"} and set(broken["reason"]) == {
+        "FloatingPointError: a is too large"
+    }
     assert set(rows[rows["param.a"] <= 1]["state"]) == {"complete"}
     assert tuned(tmp_path, "--study", "none", *more[:-1], "oracle.breaks_above=-9") == 1
 
@@ -184,7 +202,12 @@ def test_of_a_damaged_journal_the_readable_rest_is_kept(harm, tmp_path, capsys):
     journal = tmp_path / "tuning" / "s" / "journal.log"
     lines = journal.read_bytes().splitlines(keepends=True)
     creations = [i for i, line in enumerate(lines) if b'"op_code":4,' in line]
-    hit = {"torn tail": len(lines), "middle": creations[2] + 1, "creation": creations[2], "first line": 0}[harm]
+    hit = {
+        "torn tail": len(lines),
+        "middle": creations[2] + 1,
+        "creation": creations[2],
+        "first line": 0,
+    }[harm]
     if harm == "torn tail":
         lines.append(lines[-1][:20])
     else:

@@ -8,7 +8,7 @@ from oracle import params, plan, table, tuned
 
 from benchmarks import tune
 from benchmarks.tuning import studies
-from mosaic.fl.cache import use_store
+from mosaic.fl.cache import use_cache
 
 
 def test_a_known_optimum_is_found_and_best_toml_has_it(tmp_path):
@@ -16,7 +16,11 @@ def test_a_known_optimum_is_found_and_best_toml_has_it(tmp_path):
     rows = table(tmp_path)
     assert rows["trial"].tolist() == list(range(25)) and set(rows["state"]) == {"complete"}
     first, best = rows.iloc[0], rows.loc[rows["accuracy"].idxmax()]
-    assert first["default"] and (first["param.a"], first["param.b"], first["param.kind"]) == (0, 1, "good")
+    assert first["default"] and (first["param.a"], first["param.b"], first["param.kind"]) == (
+        0,
+        1,
+        "good",
+    )
     # by hand: at the default a share 1 - 0.09 - 0.1 = 0.81 is right
     assert 0.72 < first["accuracy"] < 0.9 and best["accuracy"] > 0.98
     found = tomllib.loads((tmp_path / "tuning" / "s" / "best.toml").read_text())["oracle"]
@@ -26,7 +30,9 @@ def test_a_known_optimum_is_found_and_best_toml_has_it(tmp_path):
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp"])
-def test_a_seed_and_one_job_give_the_same_trials_also_when_the_study_is_stopped_between(sampler, tmp_path):
+def test_a_seed_and_one_job_give_the_same_trials_also_when_the_study_is_stopped_between(
+    sampler, tmp_path
+):
     more = ["--sampler", sampler, "--space", "a=-5:4"]
     assert tuned(tmp_path / "whole", "--trials", "13", *more) == 0
     for trials in ("4", "12", "13"):
@@ -41,14 +47,27 @@ def test_a_grid_is_run_point_by_point_each_once(tmp_path):
     assert tuned(tmp_path, *more) == 0
     points = table(tmp_path)[["param.a", "param.b", "param.kind"]]
     # by hand: -5, 0, 5; on a log scale 0.1, sqrt(10), 100; the default (0, 1, good) is none of them
-    wanted = set(itertools.product((-5.0, 0.0, 5.0), (0.1, 10**0.5, 100.0), ("good", "bad"))) | {(0.0, 1.0, "good")}
-    assert len(points) == 19 and {(a, round(b, 6), k) for a, b, k in points.itertuples(index=False)} == {
-        (a, round(b, 6), k) for a, b, k in wanted
+    wanted = set(itertools.product((-5.0, 0.0, 5.0), (0.1, 10**0.5, 100.0), ("good", "bad"))) | {
+        (0.0, 1.0, "good")
     }
+    assert len(points) == 19 and {
+        (a, round(b, 6), k) for a, b, k in points.itertuples(index=False)
+    } == {(a, round(b, 6), k) for a, b, k in wanted}
 
 
 def test_several_objectives_give_a_pareto_front(tmp_path):
-    assert tuned(tmp_path, "--trials", "8", "--objective", "accuracy,seconds", "--set", "oracle.nap=0.001") == 0
+    assert (
+        tuned(
+            tmp_path,
+            "--trials",
+            "8",
+            "--objective",
+            "accuracy,seconds",
+            "--set",
+            "oracle.nap=0.001",
+        )
+        == 0
+    )
     rows = table(tmp_path)
     for _, row in rows[rows["pareto"]].iterrows():
         better = (rows["accuracy"] >= row["accuracy"]) & (rows["seconds"] < row["seconds"])
@@ -78,11 +97,23 @@ def test_cma_es_goes_on_where_it_was(tmp_path):
 def test_what_changes_the_stages_is_costly_and_a_few_trials_share_it(tmp_path):
     """Generators depend on lambda_e, not on weight_hard; the oracle says nothing of stages."""
     assert plan(tmp_path).costly == ()
-    own = plan(tmp_path, "--method", "mosaic", "--only", "lambda_e,weight_hard", "--trials", "9", "--hold", "3")
+    own = plan(
+        tmp_path,
+        "--method",
+        "mosaic",
+        "--only",
+        "lambda_e,weight_hard",
+        "--trials",
+        "9",
+        "--hold",
+        "3",
+    )
     assert own.costly == ("lambda_e",)
     assert plan(tmp_path, "--method", "mosaic", "--only", "weight_hard,distil_lr").costly == ()
-    assert plan(tmp_path, "--method", "mosaic", "--only", "lambda_e").costly == ()  # nothing would be left to vary
-    use_store(tmp_path / "cache")
+    assert (
+        plan(tmp_path, "--method", "mosaic", "--only", "lambda_e").costly == ()
+    )  # nothing would be left to vary
+    use_cache(tmp_path / "cache")
     study = studies.open_study(own)
     drawn = []
     while trial := studies.claim(study, own):

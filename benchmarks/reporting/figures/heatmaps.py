@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from benchmarks.reporting import comparison as st
-from benchmarks.reporting.figures.accuracy import LOOK, new_panels, save
+from benchmarks.reporting.figures.style import LOOK, new_panels, save
 
 POINT = re.compile(r"(.+?)((?: \w+=\S+)+)")
 
@@ -38,11 +38,15 @@ def write_heatmaps(records: pd.DataFrame, folder: Path) -> list[Path]:
     axes = parts[1].fillna("").map(lambda text: tuple(pair.split("=")[0] for pair in text.split()))
     written = []
     with matplotlib.rc_context(LOOK | {"axes.grid": False}):
-        for (base, keys, *group), rows in last.groupby([parts[0], axes, *(last[name] for name in st.GROUP)]):
+        for (base, keys, *group), rows in last.groupby(
+            [parts[0], axes, *(last[name] for name in st.GROUP)]
+        ):
             if len(keys) < 2:
                 continue
             dataset, n_clients, widths, omega = group
-            name = re.sub(r"[^\w.-]+", "-", f"heatmap_{base}_{dataset}_omega{omega:g}_{n_clients}_{widths}")
+            name = re.sub(
+                r"[^\w.-]+", "-", f"heatmap_{base}_{dataset}_omega{omega:g}_{n_clients}_{widths}"
+            )
             points = rows["method"].str.extractall(r" (\w+)=(\S+)")[1].unstack()
             table = rows.assign(**{key: points[i].map(_number) for i, key in enumerate(keys)})
             title = f"Accuracy of {base} in the last round, {st.setting_name(dataset, n_clients, widths)}, ω {omega:g}"
@@ -64,9 +68,17 @@ def _figure(table: pd.DataFrame, keys: tuple[str, ...], title: str) -> Figure:
     ticks = {key: sorted(table[key].unique()) for key in keys}
     rest = list(itertools.product(*(ticks[key] for key in others)))
     size = (0.55 * len(ticks[x]) + 0.5, 0.42 * len(ticks[y]) + 0.3)
-    titles = [", ".join(f"{key} {_text(value)}" for key, value in zip(others, values, strict=True)) for values in rest]
+    titles = [
+        ", ".join(f"{key} {_text(value)}" for key, value in zip(others, values, strict=True))
+        for values in rest
+    ]
     figure, panels = new_panels(titles, size, x, y)
-    shades = {"vmin": means.min(), "vmax": max(means.max(), means.min() + 0.1), "cmap": "viridis", "aspect": "auto"}
+    shades = {
+        "vmin": means.min(),
+        "vmax": max(means.max(), means.min() + 0.1),
+        "cmap": "viridis",
+        "aspect": "auto",
+    }
     for axes, values in zip(panels, rest, strict=True):
         grid = np.full((len(ticks[y]), len(ticks[x])), np.nan)
         for i, j, point in _fields(ticks, x, y, values):
@@ -78,9 +90,13 @@ def _figure(table: pd.DataFrame, keys: tuple[str, ...], title: str) -> Figure:
             spread = spreads[point]
             text = f"{grid[i, j]:.1f}" + ("" if np.isnan(spread) else f"\n± {spread:.1f}")
             light = (grid[i, j] - shades["vmin"]) / (shades["vmax"] - shades["vmin"]) > 0.6
-            axes.text(j, i, text, ha="center", va="center", size=6, color="black" if light else "white")
+            axes.text(
+                j, i, text, ha="center", va="center", size=6, color="black" if light else "white"
+            )
             if grid[i, j] >= means.max() - 1e-9:
-                axes.add_patch(Rectangle((j - 0.47, i - 0.47), 0.94, 0.94, fill=False, ec="red", lw=1.5))
+                axes.add_patch(
+                    Rectangle((j - 0.47, i - 0.47), 0.94, 0.94, fill=False, ec="red", lw=1.5)
+                )
         axes.set_xticks(range(len(ticks[x])), map(_text, ticks[x]))
         axes.set_yticks(range(len(ticks[y])), map(_text, ticks[y]))
     seeds = st.seeds_name(by_point.count())
@@ -90,7 +106,9 @@ def _figure(table: pd.DataFrame, keys: tuple[str, ...], title: str) -> Figure:
     return figure
 
 
-def _fields(ticks: dict[str, list], x: str, y: str, rest: tuple) -> Iterator[tuple[int, int, tuple]]:
+def _fields(
+    ticks: dict[str, list], x: str, y: str, rest: tuple
+) -> Iterator[tuple[int, int, tuple]]:
     """Row, column and point of each field of a panel."""
     for i, up in enumerate(ticks[y]):
         for j, across in enumerate(ticks[x]):

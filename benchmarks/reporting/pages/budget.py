@@ -15,12 +15,24 @@ from benchmarks.reporting import comparison as st
 from benchmarks.reporting.table import Page, markdown
 
 AT_CLIENTS = ("generator", "cvae")  # kinds of steps that clients take beside their local training
-NO_STEPS = ("train", "predict", "draw", "ensemble", *AT_CLIENTS)  # kinds that are no training at the server
+
+NO_STEPS = (
+    "train",
+    "predict",
+    "draw",
+    "ensemble",
+    *AT_CLIENTS,
+)  # kinds that are no training at the server
+
 ROUNDS = {"none": 0, "one upload": 1}
-AT_TEST = {"average": "running statistics, averaged like weights", "batch": "the batch's own statistics"}
+
+AT_TEST = {
+    "average": "running statistics, averaged like weights",
+    "batch": "the batch's own statistics",
+}
 
 
-def fairness_page(records: pd.DataFrame) -> Page:
+def budget_page(records: pd.DataFrame) -> Page:
     """A row for each method over all of these records' settings; numbers that differ stand as a range."""
     last = st.selected_rounds(records, "last")
     rows = [
@@ -28,8 +40,12 @@ def fairness_page(records: pd.DataFrame) -> Page:
         for method in st.method_order(records)
         if method in set(last["method"])
     ]
-    factors = {side: _span(last[f"{side}_work"]) for side in ("client", "server") if f"{side}_work" in last}
-    told = " and ".join(f"{factor} at the {side}s" for side, factor in factors.items()).replace("servers", "server")
+    factors = {
+        side: _span(last[f"{side}_work"]) for side in ("client", "server") if f"{side}_work" in last
+    }
+    told = " and ".join(f"{factor} at the {side}s" for side, factor in factors.items()).replace(
+        "servers", "server"
+    )
     notes = [
         f"Steps of extra work are the papers' numbers times one factor for all methods: {told}.",
         "Local steps: SGD steps of a client in all rounds; with unequal local epochs the mean over clients. Generator "
@@ -39,21 +55,35 @@ def fairness_page(records: pd.DataFrame) -> Page:
     ]
     if "task.batch_norm" in last:
         policies = last.groupby("task.batch_norm")["widths"].unique()
-        uses = [f"{AT_TEST[policy]} ({', '.join(map(st.widths_name, widths))})" for policy, widths in policies.items()]
+        uses = [
+            f"{AT_TEST[policy]} ({', '.join(map(st.widths_name, widths))})"
+            for policy, widths in policies.items()
+        ]
         notes.append(f"At test BatchNorm uses {', '.join(uses)}, for all methods alike.")
     header = ["method", "data-free", "rounds", "local steps", "generator steps", "server steps"]
     header += ["student from", "its BatchNorm", "uploads"]
-    names = [st.setting_name(*setting) for setting in records[st.SETTING].drop_duplicates().itertuples(index=False)]
+    names = [
+        st.setting_name(*setting)
+        for setting in records[st.SETTING].drop_duplicates().itertuples(index=False)
+    ]
     return Page(f"What each method was given on {'; '.join(names)}", header, rows, notes, n_names=2)
 
 
 def _row(method: str, rows: pd.DataFrame) -> list[str]:
     n = rows["n_clients"]
-    steps = rows.filter(regex="^steps_").rename(columns=lambda column: column.removeprefix("steps_"))
+    steps = rows.filter(regex="^steps_").rename(
+        columns=lambda column: column.removeprefix("steps_")
+    )
     at_server = [kind for kind in steps if kind not in NO_STEPS]
     at_clients = [kind for kind in AT_CLIENTS if kind in steps]
-    rounds = rows["protocol"].map(ROUNDS).fillna(rows["task.rounds"]) if "protocol" in rows else pd.Series([math.nan])
-    sent = rows.filter(regex="^upload_bytes_").rename(columns=lambda column: column.removeprefix("upload_bytes_"))
+    rounds = (
+        rows["protocol"].map(ROUNDS).fillna(rows["task.rounds"])
+        if "protocol" in rows
+        else pd.Series([math.nan])
+    )
+    sent = rows.filter(regex="^upload_bytes_").rename(
+        columns=lambda column: column.removeprefix("upload_bytes_")
+    )
     kinds = [kind for kind in sent if sent[kind].fillna(0).gt(0).any()]
     return [
         method,
@@ -89,7 +119,7 @@ def _span(values: Iterable[float]) -> str:
 
 
 def main(path: str) -> None:
-    print(markdown(fairness_page(pd.read_csv(path, low_memory=False))))
+    print(markdown(budget_page(pd.read_csv(path, low_memory=False))))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,9 @@ def megabytes_to(rows: pd.DataFrame, target: float) -> float:
 
 def targets_of(rows: pd.DataFrame) -> list[int]:
     """The highest per cents, at most SHOWN of them 5 apart or more, that at least two methods reach."""
-    best = rows.groupby(["method", "round"])["accuracy"].mean().groupby("method").max().sort_values()
+    best = (
+        rows.groupby(["method", "round"])["accuracy"].mean().groupby("method").max().sort_values()
+    )
     if len(best) < 2:
         return []
     reached = [target for target in TARGETS if target <= 100 * best.iloc[-2]]
@@ -55,15 +57,30 @@ def communication_page(records: pd.DataFrame, setting: tuple) -> Page:
     for (omega, method), mine in done.groupby(["omega", "method"], sort=False):
         last, here = st.selected_rounds(mine, "last"), summary.loc[(omega, method)]
         times = [over_link(last, mbits).mean() for mbits in LINKS]
-        traffic = [here["upload_bytes"] / 1e6, here["download_bytes"] / 1e6, here["total_s"], *times]
-        reach = [megabytes_to(mine, target / 100) if method != st.FLOOR else math.nan for target in targets]
+        traffic = [
+            here["upload_bytes"] / 1e6,
+            here["download_bytes"] / 1e6,
+            here["total_s"],
+            *times,
+        ]
+        reach = [
+            megabytes_to(mine, target / 100) if method != st.FLOOR else math.nan
+            for target in targets
+        ]
         rows.append(
-            [f"{omega:g}", method, mean_sd(here["accuracy"], here["accuracy_sd"]), *map(short, [*traffic, *reach])]
+            [
+                f"{omega:g}",
+                method,
+                mean_sd(here["accuracy"], here["accuracy_sd"]),
+                *map(short, [*traffic, *reach]),
+            ]
         )
     order = st.method_order(records)
     rows.sort(key=lambda row: (float(row[0]), order.index(row[1])))
     header = ["ω", "method", "accuracy", "up MB", "down MB", "compute s"]
-    header += [f"s at {mbits} Mbit/s" for mbits in LINKS] + [f"MB to {target} %" for target in targets]
+    header += [f"s at {mbits} Mbit/s" for mbits in LINKS] + [
+        f"MB to {target} %" for target in targets
+    ]
     notes = [
         f"{st.seeds_name(summary['n'])}; last round; MB = 1e6 bytes of all clients together. Compute s: measured, all "
         "clients one after the other. Seconds over a link are simulated: computation, and 8 x the bytes of an average "
@@ -72,7 +89,9 @@ def communication_page(records: pd.DataFrame, setting: tuple) -> Page:
         "once, at its end, has sent all by then.",
     ]
     rules = frozenset(i for i in range(1, len(rows)) if rows[i][0] != rows[i - 1][0])
-    return Page(f"Communication on {st.setting_name(*setting)}", header, rows, notes, rules=rules, n_names=2)
+    return Page(
+        f"Communication on {st.setting_name(*setting)}", header, rows, notes, rules=rules, n_names=2
+    )
 
 
 def wants_communication(records: pd.DataFrame) -> bool:

@@ -16,7 +16,11 @@ from mosaic.fl.errors import InputError
 
 FILE = Path(__file__).with_name("published.toml")
 SEEN = {"secondary": "from a secondary source", "readme": "read in the authors' repository"}
-FACTS = {"task.model": "network", "task.law": "law", "task.epochs": "local epochs"}  # ours, told under the page
+FACTS = {
+    "task.model": "network",
+    "task.law": "law",
+    "task.epochs": "local epochs",
+}  # ours, told under the page
 FACTS |= {"task.validation": "share of training images held out", "server_work": "server work"}
 Percents = Annotated[list[Annotated[float, Field(ge=0, le=100)]], Field(min_length=1)]
 
@@ -39,7 +43,9 @@ class Published(BaseModel):
     def _fits_together(self) -> "Published":
         for name, values in [*self.methods.items(), *self.sd.items()]:
             if len(values) != len(self.omega):
-                raise ValueError(f"{self.source}: {name} has {len(values)} values for {len(self.omega)} omegas")
+                raise ValueError(
+                    f"{self.source}: {name} has {len(values)} values for {len(self.omega)} omegas"
+                )
         for name in [*self.sd, *self.labels]:
             if name not in self.methods:
                 raise ValueError(f"{self.source}: {name} has an sd or a label, but no accuracy")
@@ -60,7 +66,10 @@ def published(file: Path = FILE) -> tuple[Published, ...]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{file} is not valid TOML: {error}.") from None
     except ValidationError as error:
-        told = (f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors())
+        told = (
+            f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        )
         raise InputError(f"{file}: {'; '.join(told)}.") from None
 
 
@@ -70,9 +79,15 @@ def published_pages(records: pd.DataFrame, setting: tuple) -> Iterator[Page]:
     What differs from the paper's protocol stands below, and what ours was.
     """
     dataset, n_clients, widths = setting
-    if "task.rounds" not in records or set(records["task.rounds"].dropna()) != {1} or widths != "full":
+    if (
+        "task.rounds" not in records
+        or set(records["task.rounds"].dropna()) != {1}
+        or widths != "full"
+    ):
         return
-    tables = [table for table in published() if (table.dataset, table.clients) == (dataset, n_clients)]
+    tables = [
+        table for table in published() if (table.dataset, table.clients) == (dataset, n_clients)
+    ]
     algorithm = records.groupby("method")["algorithm"].first()
     rows, used = [], set()
     for here in st.summarise(records).to_dict("records"):
@@ -85,7 +100,16 @@ def published_pages(records: pd.DataFrame, setting: tuple) -> Iterator[Page]:
             rows.append(_row(here, table, method, number))
             used.add(number)
     if rows:
-        header = ["ω", "method", "published", "measured", "difference", "best round", "seeds", "source"]
+        header = [
+            "ω",
+            "method",
+            "published",
+            "measured",
+            "difference",
+            "best round",
+            "seeds",
+            "source",
+        ]
         caption = f"Published and measured on {st.setting_name(*setting)}, one shot (per cent)"
         rules = frozenset(i for i in range(1, len(rows)) if rows[i][0] != rows[i - 1][0])
         yield Page(caption, header, rows, [*_notes(records, tables, used)], rules=rules, n_names=2)
@@ -107,8 +131,12 @@ def _notes(records: pd.DataFrame, tables: list[Published], used: set[int]) -> It
         "Difference: measured (last round) minus published, in points. Best round: by test accuracy; of one round "
         "it is that round, so a paper's best epoch within it has no counterpart here."
     )
-    values = {name: records[fact].dropna().unique() for fact, name in FACTS.items() if fact in records}
-    facts = [f"{name} {' | '.join(map(str, mixed))}" for name, mixed in values.items() if len(mixed)]
+    values = {
+        name: records[fact].dropna().unique() for fact, name in FACTS.items() if fact in records
+    }
+    facts = [
+        f"{name} {' | '.join(map(str, mixed))}" for name, mixed in values.items() if len(mixed)
+    ]
     yield from [f"Measured with: {'; '.join(facts)}."] * bool(facts)
     for number in sorted(used):
         table = tables[number - 1]

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mosaic.fl.data.loading import load
 from mosaic.fl.data.partition import Partition, partition
-from mosaic.fl.data.readers import load, split_validation
+from mosaic.fl.data.splits import split_validation
 from mosaic.fl.device import device
 from mosaic.fl.errors import InputError
-from mosaic.fl.rng import numpy_generator
+from mosaic.fl.rng import numpy_stream
 from mosaic.fl.task import Task
 
 
@@ -69,9 +70,13 @@ def split(task: Task) -> tuple[Tensor, Tensor, Partition]:
     kept, held_out = split_validation(labels, task.validation, task.seed)
     if task.n_train is not None:
         if not 1 <= task.n_train <= len(kept):
-            raise InputError(f"n_train is {task.n_train}; {task.dataset} has 1 to {len(kept)} training images.")
-        kept = kept[numpy_generator(task.seed, "n_train").permutation(len(kept))[: task.n_train]]
-    parts = partition(labels[kept], task.n_clients, task.omega, task.law, task.min_samples, task.seed)
+            raise InputError(
+                f"n_train is {task.n_train}; {task.dataset} has 1 to {len(kept)} training images."
+            )
+        kept = kept[numpy_stream(task.seed, "n_train").permutation(len(kept))[: task.n_train]]
+    parts = partition(
+        labels[kept], task.n_clients, task.omega, task.law, task.min_samples, task.seed
+    )
     return kept, held_out, parts
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from mosaic.fl.errors import InputError, did_you_mean
-from mosaic.fl.rng import numpy_generator
+from mosaic.fl.rng import numpy_stream
 
 OMEGA_MIN = 1e-4
 
@@ -60,7 +60,9 @@ class Partition:
         }
 
 
-def partition(labels: torch.Tensor, n_clients: int, omega: float, law: str, min_samples: int, seed: int) -> Partition:
+def partition(
+    labels: torch.Tensor, n_clients: int, omega: float, law: str, min_samples: int, seed: int
+) -> Partition:
     """Split a pool of labels (n,) among `n_clients`, by one of LAWS, each client getting at least `min_samples`.
 
     omega: concentration in [1e-4, inf]; small gives each client few classes, inf gives all clients the same.
@@ -70,9 +72,11 @@ def partition(labels: torch.Tensor, n_clients: int, omega: float, law: str, min_
     """
     _check(labels, n_clients, omega, law, min_samples)
     pool = labels.cpu().numpy()
-    drawn = LAWS[law](np.bincount(pool), n_clients, float(omega), numpy_generator(int(seed), "partition", law))
+    drawn = LAWS[law](
+        np.bincount(pool), n_clients, float(omega), numpy_stream(int(seed), "partition", law)
+    )
     counts, moved = _repair(drawn, min_samples)
-    indices = _deal(pool, counts, numpy_generator(int(seed), "partition", "deal"))
+    indices = _deal(pool, counts, numpy_stream(int(seed), "partition", "deal"))
     return Partition(indices, moved, torch.from_numpy(counts), float(omega), law, int(seed))
 
 
@@ -83,7 +87,9 @@ def _check(labels: torch.Tensor, n_clients: int, omega: float, law: str, min_sam
         )
     if law not in LAWS:
         raise did_you_mean("partition law", law, LAWS)
-    if isinstance(omega, bool) or not isinstance(omega, int | float) or not omega >= OMEGA_MIN:  # nan fails `>=` too
+    if (
+        isinstance(omega, bool) or not isinstance(omega, int | float) or not omega >= OMEGA_MIN
+    ):  # nan fails `>=` too
         raise InputError(f"omega must be a number from {OMEGA_MIN} to inf, not {omega!r}")
     for what, value in ("n_clients", n_clients), ("min_samples", min_samples):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -95,13 +101,17 @@ def _check(labels: torch.Tensor, n_clients: int, omega: float, law: str, min_sam
         )
 
 
-def _by_class(class_sizes: np.ndarray, n_clients: int, omega: float, rng: np.random.Generator) -> np.ndarray:
+def _by_class(
+    class_sizes: np.ndarray, n_clients: int, omega: float, rng: np.random.Generator
+) -> np.ndarray:
     """Each class is cut among the clients by p ~ Dir(omega 1_N); sizes fall out as they may. (K,) -> (N, K)."""
     logits = _log_dirichlet(omega, np.ones((len(class_sizes), n_clients)), rng)
     return _cut(logits, class_sizes, rng).T
 
 
-def _by_class_balanced(class_sizes: np.ndarray, n_clients: int, omega: float, rng: np.random.Generator) -> np.ndarray:
+def _by_class_balanced(
+    class_sizes: np.ndarray, n_clients: int, omega: float, rng: np.random.Generator
+) -> np.ndarray:
     """As `class`, class after class, but a client that already holds n/N samples or more gets none of the next class.
 
     The law of LightFed, DENSE and Mosaic. (K,) -> (N, K).
@@ -116,7 +126,9 @@ def _by_class_balanced(class_sizes: np.ndarray, n_clients: int, omega: float, rn
     return counts
 
 
-def _by_client(class_sizes: np.ndarray, n_clients: int, omega: float, rng: np.random.Generator) -> np.ndarray:
+def _by_client(
+    class_sizes: np.ndarray, n_clients: int, omega: float, rng: np.random.Generator
+) -> np.ndarray:
     """Each client draws its class proportions q ~ Dir(omega K prior); all have n/N samples (or one more). -> (N, K).
 
     The base measure is the pool's own prior, not the uniform one: the two agree on a balanced pool, and with the prior
@@ -190,7 +202,9 @@ def _repair(counts: np.ndarray, min_samples: int) -> tuple[np.ndarray, int]:
     return counts, int(lacking.sum())
 
 
-def _deal(pool: np.ndarray, counts: np.ndarray, rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
+def _deal(
+    pool: np.ndarray, counts: np.ndarray, rng: np.random.Generator
+) -> tuple[torch.Tensor, ...]:
     """Deal the shuffled samples of each class to the clients by `counts` (N, K)."""
     n_clients, n_classes = counts.shape
     shuffled = rng.permutation(len(pool))

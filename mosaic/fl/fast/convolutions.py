@@ -22,13 +22,26 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         (height, width), (top, left) = self.kernel_size, self.padding
-        if x.shape[2] + 2 * top - height < self.stride[0] and x.shape[3] + 2 * left - width < self.stride[1]:
-            high, wide = min(x.shape[2], height - top), min(x.shape[3], width - left)  # what of the image is seen
+        if (
+            x.shape[2] + 2 * top - height < self.stride[0]
+            and x.shape[3] + 2 * left - width < self.stride[1]
+        ):
+            high, wide = (
+                min(x.shape[2], height - top),
+                min(x.shape[3], width - left),
+            )  # what of the image is seen
             seen = self.weight[:, :, top : top + high, left : left + wide]
-            return F.linear(x[:, :, :high, :wide].flatten(1), seen.flatten(1), self.bias)[:, :, None, None]
+            return F.linear(x[:, :, :high, :wide].flatten(1), seen.flatten(1), self.bias)[
+                :, :, None, None
+            ]
         if self.in_channels == 1 and _on_cpu_in_float32(x):
             return _FromOneChannel.apply(x, self.weight, self.bias, self.stride[0], top)
-        if self.out_channels <= FEW and self.stride == (1, 1) and top < height and _on_cpu_in_float32(x):
+        if (
+            self.out_channels <= FEW
+            and self.stride == (1, 1)
+            and top < height
+            and _on_cpu_in_float32(x)
+        ):
             turned = self.weight.flip(2, 3).transpose(0, 1)  # those of the transposed convolution
             return _ToFewChannels.apply(x, turned, self.bias, 1, height - 1 - top)
         return super().forward(x)
@@ -54,7 +67,9 @@ class PixelwiseConv2d(nn.Conv2d):
     """A 1x1 convolution: the matrix product of each pixel's channels, where they lie side by side (channels_last)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+        return F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(
+            0, 3, 1, 2
+        )
 
 
 class DoublingConv2d(nn.Conv2d):
@@ -78,7 +93,9 @@ class _FromOneChannel(torch.autograd.Function):
     """A convolution of images of one channel; PyTorch's forward pass, but both gradients by matrix products."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, pad: int) -> Tensor:
+    def forward(
+        ctx, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, pad: int
+    ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.pad = stride, pad
         return F.conv2d(x, weight, bias, stride, pad)
@@ -90,8 +107,16 @@ class _FromOneChannel(torch.autograd.Function):
         of_x, of_weight, of_bias, *_ = ctx.needs_input_grad
         pixels, taps = _pixels(g), weight.permute(2, 3, 1, 0)
         k = len(taps)
-        dx = spread(taps.flatten(0, 2) @ pixels.t(), x.shape, g.shape[2:], k, ctx.stride, ctx.pad) if of_x else None
-        dw = (windows(x, k, ctx.stride, ctx.pad) @ pixels).view(taps.shape).permute(3, 2, 0, 1) if of_weight else None
+        dx = (
+            spread(taps.flatten(0, 2) @ pixels.t(), x.shape, g.shape[2:], k, ctx.stride, ctx.pad)
+            if of_x
+            else None
+        )
+        dw = (
+            (windows(x, k, ctx.stride, ctx.pad) @ pixels).view(taps.shape).permute(3, 2, 0, 1)
+            if of_weight
+            else None
+        )
         return dx, dw, pixels.sum(0) if of_bias else None, None, None
 
 
@@ -99,7 +124,9 @@ class _ToFewChannels(torch.autograd.Function):
     """A transposed convolution to images of few channels, all passes by matrix products; weights (C, O, k, k)."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, pad: int) -> Tensor:
+    def forward(
+        ctx, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, pad: int
+    ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.pad = stride, pad
         taps = weight.permute(2, 3, 1, 0)
@@ -116,13 +143,19 @@ class _ToFewChannels(torch.autograd.Function):
         of_x, of_weight, of_bias, *_ = ctx.needs_input_grad
         taps = weight.permute(2, 3, 1, 0)
         seen = windows(g, len(taps), ctx.stride, ctx.pad)
-        dx = (seen.t() @ taps.flatten(0, 2)).view(len(x), *x.shape[2:], -1).permute(0, 3, 1, 2) if of_x else None
+        dx = (
+            (seen.t() @ taps.flatten(0, 2)).view(len(x), *x.shape[2:], -1).permute(0, 3, 1, 2)
+            if of_x
+            else None
+        )
         dw = (seen @ _pixels(x)).view(taps.shape).permute(3, 2, 0, 1) if of_weight else None
         return dx, dw, g.sum((0, 2, 3)) if of_bias else None, None, None
 
 
 def _on_cpu_in_float32(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    return (
+        x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    )
 
 
 def _pixels(x: Tensor) -> Tensor:
@@ -138,11 +171,15 @@ def windows(x: Tensor, k: int, stride: int, pad: int) -> Tensor:
     seen = x.new_empty(k, k, c, b, h, w)
     for i in range(k):
         for j in range(k):
-            seen[i, j] = x[:, :, i : i + stride * h : stride, j : j + stride * w : stride].transpose(0, 1)
+            seen[i, j] = x[
+                :, :, i : i + stride * h : stride, j : j + stride * w : stride
+            ].transpose(0, 1)
     return seen.view(k * k * c, b * h * w)
 
 
-def spread(y: Tensor, shape: tuple[int, ...], size: tuple[int, int], k: int, stride: int, pad: int) -> Tensor:
+def spread(
+    y: Tensor, shape: tuple[int, ...], size: tuple[int, int], k: int, stride: int, pad: int
+) -> Tensor:
     """The adjoint of ``windows``: (k k C, B H' W') to images of ``shape`` (B, C, H, W), added where they overlap."""
     (b, c, height, width), (h, w) = shape, size
     y = y.view(k, k, c, b, h, w)

@@ -37,7 +37,9 @@ class NormReluPool(nn.BatchNorm2d):
         if x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and library():
             return _Fused.apply(x, self.weight, self.bias, self)
         x = super().forward(x)
-        return torch.relu_(F.max_pool2d(x, 2) if self.pool else x)  # the maximum first: a quarter of the work
+        return torch.relu_(
+            F.max_pool2d(x, 2) if self.pool else x
+        )  # the maximum first: a quarter of the work
 
 
 class _Fused(torch.autograd.Function):
@@ -48,11 +50,26 @@ class _Fused(torch.autograd.Function):
         size = (n, c, h // window, w // window)
         y = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
         differentiable = any(ctx.needs_input_grad)
-        chosen = torch.empty(size, dtype=torch.uint8, memory_format=torch.channels_last) if differentiable else None
-        mean, var = torch.empty(2, c).unbind() if norm.training else (norm.running_mean, norm.running_var)
+        chosen = (
+            torch.empty(size, dtype=torch.uint8, memory_format=torch.channels_last)
+            if differentiable
+            else None
+        )
+        mean, var = (
+            torch.empty(2, c).unbind() if norm.training else (norm.running_mean, norm.running_var)
+        )
         shape = (ctypes.c_int64 * 5)(n, h, w, c, window)
         library().run(
-            *(x.dtype == torch.bfloat16, _at(x), _at(y), _at(chosen), shape, norm.training, _at(mean), _at(var)),
+            *(
+                x.dtype == torch.bfloat16,
+                _at(x),
+                _at(y),
+                _at(chosen),
+                shape,
+                norm.training,
+                _at(mean),
+                _at(var),
+            ),
             *(norm.eps, _at(weight), _at(bias), torch.get_num_threads()),
         )
         if norm.training and norm.momentum:
@@ -71,9 +88,20 @@ class _Fused(torch.autograd.Function):
         of_x, of_weight, of_bias, _ = ctx.needs_input_grad
         g = g.contiguous(memory_format=torch.channels_last)
         dx = torch.empty_like(x) if of_x else None
-        d_weight, d_bias = torch.empty(2, len(weight)).unbind() if of_weight or of_bias else (None, None)
+        d_weight, d_bias = (
+            torch.empty(2, len(weight)).unbind() if of_weight or of_bias else (None, None)
+        )
         library().run_gradient(
-            *(x.dtype == torch.bfloat16, _at(g), _at(x), _at(chosen), _at(dx), ctx.shape, ctx.training, _at(mean)),
+            *(
+                x.dtype == torch.bfloat16,
+                _at(g),
+                _at(x),
+                _at(chosen),
+                _at(dx),
+                ctx.shape,
+                ctx.training,
+                _at(mean),
+            ),
             *(_at(var), ctx.eps, _at(weight), _at(d_weight), _at(d_bias), torch.get_num_threads()),
         )
         return dx, d_weight, d_bias, None
@@ -100,13 +128,28 @@ def library() -> ctypes.CDLL | None:
             return _loaded(Path(folder) / name, compiler)
 
 
-FLAGS = (("-march=native", "-fopenmp"), ("-march=native",), ("-fopenmp",), ())  # the first that the compiler takes
+FLAGS = (
+    ("-march=native", "-fopenmp"),
+    ("-march=native",),
+    ("-fopenmp",),
+    (),
+)  # the first that the compiler takes
 
 
 def _loaded(path: Path, compiler: str) -> ctypes.CDLL | None:
     for flags in () if path.exists() else FLAGS:
         made = path.with_suffix(f".{os.getpid()}")
-        command = [compiler, "-O3", "-std=c++17", "-shared", "-fPIC", *flags, str(SOURCE), "-o", str(made)]
+        command = [
+            compiler,
+            "-O3",
+            "-std=c++17",
+            "-shared",
+            "-fPIC",
+            *flags,
+            str(SOURCE),
+            "-o",
+            str(made),
+        ]
         if subprocess.run(command, capture_output=True).returncode == 0:
             made.replace(path)  # whole or not at all: other processes may be at it too
             break
@@ -114,9 +157,37 @@ def _loaded(path: Path, compiler: str) -> ctypes.CDLL | None:
         return None
     found = ctypes.CDLL(str(path))
     number, at = ctypes.c_float, ctypes.c_void_p
-    found.run.argtypes = [ctypes.c_bool, at, at, at, at, ctypes.c_bool, at, at, number, at, at, ctypes.c_int]
+    found.run.argtypes = [
+        ctypes.c_bool,
+        at,
+        at,
+        at,
+        at,
+        ctypes.c_bool,
+        at,
+        at,
+        number,
+        at,
+        at,
+        ctypes.c_int,
+    ]
     found.run_gradient.argtypes = [
-        *(ctypes.c_bool, at, at, at, at, at, ctypes.c_bool, at, at, number, at, at, at, ctypes.c_int)
+        *(
+            ctypes.c_bool,
+            at,
+            at,
+            at,
+            at,
+            at,
+            ctypes.c_bool,
+            at,
+            at,
+            number,
+            at,
+            at,
+            at,
+            ctypes.c_int,
+        )
     ]
     return found
 
@@ -125,5 +196,9 @@ def _processor() -> tuple[str, ...]:
     """What -march=native depends on: a home may be shared by unlike machines."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().split("\n\n")[0].splitlines() if cpuinfo.exists() else []
-    kept = [line for line in lines if line.startswith(("vendor_id", "cpu family", "model", "flags", "Features"))]
+    kept = [
+        line
+        for line in lines
+        if line.startswith(("vendor_id", "cpu family", "model", "flags", "Features"))
+    ]
     return (platform.machine(), platform.processor(), *kept)

@@ -27,7 +27,12 @@ class Generator(nn.Module):
                 nn.ReLU(inplace=True),
                 ConvTranspose2d(n_in, n_out, 4, 2, 1, bias=False),
             ]
-        layers += [nn.BatchNorm2d(ngf), nn.ReLU(inplace=True), PixelwiseConv2d(ngf, channels, 1, bias=False), nn.Tanh()]
+        layers += [
+            nn.BatchNorm2d(ngf),
+            nn.ReLU(inplace=True),
+            PixelwiseConv2d(ngf, channels, 1, bias=False),
+            nn.Tanh(),
+        ]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -60,6 +65,8 @@ def dcgan_init(network: nn.Module) -> None:
     normed = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-            nn.init.normal_(module.weight, 0.0, 0.02) if normed else nn.init.kaiming_normal_(module.weight, 0.2)
+            nn.init.normal_(module.weight, 0.0, 0.02) if normed else nn.init.kaiming_normal_(
+                module.weight, 0.2
+            )
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02)

@@ -53,7 +53,9 @@ def weighted_nll(said: Tensor, labels: Tensor, shares: Tensor) -> Tensor:
 
     How well those who know a class recognise it: FedGen (Zhu et al., ICML 2021) and FedFTG (Zhang et al., CVPR 2022).
     """
-    nll = -said.log_softmax(2).gather(2, labels.expand(len(said), -1)[:, :, None])[:, :, 0]  # (N, B)
+    nll = -said.log_softmax(2).gather(2, labels.expand(len(said), -1)[:, :, None])[
+        :, :, 0
+    ]  # (N, B)
     return (shares[:, labels] * nll).mean(1).sum()
 
 
@@ -88,7 +90,9 @@ class Moments(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor) -> tuple[Tensor, Tensor]:
-        rows = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]).float()  # (B H W, C): no copy where channels_last
+        rows = (
+            x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]).float()
+        )  # (B H W, C): no copy where channels_last
         mean = rows.mean(0)
         ctx.save_for_backward(x, mean)
         return mean, (rows.square().mean(0) - mean.square()).clamp_min(0)
@@ -133,4 +137,6 @@ class StatisticsMatch:
 
     def squares(self) -> Tensor:
         """The mean over layers and channels of (mean - running mean)^2 + (var - running var)^2."""
-        return torch.stack([(mean.square() + var.square()).mean() for mean, var in self.gaps]).mean()
+        return torch.stack(
+            [(mean.square() + var.square()).mean() for mean, var in self.gaps]
+        ).mean()

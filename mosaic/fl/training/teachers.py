@@ -7,26 +7,27 @@ from torch import Tensor, nn
 
 from mosaic.fl.costs import metered
 from mosaic.fl.device import autocast
-from mosaic.fl.task import State, Task
-from mosaic.fl.training.sgd import frozen, spec_of
+from mosaic.fl.models.spec import State
+from mosaic.fl.task import Task
+from mosaic.fl.training.prediction import frozen_network
 
 
 def teachers_of(task: Task, clients: Sequence[State]) -> list[nn.Module]:
     """The clients' own models, each at its width and with its own running BatchNorm statistics, in eval mode."""
-    return [frozen(state, spec_of(task, task.width(i))) for i, state in enumerate(clients)]
+    return [frozen_network(state, task.spec_at(task.width(i))) for i, state in enumerate(clients)]
 
 
-def ask(teachers: Sequence[nn.Module], images: Tensor) -> Tensor:
+def logits_with_gradient(teachers: Sequence[nn.Module], images: Tensor) -> Tensor:
     """All teachers' logits (N, B, K), float32, for images (B, C, H, W), with a gradient to the images."""
     return torch.stack([teacher(images).float() for teacher in teachers])
 
 
 @torch.no_grad()
-def answers(teachers: Sequence[nn.Module], images: Tensor, task: Task) -> Tensor:
+def teacher_logits(teachers: Sequence[nn.Module], images: Tensor, task: Task) -> Tensor:
     """All teachers' logits (N, B, K), float32, without a gradient."""
-    asked = (spec_of(task), images.shape[1:], len(teachers), task.widths)
+    asked = (task.spec, images.shape[1:], len(teachers), task.widths)
     with metered("ensemble", *asked, items=len(images)), autocast(task.precision):
-        return ask(teachers, images.contiguous(memory_format=torch.channels_last))
+        return logits_with_gradient(teachers, images.contiguous(memory_format=torch.channels_last))
 
 
 def class_shares(label_counts: Tensor) -> Tensor:

@@ -17,8 +17,11 @@ import scipy.io
 import torch
 from PIL import Image
 
-from mosaic.fl.data import readers as data
-from mosaic.fl.data.readers import DATASETS, augment, load, normalise, split_validation, to_uint8, use_data_dir
+from mosaic.fl.data import download, loading, source
+from mosaic.fl.data.datasets import DATASETS
+from mosaic.fl.data.loading import load, use_data_dir
+from mosaic.fl.data.splits import split_validation
+from mosaic.fl.data.transforms import augment, normalise, to_uint8
 from mosaic.fl.errors import InputError
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -31,16 +34,16 @@ def nowhere(tmp_path, monkeypatch):
     monkeypatch.setenv("MOSAIC_DATA", "")
     monkeypatch.setattr(urllib.request, "urlopen", offline)
     monkeypatch.setitem(DATASETS, "fashion_mnist", with_system(tmp_path / "system"))
-    data._load.cache_clear()
+    loading._load.cache_clear()
     yield
-    data._load.cache_clear()
+    loading._load.cache_clear()
 
 
 def offline(*args, **kwargs):
     raise URLError("this test is offline")
 
 
-def with_system(folder: Path) -> data.Source:
+def with_system(folder: Path) -> source.Source:
     return replace(DATASETS["fashion_mnist"], system=str(folder))
 
 
@@ -61,7 +64,9 @@ def write_idx(path: Path, array: np.ndarray) -> None:
 def write_mnist(root: Path, subfolder: str = "MNIST/raw", end: str = "") -> dict[str, Path]:
     for split, n in ("train", 12), ("t10k", 8):
         write_idx(root / subfolder / f"{split}-images-idx3-ubyte{end}", pixels(n, 28, 28))
-        write_idx(root / subfolder / f"{split}-labels-idx1-ubyte{end}", np.arange(n, dtype=np.uint8) % 10)
+        write_idx(
+            root / subfolder / f"{split}-labels-idx1-ubyte{end}", np.arange(n, dtype=np.uint8) % 10
+        )
     return {
         "train": root / subfolder / f"train-images-idx3-ubyte{end}",
         "test": root / subfolder / f"t10k-labels-idx1-ubyte{end}",
@@ -114,7 +119,9 @@ def write_python2_pickle(path: Path, content: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     stream = io.BytesIO()
     Python2Pickler(stream, protocol=2).dump(content)
-    path.write_bytes(stream.getvalue().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"))
+    path.write_bytes(
+        stream.getvalue().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+    )
 
 
 def write_cifar10(root: Path) -> dict[str, Path]:
@@ -122,12 +129,23 @@ def write_cifar10(root: Path) -> dict[str, Path]:
     images = pixels(12, 3072)
     for i in range(5):  # of 3, 3, 2, 2 and 2 images
         rows = np.array_split(np.arange(12), 5)[i]
-        batch = {"batch_label": f"training batch {i + 1} of 5", "labels": (rows % 10).tolist(), "filenames": ["a.png"]}
-        write_python2_pickle(folder / f"data_batch_{i + 1}", batch | {"data": Python2Array(images[rows])})
-    batch = {"batch_label": "testing batch 1 of 1", "labels": list(range(8)), "data": Python2Array(pixels(8, 3072))}
+        batch = {
+            "batch_label": f"training batch {i + 1} of 5",
+            "labels": (rows % 10).tolist(),
+            "filenames": ["a.png"],
+        }
+        write_python2_pickle(
+            folder / f"data_batch_{i + 1}", batch | {"data": Python2Array(images[rows])}
+        )
+    batch = {
+        "batch_label": "testing batch 1 of 1",
+        "labels": list(range(8)),
+        "data": Python2Array(pixels(8, 3072)),
+    }
     write_python2_pickle(folder / "test_batch", batch)
     write_python2_pickle(
-        folder / "batches.meta", {"num_cases_per_batch": 3, "label_names": ["airplane"], "num_vis": 3072}
+        folder / "batches.meta",
+        {"num_cases_per_batch": 3, "label_names": ["airplane"], "num_vis": 3072},
     )
     return {"train": folder / "data_batch_3", "test": folder / "test_batch"}
 
@@ -137,9 +155,12 @@ def write_cifar100(root: Path) -> dict[str, Path]:
     for split, n in ("train", 12), ("test", 8):
         labels = {"fine_labels": [k % 10 for k in range(n)], "coarse_labels": [19] * n}
         write_python2_pickle(
-            folder / split, labels | {"data": Python2Array(pixels(n, 3072)), "filenames": ["a.png"] * n}
+            folder / split,
+            labels | {"data": Python2Array(pixels(n, 3072)), "filenames": ["a.png"] * n},
         )
-    write_python2_pickle(folder / "meta", {"fine_label_names": ["apple"], "coarse_label_names": ["fish"]})
+    write_python2_pickle(
+        folder / "meta", {"fine_label_names": ["apple"], "coarse_label_names": ["fish"]}
+    )
     return {"train": folder / "train", "test": folder / "test"}
 
 
@@ -150,7 +171,9 @@ def write_jpeg(path: Path, mode: str, size: tuple[int, int], grey: int) -> None:
 
 def write_tiny_imagenet(root: Path) -> dict[str, Path]:
     folder = root / "tiny-imagenet-200"
-    wnids = [f"n{9_000_000 - k:08}" for k in range(200)]  # their order is the file's, not the alphabet's
+    wnids = [
+        f"n{9_000_000 - k:08}" for k in range(200)
+    ]  # their order is the file's, not the alphabet's
     rows = []
     for k, wnid in enumerate(wnids):
         mode = "L" if k == 7 else "RGB"  # some of the real ones are grey
@@ -160,7 +183,10 @@ def write_tiny_imagenet(root: Path) -> dict[str, Path]:
     (folder / "wnids.txt").write_text("\n".join(wnids) + "\n")
     (folder / "words.txt").write_text("".join(f"{wnid}\tan animal\n" for wnid in wnids))
     (folder / "val" / "val_annotations.txt").write_text("".join(rows))
-    return {"train": folder / "train" / wnids[3] / "images" / f"{wnids[3]}_0.JPEG", "test": folder / "wnids.txt"}
+    return {
+        "train": folder / "train" / wnids[3] / "images" / f"{wnids[3]}_0.JPEG",
+        "test": folder / "wnids.txt",
+    }
 
 
 def write_food101(root: Path) -> dict[str, Path]:
@@ -173,7 +199,10 @@ def write_food101(root: Path) -> dict[str, Path]:
         listing = {name: [f"{name}/{number}"] for name in reversed(names)}
         (folder / "meta" / f"{split}.json").write_text(json.dumps(listing))
     (folder / "meta" / "classes.txt").write_text("\n".join(names))
-    return {"train": folder / "images" / "dish_005" / "1.jpg", "test": folder / "meta" / "test.json"}
+    return {
+        "train": folder / "images" / "dish_005" / "1.jpg",
+        "test": folder / "meta" / "test.json",
+    }
 
 
 WRITERS = {
@@ -189,9 +218,12 @@ SMALL = ("mnist", "fashion_mnist", "svhn", "cifar10", "cifar100")
 PICTURES = ("tiny_imagenet", "food101")
 
 
-def assert_sound(split: data.Images, n: int) -> None:
+def assert_sound(split: source.Images, n: int) -> None:
     source = DATASETS[split.name]
-    assert split.images.shape == (n, source.channels, source.size, source.size) and split.images.dtype == torch.uint8
+    assert (
+        split.images.shape == (n, source.channels, source.size, source.size)
+        and split.images.dtype == torch.uint8
+    )
     assert split.labels.shape == (n,) and split.labels.dtype == torch.int64
     assert split.n_classes == source.n_classes
 
@@ -227,27 +259,29 @@ def test_pictures_in_the_real_format(name, tmp_path, monkeypatch):
     n_classes = DATASETS[name].n_classes
     train, test = load(name, "train"), load(name, "test")
     assert train.labels.tolist() == list(range(n_classes))
-    assert sorted(test.labels.tolist()) == list(range(n_classes)) and test.labels.tolist() != list(range(n_classes))
+    assert sorted(test.labels.tolist()) == list(range(n_classes)) and test.labels.tolist() != list(
+        range(n_classes)
+    )
     for split in train, test:  # the picture of class k is of the grey k, within a unit of JPEG
         assert_sound(split, n_classes)
         greys = split.labels[:, None, None, None].expand_as(split.images)
         assert (split.images.int() - greys).abs().max() <= 1
     # The second time nothing is decoded.
-    data._load.cache_clear()
+    loading._load.cache_clear()
     monkeypatch.setattr(Image, "open", offline)
-    assert data.fingerprint(load(name, "test")) == data.fingerprint(test)
+    assert loading.fingerprint(load(name, "test")) == loading.fingerprint(test)
 
 
 def test_a_cache_of_pictures_that_is_not_whole_is_made_again(tmp_path):
     write_food101(tmp_path)
     use_data_dir(tmp_path)
-    before = data.fingerprint(load("food101", "test"))
+    before = loading.fingerprint(load("food101", "test"))
     (cache,) = (tmp_path / ".mosaic-cache").glob("*.npy")
     for content in (cache.read_bytes()[:5000], b"", b"not an array"):
-        data._load.cache_clear()
+        loading._load.cache_clear()
         cache.unlink()  # the first is still mapped
         cache.write_bytes(content)
-        assert data.fingerprint(load("food101", "test")) == before
+        assert loading.fingerprint(load("food101", "test")) == before
     assert not list(cache.parent.glob("*.partial"))
 
 
@@ -255,7 +289,9 @@ def test_digits_are_whole_scaled_and_stratified():
     train, test = load("digits", "train"), load("digits", "test")
     assert_sound(train, 1438)  # 1797 - round(0.2 * 1797)
     assert_sound(test, 359)
-    assert set(torch.cat([train.images, test.images]).unique().tolist()) == {round(x * 255 / 16) for x in range(17)}
+    assert set(torch.cat([train.images, test.images]).unique().tolist()) == {
+        round(x * 255 / 16) for x in range(17)
+    }
     share = test.labels.bincount() / (train.labels.bincount() + test.labels.bincount())
     assert (share - 0.2).abs().max() < 0.01
 
@@ -264,10 +300,15 @@ def test_digits_are_whole_scaled_and_stratified():
 def test_the_systems_fashion_mnist(monkeypatch, tmp_path):
     monkeypatch.setitem(DATASETS, "fashion_mnist", with_system(DEBIAN))
     train, test = load("fashion_mnist", "train"), load("fashion_mnist", "test")
-    assert train.labels.bincount().tolist() == [6000] * 10 and test.labels.bincount().tolist() == [1000] * 10
+    assert (
+        train.labels.bincount().tolist() == [6000] * 10
+        and test.labels.bincount().tolist() == [1000] * 10
+    )
     use_data_dir(DEBIAN)
     for split in "train", "test":
-        with pytest.raises(InputError, match="holds fashion_mnist, whose files have the same names"):
+        with pytest.raises(
+            InputError, match="holds fashion_mnist, whose files have the same names"
+        ):
             load("mnist", split)
 
 
@@ -289,7 +330,11 @@ def test_one_split_is_read_without_the_other(tmp_path):
 def test_a_damaged_file_is_named(name, harm, split, tmp_path):
     file = WRITERS[name](tmp_path)[split]
     content = file.read_bytes()
-    file.write_bytes({"halved": content[: len(content) // 2], "emptied": b"", "garbled": bytes(len(content))}[harm])
+    file.write_bytes(
+        {"halved": content[: len(content) // 2], "emptied": b"", "garbled": bytes(len(content))}[
+            harm
+        ]
+    )
     use_data_dir(tmp_path)
     with pytest.raises(InputError) as caught:
         load(name, split)
@@ -315,7 +360,9 @@ def test_as_many_labels_as_images_and_within_range(tmp_path):
     with pytest.raises(InputError, match=r"its labels are 10\.\.10, not within 0\.\.9"):
         load("mnist", "test")
     write_idx(labels.with_name("t10k-images-idx3-ubyte"), pixels(8, 32, 32))
-    with pytest.raises(InputError, match=r"its images are uint8 \(1, 32, 32\), not uint8 \(1, 28, 28\)"):
+    with pytest.raises(
+        InputError, match=r"its images are uint8 \(1, 32, 32\), not uint8 \(1, 28, 28\)"
+    ):
         load("mnist", "test")
 
 
@@ -352,7 +399,9 @@ def test_a_pickle_that_would_run_a_program_is_refused(tmp_path):
 # Finding
 
 
-@pytest.mark.parametrize("inside", ("", "cifar10", "cifar10/cifar-10-batches-py", "cifar-10-batches-py"))
+@pytest.mark.parametrize(
+    "inside", ("", "cifar10", "cifar10/cifar-10-batches-py", "cifar-10-batches-py")
+)
 def test_natural_layouts(inside, tmp_path):
     write_cifar10(tmp_path)
     (tmp_path / "data" / inside).parent.mkdir(parents=True, exist_ok=True)
@@ -369,7 +418,7 @@ def test_the_order_of_lookup(tmp_path, monkeypatch):
         write_idx(root / "t10k-labels-idx1-ubyte.gz", np.zeros(n, np.uint8))
 
     def found() -> int:
-        data._load.cache_clear()
+        loading._load.cache_clear()
         return len(load("fashion_mnist", "test").labels)
 
     write(tmp_path / "home" / ".cache" / "mosaic-bench" / "data" / "FashionMNIST" / "raw", 1)
@@ -403,7 +452,11 @@ def test_absent_and_offline_names_three_ways(name, tmp_path):
     said = str(caught.value)
     assert "this test is offline" in said
     assert "--data-dir or MOSAIC_DATA" in said and DATASETS[name].files["test"][0] in said
-    package = "apt-get install dataset-fashion-mnist" if name == "fashion_mnist" else "no package of the system's"
+    package = (
+        "apt-get install dataset-fashion-mnist"
+        if name == "fashion_mnist"
+        else "no package of the system's"
+    )
     assert package in said
     assert "go online" in said and "torchvision" in said
     assert "'digits'" in said
@@ -420,14 +473,14 @@ def test_a_download_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
         (into / "mnist.tar.gz").write_bytes(b"the archive")
 
     use_data_dir(tmp_path / "data")
-    monkeypatch.setattr(data, "_fetch", halfway)
+    monkeypatch.setattr(download, "_fetch", halfway)
     with pytest.raises(InputError, match="connection lost"):
         load("mnist", "train")
     assert not [path for path in (tmp_path / "data").rglob("*") if path.suffix != ".lock"]
-    monkeypatch.setattr(data, "_fetch", whole)
+    monkeypatch.setattr(download, "_fetch", whole)
     assert_sound(load("mnist", "train"), 12)
     assert [path.name for path in (tmp_path / "data" / "mnist").iterdir()] == ["MNIST"]
-    monkeypatch.setattr(data, "_fetch", offline)  # found from now on
+    monkeypatch.setattr(download, "_fetch", offline)  # found from now on
     assert_sound(load("mnist", "test"), 8)
 
 
@@ -452,7 +505,13 @@ def test_normalise_then_to_uint8_is_the_identity():
     normal = normalise(every)
     assert normal.dtype == torch.float32 and normal.min() == -1 and normal.max() == 1
     assert torch.equal(to_uint8(normal), every)
-    assert to_uint8(torch.tensor([-3.0, -1.0, 0.0, 1.0, 3.0])).tolist() == [0, 0, 128, 255, 255]  # 127.5 to even
+    assert to_uint8(torch.tensor([-3.0, -1.0, 0.0, 1.0, 3.0])).tolist() == [
+        0,
+        0,
+        128,
+        255,
+        255,
+    ]  # 127.5 to even
 
 
 def test_augment_is_a_crop_from_a_black_border_and_a_flip():
@@ -469,14 +528,18 @@ def test_augment_is_a_crop_from_a_black_border_and_a_flip():
             crop = padded[:, down : down + size, right : right + size]
             crops[crop.numpy().tobytes()] = (down, right, False)
             crops[crop.flip(2).numpy().tobytes()] = (down, right, True)
-    drawn = [crops[x.numpy().tobytes()] for x in result]  # a KeyError if any of them is no such crop
+    drawn = [
+        crops[x.numpy().tobytes()] for x in result
+    ]  # a KeyError if any of them is no such crop
     assert {d for d, _, _ in drawn} == {r for _, r, _ in drawn} == set(range(9))
     assert 70 < sum(flipped for _, _, flipped in drawn) < 130
 
 
 def test_augment_is_decided_by_its_generator():
     images = torch.from_numpy(pixels(5, 3, 32, 32))
-    first, again, other = (augment(images, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    first, again, other = (
+        augment(images, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
+    )
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
@@ -501,8 +564,13 @@ def test_fingerprint_sees_pixels_labels_and_shape():
     images, labels = torch.zeros(2, 1, 2, 4, dtype=torch.uint8), torch.tensor([0, 1])
 
     def of(images: torch.Tensor, labels: torch.Tensor) -> str:
-        return data.fingerprint(data.Images("digits", images, labels, 10))
+        return loading.fingerprint(source.Images("digits", images, labels, 10))
 
-    prints = {of(images, labels), of(images + 1, labels), of(images, 1 - labels), of(images.view(2, 1, 4, 2), labels)}
+    prints = {
+        of(images, labels),
+        of(images + 1, labels),
+        of(images, 1 - labels),
+        of(images.view(2, 1, 4, 2), labels),
+    }
     assert len(prints) == 4 and all(len(text) == 16 for text in prints)
     assert of(images.clone(), labels.clone()) in prints

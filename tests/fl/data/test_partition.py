@@ -22,7 +22,9 @@ def counts_of(parts: Partition, labels: torch.Tensor) -> list[list[int]]:
 
 def assert_sound(parts: Partition, labels: torch.Tensor, n_clients: int, min_samples: int) -> None:
     assert len(parts.indices) == n_clients
-    assert torch.equal(torch.cat(parts.indices).sort().values, torch.arange(len(labels)))  # disjoint and complete
+    assert torch.equal(
+        torch.cat(parts.indices).sort().values, torch.arange(len(labels))
+    )  # disjoint and complete
     assert min(len(held) for held in parts.indices) >= min_samples
     assert all(torch.equal(held, held.sort().values) for held in parts.indices)
     assert parts.label_counts.tolist() == counts_of(parts, labels)
@@ -54,7 +56,9 @@ def test_a_pool_that_is_skewed_and_lacks_classes(law):
 
 @pytest.mark.parametrize("law", LAWS)
 def test_the_same_seed_gives_the_same_partition_and_another_seed_another(law):
-    first, again, other = (partition(POOL, 10, 0.1, law, 10, seed).certificate() for seed in (0, 0, 1))
+    first, again, other = (
+        partition(POOL, 10, 0.1, law, 10, seed).certificate() for seed in (0, 0, 1)
+    )
     assert first == again
     assert first["sha256"] != other["sha256"] and first["label_counts"] != other["label_counts"]
 
@@ -72,7 +76,12 @@ def test_omega_inf_gives_every_client_the_same(law):
 @pytest.mark.parametrize("law", LAWS)
 def test_a_larger_omega_brings_the_clients_nearer_to_the_pool(law):
     distances = [
-        np.mean([partition(POOL, 10, w, law, 10, s).certificate()["mean_total_variation"] for s in range(10)])
+        np.mean(
+            [
+                partition(POOL, 10, w, law, 10, s).certificate()["mean_total_variation"]
+                for s in range(10)
+            ]
+        )
         for w in OMEGAS
     ]
     assert distances == sorted(distances, reverse=True)
@@ -89,7 +98,11 @@ def test_class_law_follows_the_dirichlet_mean_and_variance():
 
 
 def test_class_balanced_gives_nothing_more_to_who_holds_the_mean():
-    unrepaired = [p for p in (partition(POOL, 10, 0.1, "class_balanced", 1, seed) for seed in range(20)) if not p.moved]
+    unrepaired = [
+        p
+        for p in (partition(POOL, 10, 0.1, "class_balanced", 1, seed) for seed in range(20))
+        if not p.moved
+    ]
     assert len(unrepaired) > 10
     for counts in (parts.label_counts for parts in unrepaired):
         before = counts.cumsum(1) - counts  # what each held when the class came to be cut
@@ -127,7 +140,12 @@ def test_certificate_by_hand():
     # Pool: half class 0, half class 1. Client 0 is all class 0: distance (1/2 + 1/2) / 2 = 1/2.
     # Client 1 is 1/3 and 2/3: (1/6 + 1/6) / 2 = 1/6. Mean over clients: 1/3. Classes per client: (1 + 2) / 2.
     parts = Partition(
-        (torch.tensor([0]), torch.tensor([1, 2, 3])), 0, torch.tensor([[1, 0], [1, 2]]), math.inf, "class", seed=7
+        (torch.tensor([0]), torch.tensor([1, 2, 3])),
+        0,
+        torch.tensor([[1, 0], [1, 2]]),
+        math.inf,
+        "class",
+        seed=7,
     )
     certificate = parts.certificate()
     assert certificate["gini"] == 0.25
@@ -173,7 +191,14 @@ def test_a_hundred_clients_of_sixty_thousand_samples_in_a_second(law):
     ],
 )
 def test_errors_say_what_was_given_and_what_is_possible(change, said):
-    right = {"labels": POOL, "n_clients": 10, "omega": 0.1, "law": "class", "min_samples": 10, "seed": 0}
+    right = {
+        "labels": POOL,
+        "n_clients": 10,
+        "omega": 0.1,
+        "law": "class",
+        "min_samples": 10,
+        "seed": 0,
+    }
     with pytest.raises(InputError) as caught:
         partition(**right | change)
     assert said in str(caught.value)

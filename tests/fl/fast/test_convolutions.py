@@ -5,7 +5,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mosaic.fl.fast.convolutions import Conv2d, ConvTranspose2d, DoublingConv2d, PixelwiseConv2d, spread, windows
+from mosaic.fl.fast.convolutions import (
+    Conv2d,
+    ConvTranspose2d,
+    DoublingConv2d,
+    PixelwiseConv2d,
+    spread,
+    windows,
+)
 
 
 class Doubled(nn.Conv2d):
@@ -34,7 +41,11 @@ CASES = {
     ),
     "to one channel": (Conv2d(6, 1, 3, padding=1), nn.Conv2d(6, 1, 3, padding=1), (6, 5, 7)),
     "to three channels, unpadded": (Conv2d(6, 3, 3), nn.Conv2d(6, 3, 3), (6, 5, 7)),
-    "padded by more than its window": (Conv2d(6, 3, 1, padding=1), nn.Conv2d(6, 3, 1, padding=1), (6, 2, 2)),
+    "padded by more than its window": (
+        Conv2d(6, 3, 1, padding=1),
+        nn.Conv2d(6, 3, 1, padding=1),
+        (6, 2, 2),
+    ),
     "doubling to three channels": (
         ConvTranspose2d(6, 3, 4, 2, 1),
         nn.ConvTranspose2d(6, 3, 4, 2, 1),
@@ -69,7 +80,9 @@ def test_windows_and_their_adjoint_by_hand():
     x = torch.tensor([[[[1.0, 2, 3], [4, 5, 6]]]])
     seen = windows(x, 2, 1, 0)
     assert torch.equal(seen, torch.tensor([[1.0, 2], [2, 3], [4, 5], [5, 6]]))
-    assert torch.equal(spread(seen, x.shape, (1, 2), 2, 1, 0), torch.tensor([[[[1.0, 4, 3], [4, 10, 6]]]]))
+    assert torch.equal(
+        spread(seen, x.shape, (1, 2), 2, 1, 0), torch.tensor([[[[1.0, 4, 3], [4, 10, 6]]]])
+    )
 
 
 def test_the_weights_of_doubling_by_hand():

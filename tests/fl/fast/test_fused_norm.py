@@ -11,7 +11,14 @@ from mosaic.fl.fast import fused_norm as kernels
 from mosaic.fl.fast.fused_norm import NormReluPool
 
 compiled = pytest.mark.skipif(kernels.library() is None, reason="no C++ compiler here")
-SHAPES = [(16, 28, True), (20, 7, True), (5, 9, True), (64, 3, False), (7, 5, False), (16, 1, False)]
+SHAPES = [
+    (16, 28, True),
+    (20, 7, True),
+    (5, 9, True),
+    (64, 3, False),
+    (7, 5, False),
+    (16, 1, False),
+]
 
 
 def pair(channels: int, pool: bool, training: bool) -> tuple[NormReluPool, nn.BatchNorm2d]:
@@ -19,7 +26,12 @@ def pair(channels: int, pool: bool, training: bool) -> tuple[NormReluPool, nn.Ba
     torch.manual_seed(channels)
     ours, theirs = NormReluPool(channels, pool), nn.BatchNorm2d(channels)
     with torch.no_grad():
-        ours.weight.uniform_(-1, 2), ours.bias.normal_(), ours.running_mean.normal_(), ours.running_var.uniform_(0.5, 2)
+        (
+            ours.weight.uniform_(-1, 2),
+            ours.bias.normal_(),
+            ours.running_mean.normal_(),
+            ours.running_var.uniform_(0.5, 2),
+        )
     theirs.load_state_dict(ours.state_dict())
     return ours.train(training), theirs.train(training)
 
@@ -123,7 +135,9 @@ def test_a_compiler_that_fails_is_no_error(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert kernels.library.__wrapped__() is None
     monkeypatch.setenv("MOSAIC_KERNELS", "torch")
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("nothing is to be compiled"))
+    monkeypatch.setattr(
+        subprocess, "run", lambda *_, **__: pytest.fail("nothing is to be compiled")
+    )
     assert kernels.library.__wrapped__() is None
 
 

@@ -8,28 +8,34 @@ import torch
 
 from baselines import fedcvae, federatedfactory
 from mosaic.fl import costs
-from mosaic.fl.cache import use_store
+from mosaic.fl.cache import use_cache
 from mosaic.fl.channel import n_bytes
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data.federation import open_federation
-from mosaic.fl.data.readers import load, normalise
-from mosaic.fl.stages import warm_up
+from mosaic.fl.data.loading import load
+from mosaic.fl.data.transforms import normalise
+from mosaic.fl.stages import federated_model
+from mosaic.fl.synthesis.client_cvaes import client_cvae, client_modules
 from mosaic.fl.synthesis.cvae import (
     CvaeConfig,
-    Decoders,
-    client_cvae,
-    client_modules,
     cvae_config,
     gaussian_kl,
     new_decoder,
     reconstruction,
 )
+from mosaic.fl.synthesis.decoders import Decoders
 from mosaic.fl.task import Task
-from mosaic.fl.training.sgd import predictor
+from mosaic.fl.training.prediction import predictor
 
 SMALL = CvaeConfig(cvae_latent=4, cvae_hidden=32, cvae_steps=6, cvae_batch=16)
 LEARNS = dict(
-    cvae_latent=4, cvae_hidden=32, cvae_steps=150, cvae_lr=1e-2, images=400, classifier_steps=60, classifier_lr=1e-2
+    cvae_latent=4,
+    cvae_hidden=32,
+    cvae_steps=150,
+    cvae_lr=1e-2,
+    images=400,
+    classifier_steps=60,
+    classifier_lr=1e-2,
 )
 
 
@@ -57,7 +63,11 @@ def undrawn(task: Task, label_counts: torch.Tensor, **how) -> Decoders:
 @pytest.mark.parametrize(
     "dataset, n_classes, n_parameters",
     [
-        ("fashion_mnist", 10, 27 * 512 + 513 * 512 + 513 * 784),  # (16 + 10 and a bias) to 512 to 512 to 28 x 28
+        (
+            "fashion_mnist",
+            10,
+            27 * 512 + 513 * 512 + 513 * 784,
+        ),  # (16 + 10 and a bias) to 512 to 512 to 28 x 28
         ("cifar10", 10, 27 * 512 + 513 * 512 + 513 * 3072),
         ("digits", 0, 17 * 512 + 513 * 512 + 513 * 64),  # a module is told no label
     ],
@@ -80,7 +90,10 @@ def test_the_kl_term_is_zero_at_the_prior_and_as_by_hand_elsewhere():
 
 def test_the_kl_term_is_pytorchs():
     mean, log_var = torch.randn(5, 3, generator=rng()), torch.randn(5, 3, generator=rng(1))
-    own, prior = torch.distributions.Normal(mean, (log_var / 2).exp()), torch.distributions.Normal(0, 1)
+    own, prior = (
+        torch.distributions.Normal(mean, (log_var / 2).exp()),
+        torch.distributions.Normal(0, 1),
+    )
     expected = torch.distributions.kl_divergence(own, prior).sum(1).mean()
     torch.testing.assert_close(gaussian_kl(mean, log_var), expected)
 
@@ -103,15 +116,23 @@ def test_a_cvae_learns_to_draw_and_codes_something(store):
     x = (normalise(shard.images[shard.indices]).flatten(1) + 1) / 2
     constant = reconstruction(torch.logit(x.mean(0), eps=1e-6).expand_as(x), x, channels=1)
     assert made["losses"]["reconstruction"] < 0.9 * constant and made["losses"]["kl"] > 0.5
-    drawn, labels, _ = Decoders(task, SMALL, [made["state"]], shard.label_counts[None]).draw_labelled(300, rng())
+    drawn, labels, _ = Decoders(
+        task, SMALL, [made["state"]], shard.label_counts[None]
+    ).draw_labelled(300, rng())
     mean_of = torch.stack([drawn[labels == c].mean(0) for c in range(10)]).flatten(1)
     real = normalise(shard.images[shard.indices])
-    mean_real = torch.stack([real[shard.labels[shard.indices] == c].mean(0) for c in range(10)]).flatten(1)
-    assert torch.equal(torch.cdist(mean_of, mean_real).argmin(1), torch.arange(10))  # each class is its own
+    mean_real = torch.stack(
+        [real[shard.labels[shard.indices] == c].mean(0) for c in range(10)]
+    ).flatten(1)
+    assert torch.equal(
+        torch.cdist(mean_of, mean_real).argmin(1), torch.arange(10)
+    )  # each class is its own
 
 
 @pytest.mark.parametrize("make", [client_cvae, client_modules])
-def test_a_client_with_one_class_and_fewer_samples_than_a_batch_is_served(make, few_and_alike, store):
+def test_a_client_with_one_class_and_fewer_samples_than_a_batch_is_served(
+    make, few_and_alike, store
+):
     shard = min(open_federation(few_and_alike).shards, key=lambda shard: shard.size)
     assert len(shard.classes) == 1 and shard.size < SMALL.cvae_batch  # the fixture is what it says
     made = make(few_and_alike, SMALL, shard.client)
@@ -122,10 +143,22 @@ def test_a_client_with_one_class_and_fewer_samples_than_a_batch_is_served(make, 
 
 @pytest.mark.parametrize("make", [client_cvae, client_modules])
 def test_what_models_a_client_trains_does_not_make_its_generators_anew(make, task):
-    others = {"widths": (0.5,) * task.n_clients, "batch_norm": "batch", "rounds": 7, "lr": 0.3, "base_width": 8}
+    others = {
+        "widths": (0.5,) * task.n_clients,
+        "batch_norm": "batch",
+        "rounds": 7,
+        "lr": 0.3,
+        "base_width": 8,
+    }
     same = [make.key_of(replace(task, **{k: v}), SMALL, 0) for k, v in others.items()]
     assert set(same) == {make.key_of(task, SMALL, 0)}
-    for other in ({"omega": 0.7}, {"seed": 9}, {"n_train": 200}, {"min_samples": 3}, {"precision": "bf16"}):
+    for other in (
+        {"omega": 0.7},
+        {"seed": 9},
+        {"n_train": 200},
+        {"min_samples": 3},
+        {"precision": "bf16"},
+    ):
         assert make.key_of(replace(task, **other), SMALL, 0) not in same
 
 
@@ -135,7 +168,7 @@ def test_a_hit_equals_a_miss_and_bytes_are_counted(make, task, store):
         first = make(task, SMALL, 1)
     with opened(Account()) as again:
         hit = make(task, SMALL, 1)
-    use_store(None)
+    use_cache(None)
     made = make(task, SMALL, 1)
     for other in (hit, made):
         assert first["losses"] == other["losses"]
@@ -160,11 +193,11 @@ def test_a_module_has_seen_its_own_class_alone(task, store, monkeypatch):
     """The images of all other classes may be what they will."""
     shard = open_federation(task).shards[0]
     first = client_modules(task, SMALL, 0)["states"][0]
-    use_store(None)
+    use_cache(None)
     images = shard.images.clone()
     images[shard.labels != shard.classes[0]] = 99
     altered = replace(open_federation(task), shards=(replace(shard, images=images),))
-    monkeypatch.setattr("mosaic.fl.synthesis.cvae.open_federation", lambda task: altered)
+    monkeypatch.setattr("mosaic.fl.synthesis.client_cvaes.open_federation", lambda task: altered)
     again = client_modules(task, SMALL, 0)["states"]
     assert all(torch.equal(first[name], again[0][name]) for name in first)
     assert len(again) > 1  # and not because there is one only
@@ -177,12 +210,18 @@ def test_a_diverged_cvae_says_what_to_lower(make, task, store):
 
 
 def test_what_is_not_the_cvaes_does_not_make_them_anew():
-    assert cvae_config(fedcvae.Config(classifier_steps=3)) == cvae_config(federatedfactory.Config()) == CvaeConfig()
+    assert (
+        cvae_config(fedcvae.Config(classifier_steps=3))
+        == cvae_config(federatedfactory.Config())
+        == CvaeConfig()
+    )
 
 
 # Draws
 
-COUNTS = torch.tensor([[5, 0, 3, 0], [0, 0, 40, 2], [1, 0, 0, 9]])  # three clients; nobody has class 1
+COUNTS = torch.tensor(
+    [[5, 0, 3, 0], [0, 0, 40, 2], [1, 0, 0, 9]]
+)  # three clients; nobody has class 1
 
 
 @pytest.mark.parametrize("n", [1, 7, 60, 501])
@@ -229,7 +268,9 @@ def test_images_have_the_datas_shape_and_range_and_repeat(task):
         for tensor in state.values():
             tensor.mul_(20)  # loud
     images, clients = decoders.draw(50, rng())
-    assert images.shape == (50, 1, 8, 8) and images.dtype == torch.float32 and clients.shape == (50,)
+    assert (
+        images.shape == (50, 1, 8, 8) and images.dtype == torch.float32 and clients.shape == (50,)
+    )
     assert -1 <= images.min() < -0.9 and 0.9 < images.max() <= 1
     again, labels, by = decoders.draw_labelled(50, rng())
     assert torch.equal(images, again) and torch.equal(clients, by) and labels.shape == (50,)
@@ -237,7 +278,9 @@ def test_images_have_the_datas_shape_and_range_and_repeat(task):
 
 def test_images_of_colours_have_three_channels():
     images, _ = undrawn(Task(dataset="cifar10"), COUNTS).draw(5, rng())
-    assert images.shape == (5, 3, 32, 32) and images.is_contiguous(memory_format=torch.channels_last)
+    assert images.shape == (5, 3, 32, 32) and images.is_contiguous(
+        memory_format=torch.channels_last
+    )
 
 
 def test_each_image_is_drawn_by_its_clients_decoder_for_its_label(task):
@@ -254,7 +297,9 @@ def test_each_image_is_drawn_by_its_clients_decoder_for_its_label(task):
 
     said = undrawn(task, torch.eye(4, dtype=torch.int64))  # the label reaches the decoder
     z = torch.zeros(4, SMALL.cvae_latent)
-    assert len(said.decode(z, torch.arange(4), torch.zeros(4, dtype=torch.int64)).unique(dim=0)) == 4
+    assert (
+        len(said.decode(z, torch.arange(4), torch.zeros(4, dtype=torch.int64)).unique(dim=0)) == 4
+    )
 
 
 # Methods
@@ -267,7 +312,11 @@ def accuracy(snapshot) -> float:
 
 @pytest.mark.parametrize(
     "method, changes",
-    [(fedcvae, {}), (fedcvae, dict(variant="kd", kd_steps=200, kd_lr=1e-2)), (federatedfactory, {})],
+    [
+        (fedcvae, {}),
+        (fedcvae, dict(variant="kd", kd_steps=200, kd_lr=1e-2)),
+        (federatedfactory, {}),
+    ],
     ids=["ens", "kd", "federatedfactory"],
 )
 @pytest.mark.parametrize("omega", [100.0, 0.01])
@@ -282,7 +331,9 @@ def test_they_learn_digits_however_skewed_the_clients_are(method, changes, omega
 
 
 def test_from_the_average_they_begin_where_fedavg_ends(task, store):
-    config = fedcvae.Config(**LEARNS | dict(cvae_steps=2, classifier_steps=1, classifier_lr=0.0), start="average")
+    config = fedcvae.Config(
+        **LEARNS | dict(cvae_steps=2, classifier_steps=1, classifier_lr=0.0), start="average"
+    )
     [snapshot] = fedcvae.run(task, config)
     [cold] = fedcvae.run(task, replace(config, start="random"))
     assert cold.probes == {}
@@ -293,12 +344,14 @@ def test_from_the_average_they_begin_where_fedavg_ends(task, store):
     # one step at rate 0 moves BatchNorm's statistics alone
     begun, ended = snapshot.probes["before"](images), snapshot.predict(images)
     assert begun.shape == ended.shape and not torch.equal(begun, ended)
-    assert torch.equal(begun, predictor(warm_up(task, task.rounds), task)(images))
+    assert torch.equal(begun, predictor(federated_model(task, task.rounds), task)(images))
 
 
 @pytest.mark.parametrize("variant", ["ens", "kd"])
 def test_fedcvae_sends_decoders_and_counts_once(variant, task, store):
-    config = fedcvae.Config(**LEARNS | dict(cvae_steps=2, classifier_steps=2), variant=variant, kd_steps=2)
+    config = fedcvae.Config(
+        **LEARNS | dict(cvae_steps=2, classifier_steps=2), variant=variant, kd_steps=2
+    )
     with opened(Account()) as account:
         list(fedcvae.run(task, config))
     # (4 + 10 and a bias) to 32 to 32 to 8 x 8, of 4 bytes; ten counts of 8
@@ -320,7 +373,14 @@ def test_federatedfactory_sends_a_module_a_client_and_class(task, store):
 def test_modules_draw_the_one_class_of_theirs_balanced_for_its_owner(task):
     owners, counts = federatedfactory.modules_of(COUNTS)
     assert owners.tolist() == [0, 0, 1, 1, 2, 2]
-    assert counts.tolist() == [[5, 0, 0, 0], [0, 0, 3, 0], [0, 0, 40, 0], [0, 0, 0, 2], [1, 0, 0, 0], [0, 0, 0, 9]]
+    assert counts.tolist() == [
+        [5, 0, 0, 0],
+        [0, 0, 3, 0],
+        [0, 0, 40, 0],
+        [0, 0, 0, 2],
+        [1, 0, 0, 0],
+        [0, 0, 0, 9],
+    ]
     modules = undrawn(task, counts, balanced=True, conditional=False)
     images, labels, by = modules.draw_labelled(100, rng())
     assert images.shape == (100, 1, 8, 8) and (COUNTS[owners[by], labels] > 0).all()
@@ -341,7 +401,9 @@ def test_the_servers_decoder_comes_to_draw_what_the_clients_draw(store):
     _, start = fedcvae.distil_decoders(task, replace(config, kd_steps=1), decoders)
     z, labels, clients = decoders.plan(200, rng())
     wanted = decoders.decode(z, labels, clients)
-    found = Decoders(task, SMALL, [state], counts.sum(0, keepdim=True)).decode(z, labels, torch.zeros_like(clients))
+    found = Decoders(task, SMALL, [state], counts.sum(0, keepdim=True)).decode(
+        z, labels, torch.zeros_like(clients)
+    )
     assert end < start and (found - wanted).square().mean() < 0.1 * wanted.var()
 
 
@@ -355,7 +417,7 @@ def test_flops_do_not_depend_on_what_ran_before(method, store, monkeypatch):
         monkeypatch.setattr(costs, "_flops", {})
         for other in before:
             list(method.run(task, other))
-        use_store(store / f"{len(before)}")
+        use_cache(store / f"{len(before)}")
         with opened(Account()) as account:
             list(method.run(task, config))
         flops.append(account.total().flops)

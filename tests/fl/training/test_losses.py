@@ -5,7 +5,8 @@ from math import log
 import pytest
 import torch
 
-from mosaic.fl.models.cnn import MODELS, Spec
+from mosaic.fl.models.registry import new_network
+from mosaic.fl.models.spec import Spec
 from mosaic.fl.training import losses
 from mosaic.fl.training.losses import StatisticsMatch
 
@@ -28,13 +29,17 @@ def test_soft_distillation_is_kl_from_the_teacher():
 
 def test_soft_distillation_is_scaled_by_the_square_of_the_temperature():
     """Logits T times as large, softened by T, are P and Q again; the loss is T^2 theirs, a mean over the batch."""
-    twice = losses.soft_distillation(torch.cat([3 * Q, 3 * P]), torch.cat([3 * P, 3 * P]), temperature=3.0)
+    twice = losses.soft_distillation(
+        torch.cat([3 * Q, 3 * P]), torch.cat([3 * P, 3 * P]), temperature=3.0
+    )
     assert twice.item() == pytest.approx(9 * log(4 / 3) / 2 / 2)
 
 
 def test_hard_distillation_is_the_surprise_at_the_teachers_first_choice():
     assert losses.hard_distillation(student=P, teacher=Q).item() == pytest.approx(log(2))
-    assert losses.hard_distillation(student=Q, teacher=logits((0.9, 0.1))).item() == pytest.approx(log(4))
+    assert losses.hard_distillation(student=Q, teacher=logits((0.9, 0.1))).item() == pytest.approx(
+        log(4)
+    )
 
 
 def test_jensen_shannon_by_hand():
@@ -77,15 +82,22 @@ def test_class_imbalance_by_hand():
     half, tenth = torch.full((2,), 1 / 2), torch.full((10,), 1 / 10)
     wanted = 3 / 8 * log(3 / 8 / (1 / 2)) + 5 / 8 * log(5 / 8 / (1 / 2))
     assert losses.class_imbalance(torch.cat([P, Q]), half).item() == pytest.approx(wanted)
-    assert losses.class_imbalance(torch.tensor([[200.0, 0.0]] * 5), half).item() == pytest.approx(log(2))
+    assert losses.class_imbalance(torch.tensor([[200.0, 0.0]] * 5), half).item() == pytest.approx(
+        log(2)
+    )
     assert losses.class_imbalance(200 * torch.eye(10), tenth).item() == pytest.approx(0, abs=1e-6)
     # 0 exactly where classes are as frequent as wanted
-    assert losses.class_imbalance(torch.cat([P, Q]), torch.tensor([3 / 8, 5 / 8])).item() == pytest.approx(0, abs=1e-6)
+    assert losses.class_imbalance(
+        torch.cat([P, Q]), torch.tensor([3 / 8, 5 / 8])
+    ).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_one_class_alone_has_neither_entropy_nor_imbalance():
     only = noise(8, 1)
-    assert losses.prediction_entropy(only).item() == 0 and losses.class_imbalance(only, torch.ones(1)).item() == 0
+    assert (
+        losses.prediction_entropy(only).item() == 0
+        and losses.class_imbalance(only, torch.ones(1)).item() == 0
+    )
 
 
 def test_adversarial_losses_by_hand():
@@ -93,7 +105,9 @@ def test_adversarial_losses_by_hand():
     zero, sure = torch.zeros(4, 1), torch.full((4, 1), log(3))
     assert losses.adversarial_discriminator(zero, zero).item() == pytest.approx(2 * log(2))
     assert losses.adversarial_generator(zero).item() == pytest.approx(log(2))
-    assert losses.adversarial_discriminator(real=sure, fake=-sure).item() == pytest.approx(2 * log(4 / 3))
+    assert losses.adversarial_discriminator(real=sure, fake=-sure).item() == pytest.approx(
+        2 * log(4 / 3)
+    )
     assert losses.adversarial_generator(-sure).item() == pytest.approx(log(4))
 
 
@@ -108,7 +122,7 @@ def test_adversarial_losses_stay_finite_where_the_discriminator_is_sure():
 
 def knowing(images: torch.Tensor) -> torch.nn.Module:
     """A network in eval mode whose running statistics are those of ``images``, layer after layer."""
-    network = MODELS["cnn"].network(Spec("cnn", 1, 10, 4)).eval()
+    network = new_network(Spec("cnn", 1, 10, 4)).eval()
 
     def learn(layer, inputs):
         layer.running_mean.copy_(inputs[0].mean((0, 2, 3)))
@@ -175,7 +189,9 @@ def test_statistics_match_needs_a_batch_norm_layer():
 
 
 def test_moments_are_var_means_with_its_gradient():
-    x = torch.randn(6, 5, 4, 3, dtype=torch.float32, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    x = torch.randn(
+        6, 5, 4, 3, dtype=torch.float32, generator=torch.Generator().manual_seed(0)
+    ).requires_grad_()
     up = torch.randn(2, 5, generator=torch.Generator().manual_seed(1))
     var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
     ours = losses.Moments.apply(x)

@@ -12,13 +12,16 @@ from mosaic.fl import costs
 from mosaic.fl.channel import download, n_bytes, upload
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data.federation import open_federation
-from mosaic.fl.data.readers import normalise
-from mosaic.fl.models.cnn import initial, layout, resident
-from mosaic.fl.rng import generator
-from mosaic.fl.stages import lone_model, warm_up
+from mosaic.fl.data.transforms import normalise
+from mosaic.fl.independent import independent_client_model
+from mosaic.fl.models.live_network import initial_model, live_network
+from mosaic.fl.rng import stream
+from mosaic.fl.stages import federated_model
 from mosaic.fl.submodel import cut, window
 from mosaic.fl.training import losses
-from mosaic.fl.training.sgd import batches, distil, features, frozen, predictor, spec_of, train
+from mosaic.fl.training.distillation import distil
+from mosaic.fl.training.prediction import features, frozen_network, predictor
+from mosaic.fl.training.sgd import batches, train
 
 
 def rng() -> torch.Generator:
@@ -31,7 +34,7 @@ def same(a: dict, b: dict) -> bool:
 
 @pytest.fixture
 def start(task):
-    return initial(spec_of(task), task.seed)
+    return initial_model(task.spec, task.seed)
 
 
 @pytest.fixture
@@ -42,7 +45,9 @@ def shard(task):
 # batches
 
 
-@pytest.mark.parametrize("n_samples, batch_size, steps", [(20, 8, 10), (64, 64, 3), (7, 3, 1), (2, 2, 5), (50, 16, 1)])
+@pytest.mark.parametrize(
+    "n_samples, batch_size, steps", [(20, 8, 10), (64, 64, 3), (7, 3, 1), (2, 2, 5), (50, 16, 1)]
+)
 def test_each_pass_sees_each_sample_once(n_samples, batch_size, steps):
     drawn = batches(n_samples, batch_size, steps, rng())
     assert drawn.shape == (steps, min(batch_size, n_samples))
@@ -92,9 +97,11 @@ def test_the_flop_meter_changes_no_bit(task, start, shard, monkeypatch):
 def test_one_step_of_sgd_by_hand(task, start, shard):
     """w - lr (g + weight decay w), with g from PyTorch's autograd on a network of our own; the classifier's bias."""
     task = replace(task, weight_decay=0.1)
-    spec = spec_of(task)
-    batch = shard.indices[batches(shard.size, task.batch_size, 1, generator(task.seed, "batches", "by hand"))[0]]
-    network = frozen(start, spec).train().requires_grad_(True)
+    spec = task.spec
+    batch = shard.indices[
+        batches(shard.size, task.batch_size, 1, stream(task.seed, "batches", "by hand"))[0]
+    ]
+    network = frozen_network(start, spec).train().requires_grad_(True)
     F.cross_entropy(network(normalise(shard.images[batch])), shard.labels[batch]).backward()
     bias = start["linear.bias"]
     wanted = bias - task.lr * (network.linear.bias.grad + 0.1 * bias)
@@ -132,10 +139,12 @@ def test_bfloat16_trains_and_predicts_in_float32_states(task, start, shard):
 
 def test_a_narrow_client_trains_alone_and_in_rounds(store, task):
     task = replace(task, widths=(1.0, 0.5, 0.25))
-    narrow = cut(initial(spec_of(task), 0), layout(spec_of(task)), window(spec_of(task, 0.25)))
-    assert {k: v.shape for k, v in lone_model(task, 2).items()} == {k: v.shape for k, v in narrow.items()}
-    assert {k: v.shape for k, v in warm_up(task, 2).items()} == {
-        k: v.shape for k, v in initial(spec_of(task), 0).items()
+    narrow = cut(initial_model(task.spec, 0), task.layout, window(task.spec_at(0.25)))
+    assert {k: v.shape for k, v in independent_client_model(task, 2).items()} == {
+        k: v.shape for k, v in narrow.items()
+    }
+    assert {k: v.shape for k, v in federated_model(task, 2).items()} == {
+        k: v.shape for k, v in initial_model(task.spec, 0).items()
     }
 
 
@@ -150,7 +159,7 @@ def test_the_classifier_reads_the_features(task, start, shard):
 
 
 def test_a_frozen_model_gives_gradients_to_its_images_only(task, start, shard):
-    network = frozen(start, spec_of(task))
+    network = frozen_network(start, task.spec)
     images = normalise(shard.images[:4]).requires_grad_()
     network(images).sum().backward()
     assert images.grad.abs().sum() > 0 and all(p.grad is None for p in network.parameters())
@@ -164,7 +173,9 @@ def test_distilling_a_model_into_itself_has_zero_loss_and_zero_gradient(task, st
     """At learning rate 1 a step is the gradient: the weights stay where they are, but for rounding."""
     images = normalise(shard.images[:32])
     lesson = [(images, predictor(start, task)(images))] * 3
-    student, curve = distil(start, lesson, task, partial(torch.optim.SGD, lr=1.0), loss, frozen_norms=True)
+    student, curve = distil(
+        start, lesson, task, partial(torch.optim.SGD, lr=1.0), loss, frozen_norms=True
+    )
     assert max(map(abs, curve)) < 1e-6
     for name in start:
         assert torch.allclose(student[name], start[name], atol=1e-6), name
@@ -180,25 +191,36 @@ def test_a_student_learns_its_teacher_and_only_free_norms_move(task, start, shar
     student, curve = distil(start, lesson, task, adam, losses.soft_distillation, frozen_norms)
     assert curve[-1] < 0.5 * curve[0] and len(curve) == 30
     assert same(start, before)
-    moved = [name for name in start if "running" in name and not torch.equal(student[name], start[name])]
+    moved = [
+        name for name in start if "running" in name and not torch.equal(student[name], start[name])
+    ]
     assert bool(moved) != frozen_norms
 
 
 def test_a_teacher_may_be_asked_while_its_student_learns(task, start, shard):
     """Both are the same network in memory; answers given a batch at a time are those given beforehand."""
-    teacher, batches_of = initial(spec_of(task), 1), normalise(shard.images[:64]).split(16)
+    teacher, batches_of = initial_model(task.spec, 1), normalise(shard.images[:64]).split(16)
     lesson = ((images, predictor(teacher, task)(images)) for images in batches_of)
     sgd = partial(torch.optim.SGD, lr=0.1)
     meanwhile, _ = distil(start, lesson, task, sgd, losses.soft_distillation, frozen_norms=False)
     lesson = [(images, predictor(teacher, task)(images)) for images in batches_of]
-    assert same(meanwhile, distil(start, lesson, task, sgd, losses.soft_distillation, frozen_norms=False)[0])
+    assert same(
+        meanwhile, distil(start, lesson, task, sgd, losses.soft_distillation, frozen_norms=False)[0]
+    )
 
 
 def test_a_distillation_loss_that_is_not_finite_raises(task, start, shard):
     images = normalise(shard.images[:8])
     lesson = [(images, torch.full((8, 10), torch.nan))]
     with pytest.raises(FloatingPointError, match="lower its learning rate"):
-        distil(start, lesson, task, partial(torch.optim.SGD, lr=1.0), losses.soft_distillation, frozen_norms=True)
+        distil(
+            start,
+            lesson,
+            task,
+            partial(torch.optim.SGD, lr=1.0),
+            losses.soft_distillation,
+            frozen_norms=True,
+        )
 
 
 # What it costs. Base width 4 on 8x8: convolutions 1->4, 4->8, 8->16, 16->16 at 8, 4, 2 and 1 pixels a side.
@@ -209,7 +231,9 @@ FORWARD = 23_040 + 512 + 320
 TRAINING = 3 * FORWARD - 4_608
 
 
-def test_flops_are_those_of_the_formula_on_the_first_call_and_on_later_ones(task, start, shard, monkeypatch):
+def test_flops_are_those_of_the_formula_on_the_first_call_and_on_later_ones(
+    task, start, shard, monkeypatch
+):
     monkeypatch.setattr(costs, "_flops", {})
     for n in (5, 3):
         with opened(Account()) as account:
@@ -244,14 +268,14 @@ def test_a_warm_up_moves_one_model_each_way_a_client_and_round(task, store, roun
     """Whatever is kept on the way: no round is run, or charged, twice."""
     task = replace(task, rounds=rounds, score_every=score_every, steps=1)
     with opened(Account()) as account:
-        warm_up(task, rounds)
-    crossed = rounds * task.n_clients * n_bytes(initial(spec_of(task), 0))
+        federated_model(task, rounds)
+    crossed = rounds * task.n_clients * n_bytes(initial_model(task.spec, 0))
     assert account.total().upload == account.total().download == {"model": crossed}
     assert account.own.upload == {}
 
 
 def test_a_network_first_used_in_inference_mode_can_be_trained_afterwards(task, start, shard):
-    resident.cache_clear()
+    live_network.cache_clear()
     with torch.inference_mode():
         predictor(start, task)(torch.zeros(2, 1, 8, 8))
     train(start, shard, task, "here")

@@ -1,0 +1,90 @@
+"""DATASETS: every data set by its name."""
+
+from functools import partial
+
+from mosaic.fl.data.pictures import list_food101, list_tiny_imagenet
+from mosaic.fl.data.readers import read_cifar, read_digits, read_mnist, read_svhn
+from mosaic.fl.data.source import SPLITS, Source
+from mosaic.fl.errors import did_you_mean
+
+
+def check_name(name: str) -> None:
+    """InputError, with the nearest known name, unless `name` is one of DATASETS."""
+    if name not in DATASETS:
+        raise did_you_mean("data set", name, DATASETS)
+
+
+_IDX_FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+
+DATASETS = {
+    "digits": Source(channels=1, size=8, n_classes=10, augment=False, read=read_digits),
+    "mnist": Source(
+        channels=1,
+        size=28,
+        n_classes=10,
+        augment=False,
+        read=partial(read_mnist, other="fashion_mnist"),
+        files=_IDX_FILES,
+        subfolder="MNIST/raw",
+    ),
+    "fashion_mnist": Source(
+        channels=1,
+        size=28,
+        n_classes=10,
+        augment=False,
+        read=partial(read_mnist, other="mnist"),
+        files=_IDX_FILES,
+        subfolder="FashionMNIST/raw",
+        system="/usr/share/datasets/fashion-mnist",
+        package="dataset-fashion-mnist",
+    ),
+    "svhn": Source(
+        channels=3,
+        size=32,
+        n_classes=10,
+        augment=False,
+        read=read_svhn,
+        files={"train": ("train_32x32.mat",), "test": ("test_32x32.mat",)},
+    ),
+    "cifar10": Source(
+        channels=3,
+        size=32,
+        n_classes=10,
+        augment=True,
+        read=read_cifar,
+        files={"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("test_batch",)},
+        subfolder="cifar-10-batches-py",
+    ),
+    "cifar100": Source(
+        channels=3,
+        size=32,
+        n_classes=100,
+        augment=True,
+        read=read_cifar,
+        files={"train": ("train",), "test": ("test",)},
+        subfolder="cifar-100-python",
+    ),
+    "tiny_imagenet": Source(
+        channels=3,
+        size=64,
+        n_classes=200,
+        augment=True,
+        read=list_tiny_imagenet,
+        files={split: ("wnids.txt",) for split in SPLITS},
+        subfolder="tiny-imagenet-200",
+        pictures=True,
+    ),
+    "food101": Source(  # at 64x64 here; the originals are of up to 512 pixels a side
+        channels=3,
+        size=64,
+        n_classes=101,
+        augment=True,
+        read=list_food101,
+        files={"train": ("meta/train.json",), "test": ("meta/test.json",)},
+        subfolder="food-101",
+        pictures=True,
+    ),
+}
