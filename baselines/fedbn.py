@@ -75,7 +75,7 @@ def one_round(
         for shard in shards:
             mine = held[shard.client]
             model = download(cut(shared, parts, mine)) | own[shard.client]
-            model = train(model, shard, task, "round", t, shard.client, width=shard.width)
+            model = train(model, shard, task, round=t, width=shard.width)
             norms[shard.client] = only(model, own[shard.client])
             yield upload(only(model, shared)), mine
 

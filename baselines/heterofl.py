@@ -71,9 +71,7 @@ def one_round(task: Task, config: Config, server: State, t: int) -> State:
                         received,
                         shard,
                         task,
-                        "round",
-                        t,
-                        shard.client,
+                        round=t,
                         width=shard.width,
                         loss=loss,
                     )

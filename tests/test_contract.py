@@ -337,9 +337,7 @@ def test_fedavg_is_the_plain_loop(task, store):
     task = dataclasses.replace(task, rounds=5, score_every=2)
     federation, server = open_federation(task), initial_model(task.spec, task.seed)
     for t in range(1, 6):
-        clients = [
-            train(server, shard, task, "round", t, shard.client) for shard in federation.shards
-        ]
+        clients = [train(server, shard, task, round=t) for shard in federation.shards]
         server = average(clients, federation.sizes)
     found = federated_model(task, 5)
     assert all(torch.equal(found[name], server[name]) for name in server)
@@ -362,9 +360,7 @@ def test_fedrolex_is_the_plain_loop(task, store):
         clients = []
         for shard, width in zip(federation.shards, task.widths, strict=True):
             held = window(task.spec_at(width), shift=t)
-            part = train(
-                cut(server, parts, held), shard, task, "round", t, shard.client, width=width
-            )
+            part = train(cut(server, parts, held), shard, task, round=t, width=width)
             clients.append((part, held))
         server = average_parts(server, clients, federation.sizes, parts)
     found = federated_model(task, 3)
@@ -408,8 +404,7 @@ def test_local_shares_nothing_but_the_start(task, store):
     task = dataclasses.replace(task, rounds=1)
     alone = list(local.run(task, local.Config()))[-1]
     clients = [
-        train(federated_model(task, 0), s, task, "round", 1, s.client)
-        for s in open_federation(task).shards
+        train(federated_model(task, 0), s, task, round=1) for s in open_federation(task).shards
     ]
     assert len(alone.predict) == 3
     for said, client in zip(logits_of(alone), clients, strict=True):
@@ -441,7 +436,7 @@ def test_clients_that_train_once_train_once_for_all_methods(task, store, monkeyp
 def test_an_only_round_from_other_weights_is_trained_from_them(task, store):
     task = dataclasses.replace(task, rounds=1, score_every=1)
     server, shard = initial_model(task.spec, seed=7), open_federation(task).shards[0]
-    expected = train(server, shard, task, "round", 1, 0)
+    expected = train(server, shard, task, round=1)
     assert all(
         torch.equal(v, expected[k]) for k, v in rounds.client_update(task, server, 1, shard).items()
     )

@@ -33,7 +33,7 @@ def independent_client_model(task: Task, client: int, shift: int = 0) -> State:
     shard = open_federation(task).shards[client]
     state = client_start(task, shard, shift)
     for t in range(1, task.rounds + 1):
-        state = train(state, shard, task, "round", t, client, width=shard.width)
+        state = train(state, shard, task, round=t, width=shard.width)
     return state
 
 

@@ -38,9 +38,7 @@ def client_update(
             independent_client_model(task, shard.client, one_shot_shift(task, shard.client))
         )  # all the training there is
     loss = loss_of(shard, received) if loss_of else cross_entropy
-    return upload(
-        train(received, shard, task, "round", t, shard.client, width=shard.width, loss=loss)
-    )
+    return upload(train(received, shard, task, round=t, width=shard.width, loss=loss))
 
 
 def same(a: State, b: State) -> bool:

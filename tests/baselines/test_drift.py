@@ -157,7 +157,7 @@ def test_fedprox_keeps_a_client_near_what_it_received(widths, task, store):
     far = []
     for mu in (0.0, 1.0, 10.0):
         loss = fedprox.pulled(shard, received, mu)
-        trained = train(received, shard, task, "round", 1, 2, width=shard.width, loss=loss)
+        trained = train(received, shard, task, round=1, width=shard.width, loss=loss)
         far.append(
             sum(
                 (trained[n] - received[n]).square().sum().item()
@@ -215,7 +215,7 @@ def test_fedrs_moves_the_rows_of_missing_classes_less(task, store):
     assert 0 < missing.sum() < 10
     for alpha in (1.0, 0.5, 0.0):
         loss = fedrs.restricted(shard, server, fedrs.Config(alpha=alpha))
-        trained = train(server, shard, task, "round", 1, shard.client, loss=loss)
+        trained = train(server, shard, task, round=1, loss=loss)
         moved.append((trained["linear.bias"] - server["linear.bias"])[missing].norm().item())
     assert moved[0] > 1.5 * moved[1] > moved[2] == 0
 
@@ -272,7 +272,7 @@ def test_a_client_goes_on_with_its_own_batch_norm(task, store):
     """Round 2 of a client starts from the shared model with the BatchNorm that it ended round 1 with."""
     (shared, own), (_, after) = rounds_of_fedbn(task, 1), rounds_of_fedbn(task, 2)
     for shard in open_federation(task).shards:
-        trained = train(shared | own[shard.client], shard, task, "round", 2, shard.client)
+        trained = train(shared | own[shard.client], shard, task, round=2)
         assert all(
             torch.equal(trained[name], tensor) for name, tensor in after[shard.client].items()
         )
@@ -342,7 +342,7 @@ def test_a_clients_control_variate_is_its_mean_gradient_without_the_correction(t
             scaffold.correct(shard, server, c, own),
             2 * math.ceil(shard.size / 16) * task.lr,
         )
-        y = train(server, shard, task, "round", 2, shard.client, loss=loss)
+        y = train(server, shard, task, round=2, loss=loss)
         for name, fresh in renewed[shard.client].items():
             wanted = (server[name] - y[name]) / path - (c[name] - own[shard.client][name])
             assert torch.allclose(fresh, wanted, atol=1e-6), name
@@ -380,9 +380,7 @@ def test_scaffold_brings_skewed_clients_updates_together(task, store):
     none, apart = scaffold.no_controls(task, server), []
     for controls in ((c, own), (none, [none] * 3)):
         clients = [
-            train(
-                server, s, task, "round", 4, s.client, loss=scaffold.correct(s, server, *controls)
-            )
+            train(server, s, task, round=4, loss=scaffold.correct(s, server, *controls))
             for s in open_federation(task).shards
         ]
         mean = average(clients, open_federation(task).sizes)
@@ -472,7 +470,9 @@ def test_the_mean_of_probabilities_does_not_heed_how_sure_a_client_is(task, stor
     Probabilities of the first class: .881, .881 and .000: a mean of .587.
     """
     monkeypatch.setattr(
-        ensemble, "teacher_logits", lambda *_: torch.tensor([[[2.0, 0.0]], [[2.0, 0.0]], [[0.0, 9.0]]])
+        ensemble,
+        "teacher_logits",
+        lambda *_: torch.tensor([[[2.0, 0.0]], [[2.0, 0.0]], [[0.0, 9.0]]]),
     )
     said = {
         mean: ensemble.mean_of(task, ensemble.Config(mean), [])(images())

@@ -30,6 +30,7 @@ class Samples(Protocol):
     images: Tensor
     labels: Tensor
     indices: Tensor
+    client: int
 
 
 def n_steps(task: Task, n_samples: int) -> int:
@@ -53,15 +54,19 @@ def train(
     samples: Samples,
     task: Task,
     *names: int | str,
+    round: int | None = None,
     width: float = 1.0,
     steps: int | None = None,
     loss: Loss = cross_entropy,
 ) -> State:
     """SGD on a client's samples from ``state``; a new state comes back, the old one is left as it is.
 
-    ``names`` tell this piece of training from all others (round, client): with the task's seed they fix its batches.
+    ``round`` is the round of a client's local training. Training outside of rounds has ``names`` of its own instead. With
+    the task's seed, either fixes the batches.
     ``loss(model, images, labels)`` is what is minimised. Raises FloatingPointError where a loss is not finite.
     """
+    if round is not None:
+        names = ("round", round, samples.client)
     spec = task.spec_at(width)
     home = live_network(spec, device())
     home.load(state)

@@ -75,10 +75,10 @@ def test_training_leaves_the_state_it_starts_from(task, start, shard):
 
 
 def test_training_is_a_function_of_its_arguments_and_its_names(task, start, shard):
-    a, b = (train(start, shard, task, "round", 1, 0) for _ in range(2))
+    a, b = (train(start, shard, task, round=1) for _ in range(2))
     assert same(a, b)
-    assert not same(a, train(start, shard, task, "round", 2, 0))
-    assert not same(a, train(start, shard, replace(task, seed=1), "round", 1, 0))
+    assert not same(a, train(start, shard, task, round=2))
+    assert not same(a, train(start, shard, replace(task, seed=1), round=1))
 
 
 def test_training_does_not_touch_the_global_random_state(task, start, shard):
