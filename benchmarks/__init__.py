@@ -1,6 +1,6 @@
 """The harness: suites, records and reports.
 
-    from benchmarks import run_suite, load_records
+from benchmarks import run_suite, load_records
 """
 
 from typing import TYPE_CHECKING, Any

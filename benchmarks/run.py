@@ -114,7 +114,8 @@ def command(options: argparse.Namespace) -> int:
     """Do what the options say; see :func:`main` for the exit code."""
     # torch and the rest are imported only now: --help answers at once.
     from benchmarks.planning import show
-    from benchmarks.running.run_suite import Request, open_run
+    from benchmarks.running.request import Request
+    from benchmarks.running.suite_run import open_run
 
     if options.list:
         show.print_list()

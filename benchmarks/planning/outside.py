@@ -6,9 +6,9 @@ from typing import Any
 
 from mosaic.fl.data.partition_file import register_partition
 from mosaic.fl.data.user_data import register_data
-from mosaic.fl.models.user_model import load_model_file
+from mosaic.fl.models.registration import load_model_file
 
-from benchmarks.metrics.columns import load_metric_file
+from benchmarks.metrics.metric_file import load_metric_file
 from benchmarks.planning.plugins import Kind, Plugin, entry_points, find_file, load_method, remember
 from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.errors import InputError, did_you_mean

@@ -1,5 +1,7 @@
 """One run of a suite: which cells it has, which of them are missing, and running those."""
 
+import math
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -37,6 +39,9 @@ from mosaic.fl.data.federation import split
 from mosaic.fl.data.loading import load, use_data_dir
 from mosaic.fl.device import choose_precision, use_device
 from mosaic.fl.errors import InputError
+
+SECONDS_BETWEEN_TABLES = 120
+"""Between two interim tables in the terminal. The first comes as soon as one comparison is done."""
 
 
 @dataclass(frozen=True)
@@ -155,16 +160,20 @@ class SuiteRun:
         for cell in missing:
             left.setdefault(comparison_of(cell), set()).add(cell.key)
 
+        printed = -math.inf
         estimate = Estimate(self.folder, self.cells)
         for outcome in show_progress(start, missing, n_finished, estimate, self.jobs, console):
             yield outcome
 
             comparison = comparison_of(outcome.cell)
             left[comparison].discard(outcome.cell.key)
-            if not left[comparison]:
-                del left[comparison]
-                if left:
-                    self._print_interim_table(comparison)
+            if left[comparison]:
+                continue
+
+            del left[comparison]
+            if left and time.monotonic() - printed > SECONDS_BETWEEN_TABLES:
+                self._print_interim_table(comparison)
+                printed = time.monotonic()
 
     def _print_interim_table(self, comparison: tuple) -> None:
         """The table of what is done of one setting; the final report prints all of them."""
