@@ -20,7 +20,7 @@ class Task:
     n_train: int | None = None  # images of the training pool that are used; None: all of them
     validation: float = 0.1  # share of the pool held out for selection and tuning
     omega: float = 0.1  # Dirichlet concentration; inf: every client like the pool
-    law: str = "class_balanced"  # class | class_balanced (the paper's) | client
+    law: str = "class_balanced"  # class | class_balanced (the paper's) | client | file
     min_samples: int = 10  # every client has at least so many
     n_clients: int = 10
     widths: tuple[float, ...] = ()  # of each client's sub-model, in (0, 1]; empty: all 1
@@ -43,6 +43,8 @@ class Task:
     participation: float = added_later(
         1.0
     )  # share of the clients that is drawn for a round, for all methods alike
+    # The hash of a partition file, from partition_file.register_partition; only with law "file".
+    partition: str = added_later("")
 
     def __post_init__(self) -> None:
         _within("rounds", self.rounds, 1)
@@ -66,6 +68,16 @@ class Task:
         ):
             if value not in known:
                 raise InputError(f"{name} is {value!r}; possible: {', '.join(known)}.")
+        if self.law == "file" and not self.partition:
+            raise InputError(
+                "law is 'file', but no partition is given. Give the partition file, "
+                "or choose a law that draws the clients' images, e.g. 'class_balanced'."
+            )
+        if self.partition and self.law != "file":
+            raise InputError(
+                f"partition is {self.partition!r}, but law is {self.law!r}. "
+                "Set law to 'file' to use the partition file, or leave it out."
+            )
         if self.widths and len(self.widths) != self.n_clients:
             raise InputError(
                 f"{len(self.widths)} widths for {self.n_clients} clients; give one a client, or none."
@@ -110,7 +122,12 @@ class Task:
         return t % self.score_every == 0 or t >= self.rounds
 
     def without_clients(self) -> "Task":
-        """The same data and recipe with nobody to split it: the key of what all partitions have in common."""
+        """The same data and recipe, undivided: the key of what all partitions have in common.
+
+        A partition file stays, because it also says which images are in the pool.
+        """
+        if self.partition:
+            return replace(self, omega=math.inf, min_samples=1, widths=())
         return replace(self, omega=math.inf, law="class", min_samples=1, n_clients=1, widths=())
 
     def without_models(self) -> "Task":
@@ -124,6 +141,7 @@ class Task:
             "min_samples",
             "n_clients",
             "seed",
+            "partition",
         )
         return Task(**{name: getattr(self, name) for name in (*hands, "precision", "threads")})
 
