@@ -3,19 +3,14 @@
 import json
 import urllib.request
 from dataclasses import replace
-from urllib.error import URLError
 
 import pytest
+from data_files import offline
 from partition_builders import LISTS
 
 from mosaic.fl.data import loading
 from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.data.given_partition import PARTITIONS
-
-
-def offline(*args, **kwargs):
-    """What a call does that would need the network."""
-    raise URLError("this test is offline")
 
 
 @pytest.fixture
