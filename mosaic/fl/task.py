@@ -147,9 +147,9 @@ class Task:
         """Whether the snapshot after round ``t`` is scored: every ``score_every``, and the last."""
         return t % self.score_every == 0 or t >= self.rounds
 
-    # A stage that depends on less than the whole task gets a reduced one: a task in which all fields
-    # that do not matter have fixed values. Its key is then the same for all tasks that differ only
-    # in those, and they share its result. Either the caller reduces the task, or the stage itself
+    # A stage that depends on less than the whole task gets a reduced one, in which all fields that
+    # do not matter have fixed values. Its key is then the same for all tasks that differ only in
+    # those, and they share its result. Either the caller reduces the task, or the stage itself
     # does: @stage(..., sees=Task.without_models).
 
     def without_clients(self) -> "Task":
