@@ -58,9 +58,7 @@ def train_cvae(
     n_classes: int,
     *names: int | str,
 ) -> tuple[State, dict[str, float]]:
-    """Train a conditional VAE.
-
-    All clients start from the same weights.
+    """Train a conditional VAE; all clients start from the same weights.
 
     Args:
         task: The data set, the precision and the seed.
@@ -77,7 +75,6 @@ def train_cvae(
     Raises:
         FloatingPointError: A loss or a weight is not finite.
     """
-    channels = task.source.channels
     rng = stream(task.seed, *names)
     encoder = _new_encoder(task, config, n_classes)
     decoder = new_decoder(task, config, n_classes)
@@ -94,11 +91,10 @@ def train_cvae(
         noise = noise.to(device(), non_blocking=True)
         with metered("cvae", *flop_shapes(task, config, n_classes), items=len(batch)):
             with autocast(task.precision):
-                code = encoder(with_label(x, labels, n_classes)).float()
-                mean, log_var = code.chunk(2, 1)  # (B, Z) each
-                z = mean + (log_var / 2).exp() * noise
+                mean, log_var = encoder(with_label(x, labels, n_classes)).float().chunk(2, 1)
+                z = mean + (log_var / 2).exp() * noise  # (B, Z)
                 logits = decoder(with_label(z, labels, n_classes)).float()
-            error = reconstruction(logits, x, channels)
+            error = reconstruction(logits, x, task.source.channels)
             kl = gaussian_kl(mean, log_var)
             adam.zero_grad(set_to_none=True)
             (error + config.cvae_kl * kl).backward()
@@ -109,13 +105,17 @@ def train_cvae(
     state = LiveNetwork(decoder).save()
     error, kl = (total / (steps - first_averaged)).tolist()
     losses = {"reconstruction": error, "kl": kl}
-    # The losses do not see the result of the last step, so the weights are summed as well.
-    weights = sum(float(tensor.sum()) for tensor in state.values())
-    if not math.isfinite(sum(losses.values()) + weights):
+    if not _all_finite(losses, state):
         raise FloatingPointError(
             f"{'/'.join(map(str, names))} diverged: {losses}; lower cvae_lr {config.cvae_lr}"
         )
     return state, losses
+
+
+def _all_finite(losses: dict[str, float], state: State) -> bool:
+    """Whether losses and weights are finite. The losses do not see the last step's result."""
+    weights = sum(float(tensor.sum()) for tensor in state.values())
+    return math.isfinite(sum(losses.values()) + weights)
 
 
 def _new_encoder(task: Task, config: CvaeConfig, n_classes: int) -> nn.Module:
