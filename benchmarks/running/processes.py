@@ -115,7 +115,7 @@ _started: multiprocessing.queues.Queue | None = None
 
 
 def _start_worker(session: Session, started: multiprocessing.queues.Queue) -> None:
-    """Prepare a worker: its session, its queue to report to, and its end if the command is killed."""
+    """Prepare a worker: its session, its queue, and its end if the command is killed."""
     global _started
     _started = started
     parent = multiprocessing.parent_process()

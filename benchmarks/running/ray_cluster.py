@@ -1,6 +1,6 @@
 """Cells and stages as Ray tasks: ``--ray``. Where one runs changes no record.
 
-A task is a cell, or a stage that cells wait for, with its cores, memory and share of a GPU declared.
+A task is a cell, or a stage that cells wait for. It declares its cores, memory and share of a GPU.
 Ray runs it again elsewhere if its worker or node dies, so no cell is lost with a node. A node that
 sees the run's folder (one machine, or a shared file system) works in it, with the stage cache that
 all nodes share. Any other node works in a folder of its own and computes there the stages that its

@@ -43,7 +43,8 @@ def in_this_process(cells: list[Cell], out) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def cluster():
     utils = pytest.importorskip("ray.cluster_utils")
-    os.environ["RAY_worker_niceness"] = "0"  # Ray's default, 15, starves workers beside other tests
+    # Ray's default, 15, starves workers beside other tests
+    os.environ.update(RAY_worker_niceness="0")
     cluster = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     for _ in range(2):
         cluster.add_node(num_cpus=1, memory=3 * 2**30)
