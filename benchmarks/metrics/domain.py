@@ -72,8 +72,8 @@ def domain_extractor(dataset: str, precision: str, threads: int) -> Extractor:
     network = frozen_network(domain_classifier(dataset, precision, threads), task.spec)
 
     def features_and_logits(images: Tensor) -> tuple[Tensor, Tensor]:
-        features = network.features(images)
-        return features, network.linear(features)
+        features = network.features(images)  # pyright: ignore[reportCallIssue]
+        return features, network.linear(features)  # pyright: ignore[reportCallIssue]
 
     return Extractor("domain", features_and_logits, device())
 

@@ -9,6 +9,7 @@ cells need; the files that a cell leaves come back with its outcome.
 
 import functools
 import hashlib
+import logging
 import platform
 import socket
 import tempfile
@@ -111,7 +112,7 @@ def connect(address: str) -> ModuleType:
         ray.init(
             address=None if address == "local" else address,
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
         )
     except (OSError, ValueError, RuntimeError) as error:
         problem = str(error).splitlines()[0]

@@ -189,7 +189,7 @@ def load_records(folder: Path, cells: Iterable[Cell] | None = None) -> pd.DataFr
     if cells is None:
         frame = frame.sort_values(ORDER, ignore_index=True)
     others = sorted(set(frame.columns) - set(FIRST_COLUMNS))
-    return frame[[*FIRST_COLUMNS, *others]].copy()
+    return frame.reindex(columns=[*FIRST_COLUMNS, *others]).copy()
 
 
 def _all_records(folder: Path) -> list[Path]:
