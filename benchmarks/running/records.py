@@ -1,11 +1,12 @@
 """Records: one finished cell is one file. If the file exists, the cell is done.
 
-``cells/<key>.jsonl`` has one flat JSON row per scored round, or one row for a skipped cell. A failed cell leaves
-``cells/<key>.failed.json`` with its traceback instead; the next run tries it again.
+``cells/<key>.jsonl`` has one flat JSON row per scored round, or one row for a skipped cell. A
+failed cell leaves ``cells/<key>.failed.json`` with its traceback instead; the next run tries it
+again.
 
-A record is self-contained: it names the method, the task and the settings that it was measured with, so a folder of
-records can be read without the suite that produced it. ``python -m benchmarks.metrics.columns`` prints what each
-column means.
+A record is self-contained: it names the method, the task and the settings that it was measured
+with, so a folder of records can be read without the suite that produced it.
+``python -m benchmarks.metrics.columns`` prints what each column means.
 """
 
 import json
@@ -80,7 +81,7 @@ def read_rows(path: Path) -> list[Row] | None:
 
 
 def _as_of_now(row: Row) -> Row:
-    """Bring a row into the form of this version: numbers as numbers, columns by their present names.
+    """Bring a row into the form of this version: infinities as numbers, present column names.
 
     Older records have the name in tables as ``method`` and the name in METHODS as ``algorithm``.
     """
@@ -193,11 +194,11 @@ def load_records(folder: Path, cells: Iterable[Cell] | None = None) -> pd.DataFr
     if cells is None:
         frame = frame.sort_values(ORDER, ignore_index=True)
     others = sorted(set(frame.columns) - set(FIRST_COLUMNS))
-    return frame[[*FIRST_COLUMNS, *others]].copy()
+    return frame.reindex(columns=[*FIRST_COLUMNS, *others]).copy()
 
 
 def _all_records(folder: Path) -> list[Path]:
-    """The record of each cell in the folder; of a failed cell only if it has not succeeded since."""
+    """The record of each cell; of a failed cell only if it has not succeeded since."""
     done = sorted((folder / "cells").glob("*.jsonl"))
     keys = {path.stem for path in done}
     failed = []

@@ -1,4 +1,4 @@
-"""The table of metrics gives reports and the tuner what they show, and describes every column of a record."""
+"""The table of metrics: what reports and the tuner take from it; every column is described."""
 
 import pytest
 
