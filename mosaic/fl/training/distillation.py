@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -55,3 +55,9 @@ def distil(
     if not math.isfinite(sum(values)):
         raise FloatingPointError("the distillation loss is not finite: lower its learning rate")
     return own.save(), values
+
+
+def loss_curve_ends(losses: Sequence[float]) -> tuple[float, float]:
+    """The mean over the first and over the last tenth of a distillation's steps (at least one)."""
+    tenth = max(1, len(losses) // 10)
+    return sum(losses[:tenth]) / tenth, sum(losses[-tenth:]) / tenth
