@@ -273,8 +273,7 @@ def distillation_loss(
 ) -> Tensor:
     """KL(ensemble || student) on the generator's batch, plus alpha times that on its average's.
 
-    The student's logits are (G B, K) and the ensemble's (G, B, K), for G = 1 or 2 generators. Both
-    are softened by the temperature; the KL is not scaled by its square.
+    For G generators, 1 or 2, the student's logits are (G B, K) and the ensemble's (G, B, K).
     """
     of_generators = student.split(ensemble.shape[1])
     terms = [
@@ -285,11 +284,11 @@ def distillation_loss(
 
 
 @torch.no_grad()
-def blend(generators: list[nn.Module], keep: float) -> nn.Module:
+def blend(generators: list[ConditionalGenerator], keep: float) -> ConditionalGenerator:
     """The generator's new moving average, BatchNorm statistics included.
 
-    The generator is the first of the list. Its average, the second, becomes keep times itself plus
-    (1 - keep) times the generator, in place; where there is none yet, it is a copy of the generator.
+    The list is the generator, and its average where there is one already. The average becomes keep
+    times itself plus (1 - keep) times the generator, in place; at first it is a copy.
     """
     if len(generators) == 1:
         return copy.deepcopy(generators[0])
