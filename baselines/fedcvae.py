@@ -38,6 +38,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -106,7 +107,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     # sends.
     shards = open_federation(task).shards
     label_counts = torch.stack([upload(shard.label_counts, "counts") for shard in shards])
-    cvaes = [client_cvae(task, cvae_config(config), shard.client) for shard in shards]
+    cvaes: list[Any] = [client_cvae(task, cvae_config(config), shard.client) for shard in shards]
     decoders = Decoders(task, config, [cvae["state"] for cvae in cvaes], label_counts)
     draw = decoders.draw
     diagnostics = {}

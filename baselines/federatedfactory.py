@@ -31,6 +31,7 @@ Clients' widths do not matter: all clients train the same modules, and the serve
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -78,7 +79,9 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     # (1) Each client trains a module per class. The modules and its label counts are all it sends.
     shards = open_federation(task).shards
     label_counts = torch.stack([upload(shard.label_counts, "counts") for shard in shards])
-    uploads = [client_modules(task, cvae_config(config), shard.client) for shard in shards]
+    uploads: list[Any] = [
+        client_modules(task, cvae_config(config), shard.client) for shard in shards
+    ]
     states = [state for of_client in uploads for state in of_client["states"]]
 
     # (2) All modules together draw a set in which all classes are equally frequent.

@@ -210,7 +210,8 @@ def guided_cross_entropy(
     other_noise = torch.randn(noise.shape, generator=rng).to(device())
     with torch.no_grad():
         features = generator(torch.cat([drawn, labels]), torch.cat([noise, other_noise]))
-    on_drawn, on_own = model.linear(features).float().chunk(2)
+    head = model.get_submodule("linear")
+    on_drawn, on_own = head(features).float().chunk(2)
     logits = model(images).float()
     loss = F.cross_entropy(logits, labels) + alpha * F.cross_entropy(on_drawn, drawn)
     return loss + beta * soft_distillation(logits, on_own.detach())

@@ -169,7 +169,7 @@ def new_networks(
     discriminator = dcgan.discriminator(config.ngf, source.channels, source.size, batch_norm)
     for network in (generator, discriminator):
         dcgan.dcgan_init(network)
-        network.to(device(), memory_format=torch.channels_last).train()
+        network.to(device()).to(memory_format=torch.channels_last).train()
     return generator, discriminator
 
 
@@ -263,7 +263,7 @@ class Ensemble:
         self.shape = (config.latent, config.ngf, source.channels, source.size)
         with torch.random.fork_rng(devices=[]):
             network = dcgan.Generator(*self.shape)
-        network.to(device(), memory_format=torch.channels_last)
+        network.to(device()).to(memory_format=torch.channels_last)
         self.network = network.eval().requires_grad_(False)
         self.live = LiveNetwork(self.network)
         self.probabilities = torch.tensor(probabilities, dtype=torch.float64)

@@ -24,6 +24,7 @@ Differs from the paper, or takes a side where its text and its code differ:
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -186,7 +187,7 @@ def stages(task: Task, config: Config) -> Waves:
         generator = partial(client_cvae, task, cvae_config(config))
     else:
         generator = partial(client_generator, task, generator_config(config))
-    last_wave = [partial(generator, client) for client in range(task.n_clients)]
+    last_wave: list[partial] = [partial(generator, client) for client in range(task.n_clients)]
     last_wave.append(partial(client_prototypes, task, config.k, config.protocol))
     return [*starting_stages(task, config.protocol), last_wave]
 
@@ -200,8 +201,7 @@ def gans(task: Task, config: Config, label_counts: Tensor) -> tuple[Sequence[dic
         label_counts: samples per client and class (N, K).
 
     Returns:
-        What each client uploads of its generator and its losses, and all generators together as one
-        source of images.
+        What ``client_generator`` returns per client, and all generators as one source of images.
     """
     generator = partial(client_generator, task, generator_config(config))
     generators = LazyModels(generator, task.n_clients)
@@ -214,7 +214,9 @@ def gans(task: Task, config: Config, label_counts: Tensor) -> tuple[Sequence[dic
 def cvaes(task: Task, config: Config, label_counts: Tensor) -> tuple[list[dict], Decoders]:
     """The clients' conditional VAEs, as ``gans``: labels are as frequent as in the client's
     data."""
-    generators = [client_cvae(task, cvae_config(config), i) for i in range(task.n_clients)]
+    generators: list[Any] = [
+        client_cvae(task, cvae_config(config), i) for i in range(task.n_clients)
+    ]
     weights = label_counts
     if config.sampling == "uniform":
         weights = label_counts / label_counts.sum(1, keepdim=True)

@@ -125,5 +125,6 @@ def cluster(points: Tensor, k: int) -> Tensor:
     with threadpool_limits(1, "openmp"), warnings.catch_warnings():
         # Fewer distinct points than k leave clusters empty, which is no problem here
         warnings.simplefilter("ignore", ConvergenceWarning)
-        assigned = KMeans(k, n_init=1, random_state=0).fit_predict(points.cpu().numpy())
+        kmeans = KMeans(k, n_init=1, random_state=0)  # pyright: ignore[reportArgumentType]
+        assigned = kmeans.fit_predict(points.cpu().numpy())
     return torch.from_numpy(assigned).to(points.device)

@@ -32,7 +32,8 @@ def test_equal_weights_are_the_plain_mean_and_their_sum_does_not_matter():
 def test_the_better_client_gains_a_step_and_the_worse_loses_one():
     """Logits (2, 0) and (-2, 0) of a label 0, w = (1/2, 1/2): f = (0, 0), dCE/df = (-1/2, 1/2).
 
-    df/dw_k = (f_k - f) / sum w = f_k, so dCE/dw = (-1, 1): the weights go to 1/2 + step and 1/2 - step.
+    df/dw_k = (f_k - f) / sum w = f_k, so dCE/dw = (-1, 1): the weights go to 1/2 + step and 1/2 -
+    step.
     """
     said, label = torch.tensor([[[2.0, 0.0]], [[-2.0, 0.0]]]), torch.tensor([0])
     assert reweighted(torch.tensor([0.5, 0.5]), said, label, 0.1).tolist() == pytest.approx(
@@ -45,16 +46,19 @@ def test_weights_stay_between_0_and_1_and_never_all_vanish():
     weights = torch.tensor([0.5, 0.5])
     for _ in range(100):
         weights = reweighted(weights, said, label, 0.03)
-        assert 0 <= weights.min() and weights.max() <= 1 and weights.sum() > 0
+        assert weights.min() >= 0 and weights.max() <= 1 and weights.sum() > 0
     assert weights.tolist() == [1.0, 0.0]
-    # f does not depend on the length of w, so a lone weight has no slope; but for rounding, which must not divide by 0
+    # f does not depend on the length of w, so a lone weight has no slope; but for rounding, which
+    # must not divide by 0
     for seed in range(50):
         logits = torch.randn(2, 64, 10, generator=torch.Generator().manual_seed(seed))
         assert reweighted(torch.tensor([0.0, 0.02]), logits, torch.arange(64) % 10, 0.03).sum() > 0
 
 
 def test_an_image_that_the_ensemble_is_sure_of_weighs_little():
-    """Logits (log 3, 0): p = (3/4, 1/4), so 1 - p_y is 1/4 of label 0 and 3/4 of label 1, to the power h."""
+    """Logits (log 3, 0): p = (3/4, 1/4), so 1 - p_y is 1/4 of label 0 and 3/4 of label 1, to the
+    power h.
+    """
     said = torch.tensor([[log(3), 0.0], [log(3), 0.0]])
     labels = torch.tensor([0, 1])
     assert hardness(said, labels, 1.0).tolist() == pytest.approx([0.25, 0.75])

@@ -1,4 +1,6 @@
-"""FedGen's own laws: where it is FedAvg, what the generator is told, what the clients are told, what crosses."""
+"""FedGen's own laws: where it is FedAvg, what the generator is told, what the clients are told,
+what crosses.
+"""
 
 import dataclasses
 from functools import partial
@@ -70,7 +72,9 @@ def test_mixed_widths_are_skipped(task, store):
 
 
 def test_the_generator_has_the_authors_size():
-    """Theirs for MNIST draws 32 features: (10 + 32 + 1) 256 of the hidden layer, 2 x 256 of its norm, 257 x 32."""
+    """Theirs for MNIST draws 32 features: (10 + 32 + 1) 256 of the hidden layer, 2 x 256 of its
+    norm, 257 x 32.
+    """
     G = fedgen.FeatureGenerator(10, 32)
     assert sum(w.numel() for w in G.parameters()) == 19_744
 
@@ -91,10 +95,11 @@ def test_labels_are_drawn_from_classes_that_somebody_has():
 
 
 def test_the_clients_nll_by_hand():
-    """Shares of labels (0, 1): the first client has (3/4, 0), the second (1/4, 1). The batch's labels are 0 and 1.
+    """Shares of labels (0, 1): the first client has (3/4, 0), the second (1/4, 1). The batch's
+    labels are 0 and 1.
 
-    The first gives 1/2 to label 0; the second 1/4 to label 0 and 3/4 to label 1. What the first says of label 1 does
-    not count: (3/4 log 2 + 0) / 2 + (1/4 log 4 + log 4/3) / 2.
+    The first gives 1/2 to label 0; the second 1/4 to label 0 and 3/4 to label 1. What the first
+    says of label 1 does not count: (3/4 log 2 + 0) / 2 + (1/4 log 4 + log 4/3) / 2.
     """
     first, second = [[1 / 2, 1 / 2], [1 / 9, 8 / 9]], [[1 / 4, 3 / 4], [1 / 4, 3 / 4]]
     logits = torch.tensor([first, second]).log() + 5  # a constant more changes nothing
@@ -102,18 +107,18 @@ def test_the_clients_nll_by_hand():
     assert found.item() == pytest.approx((5 / 4 * log(2) + log(4 / 3)) / 2)
 
 
-def trained(task: Task, steps: int, **settings):
-    """A generator, and its losses at the last of some steps on the heads of FedAvg's clients."""
-    config, counts = (
-        dataclasses.replace(TINY, generator_steps=steps, **settings),
-        open_federation(task).label_counts,
-    )
-    G = fedgen.new_generator(task, 10, 16)
-    adam = torch.optim.Adam(G.parameters(), lr=config.generator_lr)
+def trained(task: Task, steps: int, **settings) -> dict[str, float]:
+    """The generator's losses at the last of some steps on the heads of FedAvg's clients."""
+    config = dataclasses.replace(TINY, generator_steps=steps, **settings)
+    counts = open_federation(task).label_counts
+    generator = fedgen.new_generator(task, 10, 16)
+    adam = torch.optim.Adam(generator.parameters(), lr=config.generator_lr)
     law = fedgen.law_of_labels(counts, config)
-    return G, fedgen.train_generator(
-        G, adam, final_client_models(task), counts, law, task, config, t=1
-    )
+    rng = stream(task.seed, "server generator", 1)
+    sample = partial(fedgen.labels_and_noise, law, config.batch, rng)
+    clients = final_client_models(task)
+    shares = class_shares(counts)
+    return fedgen.train_generator(generator, adam, clients, shares, sample, task, config)
 
 
 def test_the_generators_losses_are_those_of_the_clients_heads_one_by_one(task, store):
@@ -124,7 +129,7 @@ def test_the_generators_losses_are_those_of_the_clients_heads_one_by_one(task, s
     for shares, model in zip(class_shares(counts), final_client_models(task), strict=True):
         logits = F.linear(features, model["linear.weight"], model["linear.bias"])
         nll = nll + (shares[labels] * F.cross_entropy(logits, labels, reduction="none")).mean()
-    _, found = trained(task, steps=1)
+    found = trained(task, steps=1)
     assert found["generator_nll"] == pytest.approx(nll.item(), rel=1e-5)
     assert found["generator_collapse"] == pytest.approx(
         noise_collapse(noise, features, power=1).item(), rel=1e-5
@@ -133,9 +138,7 @@ def test_the_generators_losses_are_those_of_the_clients_heads_one_by_one(task, s
 
 def test_the_generator_learns_what_the_heads_know(task, store):
     task = dataclasses.replace(task, steps=60, omega=100.0)
-    (_, before), (_, after) = (
-        trained(task, n, generator_lr=3e-3, weight_diversity=0.0) for n in (1, 100)
-    )
+    before, after = (trained(task, n, generator_lr=3e-3, weight_diversity=0.0) for n in (1, 100))
     assert after["generator_nll"] < before["generator_nll"] / 4
 
 
@@ -152,7 +155,7 @@ def test_a_clients_loss_is_the_sum_of_its_three_terms(task, store):
     model = live_network(task.spec, "cpu").evaluating("average")
     G, law = fedgen.new_generator(task, 10, 16).eval(), torch.full((10,), 0.1)
     x, y = images()[:8], load("digits", "test").labels[:8].long()
-    loss = partial(fedgen.guided_cross_entropy, model, x, y, G=G, law=law)
+    loss = partial(fedgen.guided_cross_entropy, model, x, y, generator=G, label_law=law)
     found = [
         loss(rng=stream(1), alpha=alpha, beta=beta).item()
         for alpha, beta in ((0, 0), (2, 0), (0, 3), (2, 3))
@@ -170,7 +173,9 @@ def test_a_clients_loss_is_the_sum_of_its_three_terms(task, store):
 
 
 def test_a_client_trains_its_model_and_not_the_generator(task, store):
-    """The drawn features teach the head alone; the head's answer to them is the model's constant target."""
+    """The drawn features teach the head alone; the head's answer to them is the model's constant
+    target.
+    """
     model = live_network(task.spec, "cpu").training().requires_grad_(True)
     G, law = fedgen.new_generator(task, 10, 16).eval(), torch.full((10,), 0.1)
     x, y = images()[:8], load("digits", "test").labels[:8].long()
@@ -214,7 +219,9 @@ def test_both_weights_fall_by_two_per_cent_a_round(task, store):
 
 
 def test_bytes(task, store):
-    """Beside the models: counts (10 x int64) once; each round the generator, its norm's statistics and 10 chances."""
+    """Beside the models: counts (10 x int64) once; each round the generator, its norm's statistics
+    and 10 chances.
+    """
     task = dataclasses.replace(task, rounds=3)
     with opened(Account()) as account:
         run(task)

@@ -100,7 +100,7 @@ def server_generator(task: Task, latent: int, condition: str, ngf: int) -> Condi
         generator = ConditionalGenerator(
             latent, source.n_classes, source.channels, source.size, condition, ngf
         )
-    return generator.to(device(), memory_format=torch.channels_last)
+    return generator.to(device()).to(memory_format=torch.channels_last)
 
 
 def labels_by_counts(

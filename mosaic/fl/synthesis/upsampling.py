@@ -70,7 +70,7 @@ def fitted_batch(
     source = task.source
     torch.manual_seed(seed_of(task.seed, "synthesis", epoch))
     generator = UpsamplingGenerator(config.latent, source.channels, source.size)
-    generator = generator.to(device(), memory_format=torch.channels_last)
+    generator = generator.to(device()).to(memory_format=torch.channels_last)
     noise = torch.randn(config.batch, config.latent).to(device()).requires_grad_()
     labels = torch.randint(source.n_classes, (config.batch,)).to(device())
 
