@@ -35,7 +35,7 @@ def first_run(tmp_path_factory):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_method_learns_better_than_chance_and_says_finite_logits(method, first_run):
+def test_a_method_learns_better_than_chance_and_has_finite_logits(method, first_run):
     logits = logits_of(first_run[method][0][-1])
     labels = load("digits", "test").labels
     assert (
@@ -106,7 +106,9 @@ def test_a_snapshots_models_do_not_change_when_the_method_goes_on(method, store)
 
 
 @pytest.mark.parametrize("method", ["dense", "mosaic"])
-def test_a_methods_images_have_the_datas_shape_and_range_and_an_author(method, first_run):
+def test_a_methods_images_have_the_datas_shape_and_range_and_the_client_that_drew_them(
+    method, first_run
+):
     synthesise = first_run[method][0][-1].synthesise
     (drawn, by), (again, _) = (synthesise(50, torch.Generator().manual_seed(0)) for _ in range(2))
     assert drawn.shape == (50, 1, 8, 8) and by.shape == (50,) and torch.equal(drawn, again)

@@ -54,6 +54,6 @@ def some_batch(task: Task) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def some_network(task: Task) -> nn.Module:
-    home = live_network(task.spec, device())
-    home.load(initial_model(task.spec, 7))
-    return home.training()
+    network = live_network(task.spec, device())
+    network.load(initial_model(task.spec, 7))
+    return network.training()

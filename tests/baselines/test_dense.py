@@ -1,6 +1,4 @@
-"""DENSE's two protocols: in every round (where it is FedAvg, what its generator is told) and once,
-at the end.
-"""
+"""DENSE's two protocols: in every round, with its generator's loss, and once at the end."""
 
 import dataclasses
 from math import log
@@ -41,7 +39,8 @@ def run(task: Task, config: Config = ROUNDS, **settings) -> list[Snapshot]:
     return list(dense.run(task, dataclasses.replace(config, **settings)))
 
 
-def said(snapshot: Snapshot) -> torch.Tensor:
+def server_logits(snapshot: Snapshot) -> torch.Tensor:
+    """The logits (B, K) of the snapshot's model for the test images."""
     return snapshot.predict(images())
 
 
@@ -61,7 +60,8 @@ def test_without_turns_it_is_fedavg(widths, task, store):
     task = dataclasses.replace(task, widths=widths)
     for snapshot in run(task, round_turns=0):
         assert torch.equal(
-            said(snapshot), predictor(federated_model(task, snapshot.round), task)(images())
+            server_logits(snapshot),
+            predictor(federated_model(task, snapshot.round), task)(images()),
         )
 
 
@@ -133,7 +133,7 @@ def test_disagreement_by_hand():
     assert found.item() == pytest.approx((log(4 / 3) / 2 + log(1 / 2) / 4 + 3 * log(3 / 2) / 4) / 2)
 
 
-def test_disagreement_is_zero_where_both_know_or_nobody_does():
+def test_disagreement_is_zero_where_both_know_or_neither_does():
     for label in (0, 1):
         ensemble = (3 * Q).requires_grad_()
         found = dense_rounds.disagreement(ensemble, Q, torch.tensor([label]), 10.0)

@@ -22,8 +22,8 @@ def test_an_ensemble_of_equal_clients_is_that_client(task, store):
     client = final_client_models(task)[0]
     wanted = predictor(client, task)(images())
     for mean in ("logits", "probabilities"):
-        said = ensemble.ensemble_of(task, ensemble.Config(mean), [client] * 3)(images())
-        assert torch.allclose(said.softmax(1), wanted.softmax(1), atol=1e-5)
+        logits = ensemble.ensemble_of(task, ensemble.Config(mean), [client] * 3)(images())
+        assert torch.allclose(logits.softmax(1), wanted.softmax(1), atol=1e-5)
 
 
 def test_the_mean_of_probabilities_does_not_depend_on_how_confident_a_client_is(task):

@@ -24,11 +24,11 @@ from mosaic.fl.training.sgd import train
 
 def rounds_of_fedbn(task: Task, rounds: int) -> tuple[State, list[State]]:
     start, private = initial_model(task.spec, task.seed), fedbn.batch_norms(task.spec)
-    held = [window(task.spec_at(width)) for width in task.widths or [1.0] * task.n_clients]
+    all_channels = [window(task.spec_at(width)) for width in task.widths or [1.0] * task.n_clients]
     shared = fedbn.only(start, start.keys() - private)
-    own = [cut(fedbn.only(start, private), task.layout, mine) for mine in held]
+    own = [cut(fedbn.only(start, private), task.layout, channels) for channels in all_channels]
     for t in range(1, rounds + 1):
-        shared, own = fedbn.one_round(task, shared, own, held, t)
+        shared, own = fedbn.one_round(task, shared, own, all_channels, t)
     return shared, own
 
 

@@ -91,15 +91,15 @@ def test_what_comes_before_the_first_distillation_is_fedavgs(widths, task, store
     assert not torch.equal(first.predict(images()), first.probes["before"](images()))
 
 
-def test_each_image_is_taught_by_the_ensembles_mean(task, store):
+def test_each_image_is_labelled_by_the_ensembles_mean(task, store):
     teachers, proxy = teachers_of(task, final_client_models(task)), proxy_images(task, "noise", 20)
     order = torch.tensor([[3, 5], [5, 7]])
-    for (shown, said), mine in zip(
+    for (shown, logits), batch in zip(
         labelled_batches(teachers, proxy, order, task), order, strict=True
     ):
-        assert torch.equal(shown, normalise(proxy[mine]))
+        assert torch.equal(shown, normalise(proxy[batch]))
         assert torch.allclose(
-            said, teacher_logits(teachers, normalise(proxy[mine]), task).mean(0), atol=1e-5
+            logits, teacher_logits(teachers, normalise(proxy[batch]), task).mean(0), atol=1e-5
         )
 
 

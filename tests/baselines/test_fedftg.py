@@ -1,5 +1,5 @@
-"""FedFTG's own laws: where it is FedAvg, whom it believes, what generator and student are told,
-what it hands back.
+"""FedFTG: class weights, the discrepancy, generator and student, the snapshot, and where it is
+FedAvg.
 """
 
 import dataclasses
@@ -38,7 +38,8 @@ def run(task: Task, **settings) -> list[Snapshot]:
     return list(fedftg.run(task, dataclasses.replace(TINY, **settings)))
 
 
-def said(snapshot: Snapshot) -> torch.Tensor:
+def server_logits(snapshot: Snapshot) -> torch.Tensor:
+    """The logits (B, K) of the snapshot's model for the test images."""
     return snapshot.predict(images())
 
 
@@ -50,7 +51,8 @@ def test_without_turns_fedftg_is_fedavg(widths, task, store):
     task = dataclasses.replace(task, widths=widths)
     for snapshot in run(task, turns=0):
         assert torch.equal(
-            said(snapshot), predictor(federated_model(task, snapshot.round), task)(images())
+            server_logits(snapshot),
+            predictor(federated_model(task, snapshot.round), task)(images()),
         )
         assert snapshot.diagnostics == {}
 
@@ -63,7 +65,7 @@ def test_clients_start_from_the_fine_tuned_model(task, store):
     assert torch.equal(
         one.probes["before"](images()), predictor(federated_model(task, 1), task)(images())
     )
-    assert not torch.equal(said(one), one.probes["before"](images()))
+    assert not torch.equal(server_logits(one), one.probes["before"](images()))
     assert not torch.equal(
         two.probes["before"](images()), predictor(federated_model(task, 2), task)(images())
     )
@@ -77,7 +79,7 @@ def test_beyond_fedavg_the_label_counts_are_uploaded_once(task, store):
     assert account.total().download == {"model": models}
 
 
-# Whom it believes
+# Class weights
 
 
 def test_class_weights_sum_to_one_over_clients_and_to_zero_for_a_class_of_nobody():
@@ -101,10 +103,10 @@ def test_the_mask_touches_only_classes_that_a_client_lacks(omega, complete, task
     task = dataclasses.replace(task, n_train=1000, omega=omega, rounds=1)
     assert (open_federation(task).label_counts.min() > 0) == complete
     one, other = (run(task, mask=mask, student_lr=1.0)[-1] for mask in ("none", "zero"))
-    assert torch.equal(said(one), said(other)) == complete
+    assert torch.equal(server_logits(one), server_logits(other)) == complete
 
 
-# What generator and student are told
+# The losses
 
 HALF, QUARTER = [1 / 2, 1 / 2], [1 / 4, 3 / 4]
 SHARES = class_shares(torch.tensor([[3, 0], [1, 2]]))  # of labels (0, 1): (3/4, 0) and (1/4, 1)
@@ -129,7 +131,7 @@ def test_discrepancy_by_hand():
 
 def test_weighted_nll_by_hand():
     """Label 0 has 1/2 by the first client and 1/4 by the second; label 1 has 1/2 and 3/4, and the
-    first is not asked.
+    first has weight 0.
 
     (3/4 log 2 + 0) / 2 + (1/4 log 4 + log 4/3) / 2.
     """
@@ -193,7 +195,7 @@ def test_a_generator_that_diverges_says_so(task, store):
         run(task, generator_steps=2, generator_lr=1e30)
 
 
-# What it hands back
+# The snapshot
 
 
 def test_the_teachers_are_the_clients_of_the_last_round(task, store):

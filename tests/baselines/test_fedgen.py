@@ -1,5 +1,5 @@
-"""FedGen's own laws: where it is FedAvg, what the generator is told, what the clients are told,
-what crosses.
+"""FedGen: the generator's and the clients' losses, what crosses the network, and where it is
+FedAvg.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ from mosaic.fl.training.prediction import predictor
 from mosaic.fl.training.teachers import class_shares
 
 TINY = Config(generator_steps=3, batch=16)
-COUNTS = torch.tensor([[3, 0, 0], [1, 2, 0]])  # nobody has class 2
+COUNTS = torch.tensor([[3, 0, 0], [1, 2, 0]])  # no client has class 2
 
 
 def images() -> torch.Tensor:
@@ -40,7 +40,8 @@ def run(task: Task, **settings) -> list[Snapshot]:
     return list(fedgen.run(task, dataclasses.replace(TINY, **settings)))
 
 
-def said(snapshot: Snapshot) -> torch.Tensor:
+def server_logits(snapshot: Snapshot) -> torch.Tensor:
+    """The logits (B, K) of the snapshot's model for the test images."""
     return snapshot.predict(images())
 
 
@@ -52,15 +53,18 @@ def test_with_weights_of_zero_fedgen_is_fedavg(precision, task, store):
     task = dataclasses.replace(task, precision=precision)
     for snapshot in run(task, alpha=0.0, beta=0.0):
         assert torch.equal(
-            said(snapshot), predictor(federated_model(task, snapshot.round), task)(images())
+            server_logits(snapshot),
+            predictor(federated_model(task, snapshot.round), task)(images()),
         )
 
 
 @pytest.mark.parametrize("settings", [{"alpha": 0.0}, {"beta": 0.0}])
 def test_the_first_round_is_fedavgs_and_the_second_is_not(settings, task, store):
     first, second = run(task, **settings)
-    assert torch.equal(said(first), predictor(federated_model(task, 1), task)(images()))
-    assert not torch.equal(said(second), predictor(federated_model(task, 2), task)(images()))
+    assert torch.equal(server_logits(first), predictor(federated_model(task, 1), task)(images()))
+    assert not torch.equal(
+        server_logits(second), predictor(federated_model(task, 2), task)(images())
+    )
 
 
 def test_mixed_widths_are_skipped(task, store):
@@ -68,19 +72,19 @@ def test_mixed_widths_are_skipped(task, store):
         run(dataclasses.replace(task, widths=(1.0, 0.5, 0.25)))
 
 
-# What the generator is told
+# The generator
 
 
 def test_the_generator_has_the_authors_size():
     """Theirs for MNIST draws 32 features: (10 + 32 + 1) 256 of the hidden layer, 2 x 256 of its
     norm, 257 x 32.
     """
-    G = fedgen.FeatureGenerator(10, 32)
-    assert sum(w.numel() for w in G.parameters()) == 19_744
+    generator = fedgen.FeatureGenerator(10, 32)
+    assert sum(w.numel() for w in generator.parameters()) == 19_744
 
 
-def test_labels_are_drawn_from_classes_that_somebody_has():
-    """Counts (4, 2, 0) in all: each class that somebody has alike, or 2/3 and 1/3."""
+def test_labels_are_drawn_from_classes_that_a_client_has():
+    """Counts (4, 2, 0) in all: each class that a client has is equally likely, or 2/3 and 1/3."""
     laws = [
         fedgen.law_of_labels(COUNTS, Config(labels=labels)) for labels in ("available", "counts")
     ]
@@ -147,15 +151,15 @@ def test_a_generator_that_diverges_says_so(task, store):
         run(task, generator_lr=1e30)
 
 
-# What the clients are told
+# The clients
 
 
 def test_a_clients_loss_is_the_sum_of_its_three_terms(task, store):
     """Written out with probabilities, on the same draws."""
     model = live_network(task.spec, "cpu").evaluating("average")
-    G, law = fedgen.new_generator(task, 10, 16).eval(), torch.full((10,), 0.1)
+    generator, law = fedgen.new_generator(task, 10, 16).eval(), torch.full((10,), 0.1)
     x, y = images()[:8], load("digits", "test").labels[:8].long()
-    loss = partial(fedgen.guided_cross_entropy, model, x, y, generator=G, label_law=law)
+    loss = partial(fedgen.guided_cross_entropy, model, x, y, generator=generator, label_law=law)
     found = [
         loss(rng=stream(1), alpha=alpha, beta=beta).item()
         for alpha, beta in ((0, 0), (2, 0), (0, 3), (2, 3))
@@ -164,9 +168,9 @@ def test_a_clients_loss_is_the_sum_of_its_three_terms(task, store):
     rng = stream(1)
     drawn, noise = fedgen.labels_and_noise(law, 8, rng)
     other = torch.randn(8, 32, generator=rng)
-    p, q = model.linear(G(y, other)).softmax(1), model(x).softmax(1)
+    p, q = model.linear(generator(y, other)).softmax(1), model(x).softmax(1)
     alone = -q[range(8), y].log().mean()
-    nll = -model.linear(G(drawn, noise)).softmax(1)[range(8), drawn].log().mean()
+    nll = -model.linear(generator(drawn, noise)).softmax(1)[range(8), drawn].log().mean()
     kl = (p * (p / q).log()).sum(1).mean()
     wanted = torch.stack([alone, alone + 2 * nll, alone + 3 * kl, alone + 2 * nll + 3 * kl])
     assert found == pytest.approx(wanted.tolist(), rel=1e-4)
@@ -177,23 +181,23 @@ def test_a_client_trains_its_model_and_not_the_generator(task, store):
     target.
     """
     model = live_network(task.spec, "cpu").training().requires_grad_(True)
-    G, law = fedgen.new_generator(task, 10, 16).eval(), torch.full((10,), 0.1)
+    generator, law = fedgen.new_generator(task, 10, 16).eval(), torch.full((10,), 0.1)
     x, y = images()[:8], load("digits", "test").labels[:8].long()
 
     def gradients(alpha: float, beta: float) -> dict[str, torch.Tensor]:
         model.zero_grad()
-        fedgen.guided_cross_entropy(model, x, y, G, law, stream(1), alpha, beta).backward()
+        fedgen.guided_cross_entropy(model, x, y, generator, law, stream(1), alpha, beta).backward()
         return {name: w.grad.clone() for name, w in model.named_parameters()}
 
     alone, with_alpha, with_beta = gradients(0, 0), gradients(5, 0), gradients(0, 5)
     for name, gradient in alone.items():
         assert torch.equal(gradient, with_alpha[name]) == (not name.startswith("linear")), name
     assert not torch.equal(alone["blocks.3.conv.weight"], with_beta["blocks.3.conv.weight"])
-    assert all(w.grad is None for w in G.parameters())
+    assert all(w.grad is None for w in generator.parameters())
     with torch.no_grad():
         rng = stream(1)
         fedgen.labels_and_noise(law, 8, rng)
-        target = model.linear(G(y, torch.randn(8, 32, generator=rng))).softmax(1)
+        target = model.linear(generator(y, torch.randn(8, 32, generator=rng))).softmax(1)
     model.zero_grad()
     logits = model(x)
     (
@@ -204,14 +208,14 @@ def test_a_client_trains_its_model_and_not_the_generator(task, store):
 
 
 def test_both_weights_fall_by_two_per_cent_a_round(task, store):
-    """10 in the code's round 0, where they are not used yet; ours is 1."""
-    shard, law, G = (
+    """10 in the code's round 0, where they are not used yet; the first round here is 1."""
+    shard, law, generator = (
         open_federation(task).shards[0],
         torch.full((10,), 0.1),
         fedgen.new_generator(task, 10, 16),
     )
-    assert fedgen.guided(shard, {}, G, law, task, Config(), t=1) is cross_entropy
-    loss = fedgen.guided(shard, {}, G, law, task, Config(), t=3)
+    assert fedgen.guided(shard, {}, generator, law, task, Config(), t=1) is cross_entropy
+    loss = fedgen.guided(shard, {}, generator, law, task, Config(), t=3)
     assert loss.keywords["alpha"] == loss.keywords["beta"] == pytest.approx(10 * 0.98**2)
 
 

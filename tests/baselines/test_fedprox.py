@@ -47,7 +47,7 @@ def test_the_pull_and_its_gradient_by_hand(task):
     )
 
 
-def test_fedproxs_first_step_feels_no_pull(task, store):
+def test_fedproxs_first_step_has_no_pull(task, store):
     """At the received model the pull's gradient is 0: with one step a round FedProx is FedAvg,
     whatever mu.
     """

@@ -17,7 +17,7 @@ from mosaic.fl.training.sgd import train
 
 
 def test_local_shares_nothing_but_the_start(task, store):
-    """A client's lone model is what it was, whoever else there is; its first round is FedAvg's
+    """A client's independent model does not depend on other clients; its first round is FedAvg's
     first local training.
     """
     task = dataclasses.replace(task, rounds=1)
@@ -26,8 +26,8 @@ def test_local_shares_nothing_but_the_start(task, store):
         train(federated_model(task, 0), s, task, round=1) for s in open_federation(task).shards
     ]
     assert len(alone.predict) == 3
-    for said, client in zip(logits_of(alone), clients, strict=True):
-        assert torch.equal(said, predictor(client, task)(images()))
+    for logits, client in zip(logits_of(alone), clients, strict=True):
+        assert torch.equal(logits, predictor(client, task)(images()))
 
 
 @pytest.mark.parametrize("local_work", [{}, {"epochs": 2, "rounds": 1}])

@@ -52,7 +52,7 @@ def test_the_narrower_model_is_the_corner_of_the_wider_one(model, narrow, wide):
 
 
 @pytest.mark.parametrize("model", ["cnn", "resnet18"])
-def test_a_coordinate_that_nobody_covers_keeps_its_value_and_others_move(model, task, store):
+def test_a_coordinate_that_no_client_covers_keeps_its_value_and_others_move(model, task, store):
     """With widths up to 1/2 the first half of 4 channels of 1, and of 8 channels of 2, are
     trained.
     """
@@ -69,7 +69,7 @@ def test_a_coordinate_that_nobody_covers_keeps_its_value_and_others_move(model, 
 
 
 def test_heterofl_is_not_fedrolex(task, store):
-    """Its window stands still: in round 1 FedRolex's has moved on by a channel."""
+    """Its window does not move: in round 1 FedRolex's has moved on by a channel."""
     task = dataclasses.replace(task, widths=MIXED)
     assert not same(run("heterofl", task), run("fedrolex", task))
 

@@ -52,13 +52,15 @@ def test_the_correction_shifts_the_gradient_by_exactly_that(task):
     network, batch = some_network(task), some_batch(task)
     names = [name for name, _ in network.named_parameters()]
     shards, rng = open_federation(task).shards, torch.Generator().manual_seed(0)
-    c, mine = (
+    c, own_control = (
         {n: torch.randn(w.shape, generator=rng) for n, w in network.named_parameters()}
         for _ in range(2)
     )
-    loss = scaffold.correct(shards[1], {}, c, [c, mine, c])
+    loss = scaffold.correct(shards[1], {}, c, [c, own_control, c])
     plain, found = gradients(cross_entropy, network, *batch), gradients(loss, network, *batch)
-    assert all(torch.equal(found[name], plain[name] + (c[name] - mine[name])) for name in names)
+    assert all(
+        torch.equal(found[name], plain[name] + (c[name] - own_control[name])) for name in names
+    )
 
 
 @pytest.mark.parametrize("epochs", [0, 1])
@@ -89,9 +91,9 @@ def test_a_clients_control_variate_is_its_mean_gradient_without_the_correction(t
             2 * math.ceil(shard.size / 16) * task.lr,
         )
         y = train(server, shard, task, round=2, loss=loss)
-        for name, fresh in renewed[shard.client].items():
+        for name, new in renewed[shard.client].items():
             wanted = (server[name] - y[name]) / path - (c[name] - own[shard.client][name])
-            assert torch.allclose(fresh, wanted, atol=1e-6), name
+            assert torch.allclose(new, wanted, atol=1e-6), name
 
 
 def test_a_control_variate_by_hand(task, store):
@@ -126,21 +128,21 @@ def test_scaffold_brings_skewed_clients_updates_together(task, store):
     """
     task = dataclasses.replace(task, omega=0.05, rounds=4, steps=10)
     *_, (server, c, own), _ = rounds_of_scaffold(task, 4)
-    none, apart = scaffold.no_controls(task, server), []
+    none, spread = scaffold.no_controls(task, server), []
     for controls in ((c, own), (none, [none] * 3)):
         clients = [
             train(server, s, task, round=4, loss=scaffold.correct(s, server, *controls))
             for s in open_federation(task).shards
         ]
         mean = average(clients, open_federation(task).sizes)
-        apart.append(
+        spread.append(
             sum(
                 (client[name] - mean[name]).square().sum().item()
                 for client in clients
                 for name in c
             )
         )
-    assert apart[0] < 0.7 * apart[1], apart
+    assert spread[0] < 0.7 * spread[1], spread
 
 
 def test_scaffold_skips_mixed_widths_before_anything_is_trained(task):

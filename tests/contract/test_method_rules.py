@@ -23,7 +23,7 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def ours(path: Path) -> set[str]:
+def project_imports(path: Path) -> set[str]:
     return {
         name
         for name in imports(path)
@@ -41,7 +41,9 @@ def files(folder: str) -> list[Path]:
 
 @pytest.mark.parametrize("path", files("mosaic/fl"), ids=name_of)
 def test_the_substrate_imports_the_substrate_only(path):
-    assert all(name.startswith("mosaic.fl.") for name in ours(path)), ours(path)
+    assert all(name.startswith("mosaic.fl.") for name in project_imports(path)), project_imports(
+        path
+    )
 
 
 @pytest.mark.parametrize("path", files("baselines"), ids=name_of)
@@ -52,12 +54,12 @@ def test_a_baseline_imports_the_substrate_and_its_own_parts_only(path):
     else:
         method = path.stem.split("_")[0]
         allowed = ("mosaic.fl.", f"baselines.{method}.", f"baselines.{method}_")
-    assert all(name.startswith(allowed) for name in ours(path)), ours(path)
+    assert all(name.startswith(allowed) for name in project_imports(path)), project_imports(path)
 
 
 @pytest.mark.parametrize("path", files("mosaic"), ids=name_of)
 def test_mosaic_imports_itself_and_the_substrate_only(path):
-    assert all(name.startswith("mosaic.") for name in ours(path)), ours(path)
+    assert all(name.startswith("mosaic.") for name in project_imports(path)), project_imports(path)
 
 
 METHOD_FILES = files("baselines") + files("mosaic")
@@ -73,7 +75,9 @@ def test_a_method_file_is_under_300_lines_and_run_under_60(path):
 
 
 @pytest.mark.parametrize("path", METHOD_FILES, ids=name_of)
-def test_a_method_file_prints_nothing_opens_nothing_and_never_names_a_device_or_the_test_data(path):
+def test_a_method_file_prints_nothing_opens_nothing_and_does_not_name_a_device_or_the_test_data(
+    path,
+):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id not in ("print", "open", "load"), ast.unparse(node)

@@ -39,7 +39,7 @@ def test_clients_that_train_once_train_once_for_all_methods(task, store, monkeyp
     assert sorted(trained[3:]) == [0, 1, 1, 2, 2]
 
 
-def test_an_only_round_from_other_weights_is_trained_from_them(task, store):
+def test_an_single_round_from_other_weights_is_trained_from_them(task, store):
     task = dataclasses.replace(task, rounds=1, score_every=1)
     server, shard = initial_model(task.spec, seed=7), open_federation(task).shards[0]
     expected = train(server, shard, task, round=1)
@@ -50,21 +50,21 @@ def test_an_only_round_from_other_weights_is_trained_from_them(task, store):
 
 @pytest.mark.parametrize("protocol", ["rounds", "oneshot"])
 @pytest.mark.parametrize("generator", ["dcgan", "cvae"])
-def test_mosaic_asks_of_the_store_what_it_said(protocol, generator, task, store):
+def test_mosaic_calls_the_stages_that_it_announced(protocol, generator, task, store):
     config = dataclasses.replace(
         config_of("mosaic"), protocol=protocol, generator=generator, cvae_steps=20
     )
-    asked_of_the_store(METHODS["mosaic"], task, config)
+    check_announced_stages(METHODS["mosaic"], task, config)
 
 
 @pytest.mark.parametrize(
     "name", [name for name, method in METHODS.items() if hasattr(method, "stages")]
 )
-def test_a_method_asks_of_the_store_what_it_said(name, task, store):
-    asked_of_the_store(METHODS[name], task, config_of(name))
+def test_a_method_calls_the_stages_that_it_announced(name, task, store):
+    check_announced_stages(METHODS[name], task, config_of(name))
 
 
-def asked_of_the_store(method, task, config):
+def check_announced_stages(method, task, config):
     """Wave by wave each call finds there all but its own result; afterwards the method finds there
     all it needs.
     """

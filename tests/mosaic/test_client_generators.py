@@ -104,16 +104,16 @@ def test_each_term_has_a_gradient_that_reaches_the_generator(task, store, weight
     assert not torch.equal(a["layers.0.weight"], b["layers.0.weight"])
 
 
-def test_the_judge_is_asked_about_the_clients_own_classes_only():
-    """Logits (9, 0, 0): over all classes the judge is sure; over the last two, entropy log 2 and
-    imbalance 0.
+def test_the_classifiers_losses_are_over_the_clients_own_classes_only():
+    """Logits (9, 0, 0): over all classes the classifier is sure; over the last two, entropy log 2
+    and imbalance 0.
     """
 
-    def judge(fake):
+    def classifier(fake):
         return torch.tensor([[9.0, 0.0, 0.0]]).expand(len(fake), 3)
 
     entropy, diversity, inversion = classifier_losses(
-        judge,
+        classifier,
         torch.zeros(4, 1, 8, 8),
         torch.tensor([1, 2]),
         torch.tensor([0.5, 0.5]),
@@ -143,7 +143,7 @@ def painted(task: Task, brightness: float) -> dict[str, torch.Tensor]:
     return state
 
 
-def test_an_ensemble_draws_by_its_probabilities_and_says_who_drew(task):
+def test_an_ensemble_draws_by_its_probabilities_and_names_the_client_of_each_image(task):
     """Client 0 paints tanh(-4), client 1 nothing ever, client 2 tanh(4); 1 : 0 : 3."""
     ensemble = Ensemble(
         task, SMALL, [{"state": painted(task, x)} for x in (-1.0, 0.0, 1.0)], [1.0, 0.0, 3.0]
@@ -170,7 +170,7 @@ def test_an_ensembles_draw_is_fixed_by_its_generator_of_random_numbers(task, sto
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_discriminator_without_batch_norm_tells_images_apart_from_the_start():
+def test_a_discriminator_without_batch_norm_gives_images_different_logits_from_the_start():
     """He's law keeps the variance of what passes: the logits of noise images spread by the order of
     1, not of 0.01.
     """
@@ -178,10 +178,10 @@ def test_a_discriminator_without_batch_norm_tells_images_apart_from_the_start():
 
     for batch_norm in (False, True):
         torch.manual_seed(0)
-        D = discriminator(16, 1, 28, batch_norm)
-        dcgan_init(D)
-        first = next(D.parameters())
+        network = discriminator(16, 1, 28, batch_norm)
+        dcgan_init(network)
+        first = next(network.parameters())
         assert first.std().item() == pytest.approx(
             0.02 if batch_norm else (2 / (1 + 0.2**2) / 16) ** 0.5, rel=0.1
         )
-        assert batch_norm or D(x).std() > 0.1
+        assert batch_norm or network(x).std() > 0.1

@@ -46,20 +46,20 @@ def test_mosaic_with_conditional_vaes_trains_no_gan(teacher, sampling, task, sto
     ).abs().max() <= 10  # stratified by client and label: to within one of each of 10 labels
 
 
-def test_a_head_on_features_says_what_the_model_says(task):
+def test_a_head_on_features_has_the_models_logits(task):
     state, images = initial_model(task.spec, 0), open_federation(task).shards[0].images[:8]
-    said = head(state, features(state, task, images))
-    assert torch.allclose(said, predictor(state, task)(normalise(images)), atol=1e-5)
+    predicted = head(state, features(state, task, images))
+    assert torch.allclose(predicted, predictor(state, task)(normalise(images)), atol=1e-5)
 
 
-def test_the_source_teacher_says_what_the_client_says_whose_generator_drew_the_image(task, store):
+def test_the_source_teacher_is_the_client_whose_generator_drew_the_image(task, store):
     task = replace(task, widths=(1.0, 0.5, 0.25))
     clients, images = final_client_models(task), torch.rand(12, 1, 8, 8, generator=rng()) * 2 - 1
     drawn_by = torch.tensor([2, 0, 0, 2, 1, 1, 0, 2, 2, 2, 0, 1])
-    said = source_predictions(clients, task, images, drawn_by)
+    predicted = source_predictions(clients, task, images, drawn_by)
     for i, client in enumerate(drawn_by.tolist()):
         own = predictor(clients[client], task, task.width(client))(images[i : i + 1])
-        assert torch.allclose(said[i : i + 1], own, atol=1e-5)
+        assert torch.allclose(predicted[i : i + 1], own, atol=1e-5)
 
 
 class NumberedImages:
@@ -71,13 +71,13 @@ class NumberedImages:
 
 
 @pytest.mark.parametrize("steps", [1, 8, 11])
-def test_lessons_are_fresh_images_each_with_its_own_answer(steps):
-    taught = list(
+def test_batches_are_new_images_with_the_teachers_logits_for_each(steps):
+    batches = list(
         labelled_batches(NumberedImages(), lambda images, drawn_by: 2 * images, steps, 5, rng())
     )
-    assert len(taught) == steps and all(len(images) == 5 for images, _ in taught)
-    assert all(torch.equal(logits, 2 * images) for images, logits in taught)
-    assert len(torch.cat([images for images, _ in taught]).unique()) == 5 * steps
+    assert len(batches) == steps and all(len(images) == 5 for images, _ in batches)
+    assert all(torch.equal(logits, 2 * images) for images, logits in batches)
+    assert len(torch.cat([images for images, _ in batches]).unique()) == 5 * steps
 
 
 def test_the_distillation_loss_is_the_weighted_sum_of_its_terms():
@@ -88,10 +88,10 @@ def test_the_distillation_loss_is_the_weighted_sum_of_its_terms():
         return distillation_loss(student, teacher, Config(**zero | weights))
 
     terms = {"weight_soft": 0.8, "weight_hard": 0.2, "weight_jsd": 1.5}
-    apart = sum(value * loss(**{name: 1.0}) for name, value in terms.items())
-    assert loss(**terms).item() == pytest.approx(apart.item())
+    expected = sum(value * loss(**{name: 1.0}) for name, value in terms.items())
+    assert loss(**terms).item() == pytest.approx(expected.item())
 
 
-def test_what_does_not_make_a_generator_does_not_make_it_anew():
+def test_settings_of_other_parts_keep_the_generators_configuration():
     assert generator_config(Config(teacher="source", distil_lr=1.0, k=3)) == GeneratorConfig()
     assert generator_config(Config(tau=7)) == GeneratorConfig(tau=7)

@@ -24,7 +24,7 @@ def test_an_expert_whose_class_only_one_client_has_is_that_clients_model(task, s
     assert all(same(experts[c], clients[c]) for c in range(3))
 
 
-def test_the_expert_of_a_class_that_nobody_has_is_the_warm_up_model(task, store):
+def test_the_expert_of_a_class_that_no_client_has_is_the_warm_up_model(task, store):
     counts = torch.zeros(3, 10, dtype=torch.int64)
     counts[:, 0] = 5
     experts, server = experts_of(task, counts), federated_model(task, task.rounds)
@@ -50,8 +50,8 @@ def test_a_narrow_clients_expert_keeps_the_servers_other_coordinates(task, store
     )
     assert same(experts[0], clients[0])
     weight = "blocks.1.conv.weight"
-    held = (experts[2][weight] != server[weight]).sum()
-    assert 0 < held <= clients[2][weight].numel()
+    changed = (experts[2][weight] != server[weight]).sum()
+    assert 0 < changed <= clients[2][weight].numel()
     assert sorted(
         experts[2][weight][experts[2][weight] != server[weight]].tolist()
     ) == pytest.approx(sorted(clients[2][weight].flatten().tolist()))
@@ -74,8 +74,9 @@ def experts_of(task, counts):
 
 def test_predictions_are_the_experts_logits_in_their_order(task):
     experts, images = [initial_model(task.spec, seed) for seed in range(3)], torch.zeros(2, 1, 8, 8)
-    said = predictions(experts, task, images)  # (B, E, K)
-    assert said.shape == (2, 3, 10)
+    logits = predictions(experts, task, images)  # (B, E, K)
+    assert logits.shape == (2, 3, 10)
     assert all(
-        torch.equal(said[:, e], predictor(expert, task)(images)) for e, expert in enumerate(experts)
+        torch.equal(logits[:, e], predictor(expert, task)(images))
+        for e, expert in enumerate(experts)
     )

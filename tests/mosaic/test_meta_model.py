@@ -10,26 +10,26 @@ def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def babel(n: int, n_classes: int = 4) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+def one_right_expert(n: int, n_classes: int = 4) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Experts' logits (n, K, K), and prototypes: expert 2 knows the label, the others shout one of
     their own choice.
     """
     labels = torch.randint(n_classes, (n,), generator=rng(1))
-    shouted = torch.randint(n_classes, (n, n_classes), generator=rng(2))
-    shouted[:, 2] = labels
-    logits = 3.0 * torch.nn.functional.one_hot(shouted, n_classes).float()
+    named = torch.randint(n_classes, (n, n_classes), generator=rng(2))
+    named[:, 2] = labels
+    logits = 3.0 * torch.nn.functional.one_hot(named, n_classes).float()
     return logits, {"features": torch.zeros(n, 1), "labels": labels, "weights": torch.ones(n)}
 
 
 @pytest.mark.parametrize("kind", ["gate", "linear"])
 def test_a_gate_and_a_linear_map_start_as_the_experts_mean(kind):
-    logits, _ = babel(50)
+    logits, _ = one_right_expert(50)
     assert torch.allclose(META[kind](4, 4)(logits), logits.mean(1), atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["gate", "linear"])
-def test_meta_training_finds_the_one_expert_who_is_right(kind):
-    logits, prototypes = babel(400)
+def test_meta_training_finds_the_one_expert_that_is_right(kind):
+    logits, prototypes = one_right_expert(400)
     meta, learned = train_meta(kind, logits, prototypes, rng(), 20)
     assert learned["meta_accuracy"] > 0.95 > learned["meta_accuracy_of_mean"]
     assert learned["meta_epochs"] > 0 and learned["prototypes"] == 400
@@ -38,21 +38,23 @@ def test_meta_training_finds_the_one_expert_who_is_right(kind):
 
 @pytest.mark.parametrize("kind", ["gate", "linear"])
 def test_meta_training_never_ends_worse_than_the_mean_on_the_held_out_prototypes(kind):
-    """Experts who know nothing: the best epoch is kept, and the first is the mean itself."""
+    """Experts with random logits: the best epoch is kept, and the first is the mean itself."""
     logits = torch.randn(40, 4, 4, generator=rng(5)) * 0.01
     prototypes = {"labels": torch.randint(4, (40,), generator=rng(6)), "weights": torch.ones(40)}
-    held_out = torch.randperm(40, generator=_after_the_seed(rng()))[:8]
+    held_out = torch.randperm(40, generator=after_the_seed(rng()))[:8]
     meta, _ = train_meta(kind, logits, prototypes, rng(), 20)
 
-    def loss(said):
-        return torch.nn.functional.cross_entropy(said[held_out], prototypes["labels"][held_out])
+    def loss(predicted):
+        return torch.nn.functional.cross_entropy(
+            predicted[held_out], prototypes["labels"][held_out]
+        )
 
     assert loss(meta(logits)) <= loss(logits.mean(1)) + 1e-6
 
 
 @pytest.mark.parametrize("kind", ["gate", "linear"])
 def test_without_patience_the_meta_model_stays_the_mean_and_more_of_it_never_stops_earlier(kind):
-    logits, prototypes = babel(100)
+    logits, prototypes = one_right_expert(100)
     meta, _ = train_meta(kind, logits, prototypes, rng(), patience=0)
     assert torch.allclose(meta(logits), logits.mean(1), atol=1e-5)
     epochs = [
@@ -62,20 +64,20 @@ def test_without_patience_the_meta_model_stays_the_mean_and_more_of_it_never_sto
     assert epochs == sorted(epochs) and epochs[0] == 0 < epochs[-1]
 
 
-def _after_the_seed(generator: torch.Generator) -> torch.Generator:
+def after_the_seed(generator: torch.Generator) -> torch.Generator:
     torch.randint(2**62, (), generator=generator)  # train_meta draws the seed of its weights first
     return generator
 
 
 @pytest.mark.parametrize(
-    "kind, knows_who", [("gate", True), ("linear", True), ("transformer", False)]
+    "kind, tells_apart", [("gate", True), ("linear", True), ("transformer", False)]
 )
-def test_who_said_it_matters_to_all_but_the_authors_transformer(kind, knows_who, monkeypatch):
+def test_all_but_the_authors_transformer_tell_the_experts_apart(kind, tells_apart, monkeypatch):
     monkeypatch.setattr("mosaic.meta_model.MOST_EPOCHS", 10)
-    logits, prototypes = babel(100)
+    logits, prototypes = one_right_expert(100)
     meta, _ = train_meta(kind, logits, prototypes, rng(), 20)
     swapped = meta(logits[:, [2, 0, 3, 1]])
-    assert torch.allclose(swapped, meta(logits), atol=1e-4) != knows_who
+    assert torch.allclose(swapped, meta(logits), atol=1e-4) != tells_apart
 
 
 @pytest.mark.parametrize("kind", META)
@@ -83,7 +85,7 @@ def test_meta_training_is_a_function_of_its_arguments_and_leaves_the_global_rand
     kind, monkeypatch
 ):
     monkeypatch.setattr("mosaic.meta_model.MOST_EPOCHS", 3)
-    logits, prototypes = babel(60)
+    logits, prototypes = one_right_expert(60)
     before = torch.get_rng_state()
     a, b = (train_meta(kind, logits, prototypes, rng(), 20)[0](logits) for _ in range(2))
     assert torch.equal(a, b)
@@ -92,9 +94,9 @@ def test_meta_training_is_a_function_of_its_arguments_and_leaves_the_global_rand
 
 @pytest.mark.parametrize("n", [1, 2, 5])
 @pytest.mark.parametrize("kind", META)
-def test_a_handful_of_prototypes_is_enough_not_to_fail(kind, n, monkeypatch):
+def test_a_few_prototypes_are_enough(kind, n, monkeypatch):
     monkeypatch.setattr("mosaic.meta_model.MOST_EPOCHS", 3)
-    logits, prototypes = babel(n)
+    logits, prototypes = one_right_expert(n)
     meta, _ = train_meta(kind, logits, prototypes, rng(), 20)
     assert meta(logits).isfinite().all()
 

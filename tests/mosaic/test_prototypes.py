@@ -28,18 +28,18 @@ def test_a_narrow_clients_own_features_stand_at_its_channels(task, store):
 def test_the_mean_stands_for_a_class_with_fewer_than_k_samples_and_k_centres_for_the_others(task):
     shard = open_federation(task).shards[0]
     embedded = torch.randn(shard.size, 6, generator=rng())
-    found = prototypes_of(embedded, shard, k=5)
+    prototypes = prototypes_of(embedded, shard, k=5)
     labels = shard.labels[shard.indices]
     for c in shard.classes.tolist():
-        own, mine = embedded[labels == c], found["labels"] == c
-        assert mine.sum() == (5 if len(own) >= 5 else 1)
-        assert found["weights"][mine].sum() == len(own)
-        weighted = (found["weights"][mine, None] * found["features"][mine]).sum(0)
+        own, of_class = embedded[labels == c], prototypes["labels"] == c
+        assert of_class.sum() == (5 if len(own) >= 5 else 1)
+        assert prototypes["weights"][of_class].sum() == len(own)
+        weighted = (prototypes["weights"][of_class, None] * prototypes["features"][of_class]).sum(0)
         assert torch.allclose(
             weighted, own.sum(0), atol=1e-4
         )  # centres keep their class's centre of mass
         if len(own) < 5:
-            assert torch.allclose(found["features"][mine][0], own.mean(0))
+            assert torch.allclose(prototypes["features"][of_class][0], own.mean(0))
     assert {int((labels == c).sum()) < 5 for c in shard.classes} == {
         True,
         False,
@@ -50,10 +50,10 @@ def test_prototypes_stand_for_all_samples_and_are_uploaded_once(task, store):
     federation = open_federation(task)
     for _ in range(2):  # a miss and a hit
         with opened(Account()) as account:
-            said = client_prototypes(task, 3, "rounds")
+            prototypes = client_prototypes(task, 3, "rounds")
             client_prototypes(task, 3, "rounds")
-        assert account.total().upload["prototypes"] == n_bytes(said)
-    assert [int(p["weights"].sum()) for p in said] == federation.sizes
+        assert account.total().upload["prototypes"] == n_bytes(prototypes)
+    assert [int(p["weights"].sum()) for p in prototypes] == federation.sizes
 
 
 def test_k_equal_points_are_one_prototype(task):
@@ -61,15 +61,18 @@ def test_k_equal_points_are_one_prototype(task):
     is lost.
     """
     shard = open_federation(task).shards[0]
-    found = prototypes_of(torch.ones(shard.size, 6), shard, k=5)
-    assert len(found["labels"]) == len(shard.classes) and found["weights"].sum() == shard.size
+    prototypes = prototypes_of(torch.ones(shard.size, 6), shard, k=5)
+    assert (
+        len(prototypes["labels"]) == len(shard.classes)
+        and prototypes["weights"].sum() == shard.size
+    )
 
 
-def test_clusters_are_those_that_anybody_sees():
+def test_clusters_are_those_that_are_far_from_each_other():
     points = torch.cat(
         [torch.randn(20, 2, generator=rng()) * 0.1 + centre for centre in (-5, 0, 5)]
     )
-    found = cluster(points, 3)
-    assert [len(part.unique()) for part in found.split(20)] == [1, 1, 1] and len(
-        found.unique()
+    prototypes = cluster(points, 3)
+    assert [len(part.unique()) for part in prototypes.split(20)] == [1, 1, 1] and len(
+        prototypes.unique()
     ) == 3
