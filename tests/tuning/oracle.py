@@ -15,6 +15,8 @@ from sklearn.datasets import load_digits
 
 from benchmarks import tune
 from benchmarks.planning.methods import METHODS
+from benchmarks.tuning.make_plan import plan_of
+from benchmarks.tuning.options import parse
 from mosaic.fl.contract import Snapshot, choice
 from mosaic.fl.data import loading
 from mosaic.fl.rng import stream
@@ -103,4 +105,4 @@ def params(out: Path) -> list[tuple[float, float]]:
 
 
 def plan(out: Path, *more: str):
-    return tune.plan_of(tune.parse([*COMMON, "--out", str(out), *more]))[0]
+    return plan_of(parse([*COMMON, "--out", str(out), *more]))[0]
