@@ -1,10 +1,11 @@
 """What the tuner refuses, with what was given and what is possible."""
 
+import importlib.util
+
 import pytest
 from oracle import table, tuned
 
 from benchmarks import run as benchmark
-from benchmarks import tune
 
 WRONG = {
     "--method mosiac": "did you mean 'mosaic'",
@@ -57,7 +58,7 @@ def test_a_wrong_command_is_explained_and_exits_with_2(given, tmp_path, capsys):
 
 
 def test_cma_es_without_its_package_is_explained(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(tune.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert tuned(tmp_path, "--sampler", "cmaes") == 2
     assert "pip install cmaes" in " ".join(capsys.readouterr().err.split())
 

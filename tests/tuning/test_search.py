@@ -1,12 +1,12 @@
 """The tuner finds what is there to find, and a few trials share what is costly."""
 
+import importlib.util
 import itertools
 import tomllib
 
 import pytest
 from oracle import params, plan, table, tuned
 
-from benchmarks import tune
 from benchmarks.tuning import studies
 from mosaic.fl.cache import use_cache
 
@@ -86,7 +86,7 @@ def test_a_hopeless_trial_stops_early_and_a_good_one_never(pruner, seeds, tmp_pa
     assert (rows[rows["state"] == "complete"]["n_seeds"] == seeds).all()
 
 
-@pytest.mark.skipif(not tune.importlib.util.find_spec("cmaes"), reason="cmaes is not installed")
+@pytest.mark.skipif(not importlib.util.find_spec("cmaes"), reason="cmaes is not installed")
 def test_cma_es_goes_on_where_it_was(tmp_path):
     assert tuned(tmp_path / "whole", "--trials", "12", "--sampler", "cmaes") == 0
     for trials in ("7", "12"):
