@@ -1,9 +1,9 @@
 """A suite's records in one file: ``python -m benchmarks.running.archive pack|unpack FOLDER``.
 
 A run writes one small file per finished cell (``cells/<key>.jsonl``) and one per partition
-(``partitions/<hash>.json``). The archive, ``records.jsonl.gz``, has the rows of all
-of them, one JSON object per line, in the order of the file names. Equal files give an equal archive,
-byte for byte.
+(``partitions/<hash>.json``). The archive, ``records.jsonl.gz``, has the rows of all of
+them, one JSON object per line, in the order of the file names. The same files always give the same
+archive.
 
 A row with the status "partition" is a partition's file: ``certificate`` is the text of the file.
 All other rows are records: ``pandas.read_json("records.jsonl.gz", lines=True)`` reads them.
