@@ -66,4 +66,4 @@ def scaled_steps(default: int, side: str) -> Any:
 
 def choice(default: str, *others: str, later: bool = False) -> Any:
     """A ``Config`` field with a closed set of values; ``added_later``: see the function of that name."""
-    return field(default=default, metadata={"choices": (default, *others), "later": added_later})
+    return field(default=default, metadata={"choices": (default, *others), "later": later})
