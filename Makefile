@@ -18,7 +18,7 @@ lint: .venv/dev.installed
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: .venv/docs.installed
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # one stamp per set of extras: make bench installs no development tools
 .venv/bench.installed: EXTRAS :=
