@@ -1,5 +1,7 @@
 """Shared fixtures: a tiny real task on digits, a store of one's own, one thread."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -44,3 +46,28 @@ def unrendered(monkeypatch, request):
     """Figures are laid out and their files are empty, but where a test asks for ``figures``."""
     if "figures" not in request.fixturenames:
         monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *given, **named: None)
+
+
+@pytest.fixture
+def tiny_cell(task):
+    """Make a cell of a method on the tiny task: tiny_cell("fedavg", seed=1) changes the task."""
+    from benchmarks.planning.cell import Cell
+    from benchmarks.planning.settings import configure
+
+    def make(method: str, label: str = "", config=None, **changes) -> Cell:
+        if config is None:
+            config = configure(method, {"client": 0.001, "server": 0.001}, {})
+        return Cell(
+            suite="tiny",
+            scale="quick",
+            label=label or method,
+            method=method,
+            task=dataclasses.replace(task, **changes),
+            config=config,
+            widths="full",
+            client_work=0.001,
+            server_work=0.001,
+            fidelity_n=90,
+        )
+
+    return make

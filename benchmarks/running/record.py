@@ -17,45 +17,48 @@ from mosaic.fl.costs import Account
 from mosaic.fl.device import device
 from mosaic.fl.fast.fused_norm import library
 
+TASK_COLUMNS = ("dataset", "omega", "n_clients", "seed", "precision", "threads")
+"""Fields of Task that are columns by their own name; the others are ``task.<field>``."""
+
 
 def identity(cell: Cell) -> dict[str, Any]:
-    """What a row says of its cell, and of the machine and versions that ran it."""
+    """Return the columns that say which cell a row is of, and which machine and versions ran it."""
+    row: dict[str, Any] = {
+        "suite": cell.suite,
+        "cell": cell.key,
+        "label": cell.label,
+        "scale": cell.scale,
+        "widths": cell.widths,
+    }
+    row |= method_columns(cell)
+    row["status"] = "done"
+
     task = dataclasses.asdict(cell.task)
-    top = {
-        name: task.pop(name)
-        for name in ("dataset", "omega", "n_clients", "seed", "precision", "threads")
-    }
-    del task["widths"]
-    return {
-        **{
-            "suite": cell.suite,
-            "cell": cell.key,
-            "method": cell.label,
-            "scale": cell.scale,
-            "widths": cell.widths,
-        },
-        **method_columns(cell),
-        **{
-            "status": "done",
-            **top,
-            "client_work": cell.client_work,
-            "server_work": cell.server_work,
-        },
-        **{
-            "client_widths": " ".join(f"{cell.task.width(i):g}" for i in range(cell.task.n_clients))
-        },
-        **{f"task.{k}": v for k, v in task.items()},
-        **{f"config.{k}": v for k, v in dataclasses.asdict(cell.config).items()},
-        **environment(),
-    }
+    del task["widths"]  # they are client_widths
+    for field in TASK_COLUMNS:
+        row[field] = task.pop(field)
+    row["client_work"] = cell.client_work
+    row["server_work"] = cell.server_work
+    widths = [cell.task.width(client) for client in range(cell.task.n_clients)]
+    row["client_widths"] = " ".join(f"{width:g}" for width in widths)
+
+    row |= _prefixed("task.", task)
+    row |= _prefixed("config.", dataclasses.asdict(cell.config))
+    return row | environment()
+
+
+def _prefixed(prefix: str, values: dict[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}{name}": value for name, value in values.items()}
 
 
 @functools.cache
 def environment() -> dict[str, str]:
+    """Return the columns that name this process's hardware, libraries and code."""
+    on_gpu = device().startswith("cuda")
     return {
-        "device": torch.cuda.get_device_name() if device().startswith("cuda") else "cpu",
+        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
         "processor": _processor(),
-        "kernels": "compiled" if library() and not device().startswith("cuda") else "torch",
+        "kernels": "compiled" if library() and not on_gpu else "torch",
         "torch": torch.__version__,
         "torchvision": metadata.version("torchvision"),
         "numpy": np.__version__,
@@ -67,50 +70,67 @@ def environment() -> dict[str, str]:
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(
-            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
-        )
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    except OSError:
+        lines = []
+    for line in lines:
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
 
 
 def _commit() -> str:
-    """The commit of the code that runs, with "+" where files differ from it; empty outside a checkout."""
-    here = Path(__file__).parent
+    """The commit of this code, with "+" if files differ from it; empty outside a checkout."""
     try:
-        git = functools.partial(
-            subprocess.run, cwd=here, capture_output=True, text=True, check=True, timeout=10
-        )
-        changed = git(["git", "status", "--porcelain", "--untracked-files=no"]).stdout.strip()
-        return git(["git", "rev-parse", "--short=12", "HEAD"]).stdout.strip() + (
-            "+" if changed else ""
-        )
+        changed = _git("status", "--porcelain", "--untracked-files=no")
+        commit = _git("rev-parse", "--short=12", "HEAD")
     except (OSError, subprocess.SubprocessError):
         return ""
+    if changed:
+        return f"{commit}+"
+    return commit
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
+    )
+    return done.stdout.strip()
 
 
 def cost_row(account: Account) -> dict[str, float]:
-    total, staged = account.total(), account.staged()
-    return {
+    """Return the columns of costs: bytes, steps, seconds, FLOPs and peak memory so far.
+
+    Args:
+        account: the costs of one cell; they include the stages that it uses, also cached ones.
+    """
+    total = account.total()
+    row: dict[str, float] = {
         "upload_bytes": sum(total.upload.values()),
         "download_bytes": sum(total.download.values()),
-        **{f"upload_bytes_{kind}": n for kind, n in total.upload.items()},
-        **{f"download_bytes_{kind}": n for kind, n in total.download.items()},
-        **{f"steps_{kind}": n for kind, n in total.steps.items()},
-        **{f"flops_{kind}": n for kind, n in total.step_flops.items()},
-        "method_s": account.own.seconds,
-        "stage_s": staged.seconds,
-        "pass_s": total.pass_seconds,
-        "cpu_s": total.cpu_seconds,
-        **_seconds_by_stage(account),
-        "flops": total.flops,
-        "peak_memory_bytes": total.peak_memory,
     }
+    row |= _prefixed("upload_bytes_", total.upload)
+    row |= _prefixed("download_bytes_", total.download)
+    row |= _prefixed("steps_", total.steps)
+    row |= _prefixed("flops_", total.step_flops)
+    row["method_s"] = account.own.seconds
+    row["stage_s"] = account.staged().seconds
+    row["pass_s"] = total.pass_seconds
+    row["cpu_s"] = total.cpu_seconds
+    row |= _seconds_by_stage(account)
+    row["flops"] = total.flops
+    row["peak_memory_bytes"] = total.peak_memory
+    return row
 
 
 def _seconds_by_stage(account: Account) -> dict[str, float]:
     seconds: dict[str, float] = {}
     for key, cost in account.stages.items():
-        column = f"stage_s_{key.split('/')[0]}"
+        stage_name = key.split("/")[0]
+        column = f"stage_s_{stage_name}"
         seconds[column] = seconds.get(column, 0.0) + cost.seconds
     return seconds

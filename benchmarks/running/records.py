@@ -1,11 +1,14 @@
-"""Records: one finished cell = one file. It exists = the cell is done.
+"""Records: one finished cell is one file. If the file exists, the cell is done.
 
-``cells/<key>.jsonl`` has one flat JSON row a scored round, or one row for a skipped cell. A failed cell leaves
-``cells/<key>.failed.json`` with its traceback instead and is tried again by the next run.
+``cells/<key>.jsonl`` has one flat JSON row per scored round, or one row for a skipped cell. A failed cell leaves
+``cells/<key>.failed.json`` with its traceback instead; the next run tries it again.
+
+A record is self-contained: it names the method, the task and the settings that it was measured with, so a folder of
+records can be read without the suite that produced it. ``python -m benchmarks.metrics.columns`` prints what each
+column means.
 """
 
 import json
-import math
 import os
 import warnings
 from collections.abc import Iterable
@@ -14,78 +17,51 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.metrics.columns import first_columns
 from benchmarks.planning.cell import Cell
-from benchmarks.planning.methods import facts_of
+from benchmarks.planning.methods import METHODS, facts_of
 from mosaic.fl.files import write_whole
+from mosaic.fl.json_values import from_json, to_json
 
-FIRST_COLUMNS = (
-    *(
-        "suite",
-        "cell",
-        "method",
-        "status",
-        "dataset",
-        "omega",
-        "n_clients",
-        "widths",
-        "seed",
-        "scale",
-        "round",
-    ),
-    *(
-        "selection",
-        "accuracy",
-        "accuracy_validation",
-        "accuracy_before",
-        "accuracy_teacher",
-        "accuracy_ensemble",
-    ),
-    *(
-        "fid_domain",
-        "fid_domain_floor",
-        "is_domain",
-        "is_domain_real",
-        "kid_domain",
-        "kid_domain_floor",
-    ),
-    *("fid_inception", "fid_inception_floor", "is_inception", "is_inception_real", "kid_inception"),
-    *(
-        "kid_inception_floor",
-        "fidelity_n",
-        "upload_bytes",
-        "download_bytes",
-        "method_s",
-        "stage_s",
-        "flops",
-    ),
-    *("peak_memory_bytes", "partition", "reason", "warnings"),
-)
-"""The columns every CSV has, in this order; the others follow by name."""
+FIRST_COLUMNS = first_columns()
+"""The columns that every CSV has, in this order. The others follow by name."""
+
+TEXT_COLUMNS = ["reason", "warnings", "selection"]  # an empty text where a row lacks one
+ORDER = ["dataset", "n_clients", "widths", "omega", "seed", "label", "cell", "round"]
+
+Row = dict[str, Any]
 
 
 def done_file(folder: Path, cell: Cell) -> Path:
+    """Return the path of the record of a finished or skipped cell."""
     return folder / "cells" / f"{cell.key}.jsonl"
 
 
 def failed_file(folder: Path, cell: Cell) -> Path:
+    """Return the path of the record of a failed cell."""
     return folder / "cells" / f"{cell.key}.failed.json"
 
 
-def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    text = "".join(json.dumps({k: _plain(v) for k, v in row.items()}) + "\n" for row in rows)
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Write the rows as one line of JSON each. The file is there whole or not at all."""
+    lines = []
+    for row in rows:
+        values = {column: to_json(value) for column, value in row.items()}
+        lines.append(json.dumps(values) + "\n")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text.encode())
+    write_whole(path, "".join(lines).encode())
 
 
-def _plain(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they are null and text."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else repr(value)
-    return value
+def read_rows(path: Path) -> list[Row] | None:
+    """Read a record.
 
+    Args:
+        path: a file that :func:`write_rows` wrote, now or in an older version of this project.
 
-def read_rows(path: Path) -> list[dict[str, Any]] | None:
-    """The rows of a record; None where there is none. A damaged one is set aside, so that its cell runs again."""
+    Returns:
+        Its rows, under the column names of this version; None if there is no such file. A damaged
+        file is renamed and None is returned, so that its cell runs again.
+    """
     try:
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         if not rows or not all(isinstance(row, dict) and "status" in row for row in rows):
@@ -100,58 +76,127 @@ def read_rows(path: Path) -> list[dict[str, Any]] | None:
             stacklevel=2,
         )
         return None
-    for row in rows:
-        row["omega"] = float(row["omega"])  # "inf" is text in JSON
-    return rows
+    return [_as_of_now(row) for row in rows]
 
 
-def method_columns(cell: Cell) -> dict[str, Any]:
-    """What tables tell of a cell's method, whatever its record was written with: its algorithm, protocol, needs ..."""
-    facts = facts_of(cell.method, cell.config)
-    return {"algorithm": cell.method} | {
-        k: v for k, v in facts.items() if k not in ("idea", "paper")
-    }
+def _as_of_now(row: Row) -> Row:
+    """Bring a row into the form of this version: numbers as numbers, columns by their present names.
+
+    Older records have the name in tables as ``method`` and the name in METHODS as ``algorithm``.
+    """
+    row = {column: from_json(value) for column, value in row.items()}
+    if "algorithm" in row:
+        row["label"] = row["method"]
+        row["method"] = row.pop("algorithm")
+    return row
+
+
+def method_columns(cell: Cell) -> Row:
+    """Return what tables show of a cell's method: its name in METHODS, protocol, needs ...
+
+    These facts are those of the method as it is now, whatever its record was written with. Of a
+    method that METHODS does not know (from a user's file that was not given this time) only the
+    name is returned; the rest is in the record.
+    """
+    columns: Row = {"method": cell.method}
+    if cell.method not in METHODS:
+        return columns
+    for name, fact in facts_of(cell.method, cell.config).items():
+        if name not in ("idea", "paper"):
+            columns[name] = fact
+    return columns
+
+
+def current_names(cell: Cell) -> Row:
+    """Return the columns that may differ from a cell's record although its numbers are the same.
+
+    The label, the suite and the name of the widths are not part of a cell's key.
+    """
+    names = {"label": cell.label, "suite": cell.suite, "widths": cell.widths}
+    return names | method_columns(cell)
 
 
 def files_of(folder: Path, cell: Cell) -> list[Path]:
-    """All that a cell left in its suite's folder; its record is the last: where that is, all else is."""
+    """Return the files that a cell left in its suite's folder.
+
+    The record comes last: once it has been copied, all the others have been.
+    """
     row = (read_rows(done_file(folder, cell)) or [{}])[-1]
-    found = [
+    candidates = [
         folder / "partitions" / f"{row.get('partition')}.json",
         folder / "pictures" / f"{cell.key}.npz",
+        failed_file(folder, cell),
+        done_file(folder, cell),
     ]
-    return [
-        path
-        for path in [*found, failed_file(folder, cell), done_file(folder, cell)]
-        if path.exists()
-    ]
+    return [path for path in candidates if path.exists()]
 
 
 def take_over(folder: Path, cell: Cell) -> bool:
-    """Copy what the same cell left in another suite's folder beside this one; False where none has its record."""
-    for other in sorted(
-        path.parent.parent for path in folder.parent.glob(f"*/cells/{cell.key}.jsonl")
-    ):
-        if other != folder and read_rows(done_file(other, cell)):
-            for path in files_of(other, cell):
-                own = folder / path.relative_to(other)
-                own.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(own, path.read_bytes())
-            return True
+    """Copy the files of the same cell from another suite's folder, if it was run there.
+
+    Args:
+        folder: the suite's folder; those of other suites are beside it.
+        cell: a cell without a record in ``folder``.
+
+    Returns:
+        True if a record was found. The copy has the label and suite that the cell has here.
+    """
+    for record in sorted(folder.parent.glob(f"*/cells/{cell.key}.jsonl")):
+        other = record.parent.parent
+        if other == folder:
+            continue
+        rows = read_rows(record)
+        if not rows:
+            continue
+        for path in files_of(other, cell):
+            if path == record:
+                continue
+            copy = folder / path.relative_to(other)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(copy, path.read_bytes())
+        write_rows(done_file(folder, cell), [row | current_names(cell) for row in rows])
+        return True
     return False
 
 
-def load_records(folder: Path, cells: Iterable[Cell]) -> pd.DataFrame:
-    """The records of these cells, one row a cell and scored round, under the labels that the cells have now."""
-    rows: list[dict[str, Any]] = []
-    for cell in cells:
-        found = read_rows(done_file(folder, cell)) or read_rows(failed_file(folder, cell)) or []
-        named = {"method": cell.label, "suite": cell.suite, "widths": cell.widths}
-        rows += [row | named | method_columns(cell) for row in found]
+def load_records(folder: Path, cells: Iterable[Cell] | None = None) -> pd.DataFrame:
+    """Load the records of a suite's folder into one table.
+
+    Args:
+        folder: a suite's folder, with the records in its sub-folder ``cells``.
+        cells: only these cells, in this order, under the labels that they have now. By default
+            every record in the folder, failed ones too, as it was written; rows are then sorted by
+            setting, seed and label.
+
+    Returns:
+        One row per cell and scored round. ``label`` is a method's name in tables, ``method`` its
+        name in METHODS. FIRST_COLUMNS come first, the others follow by name.
+    """
+    rows: list[Row] = []
+    if cells is None:
+        for record in _all_records(folder):
+            rows += read_rows(record) or []
+    else:
+        for cell in cells:
+            record = read_rows(done_file(folder, cell)) or read_rows(failed_file(folder, cell))
+            rows += [row | current_names(cell) for row in record or []]
+
     frame = pd.DataFrame(rows)
-    first = [column for column in FIRST_COLUMNS if column not in frame]
-    frame[first] = pd.DataFrame(index=frame.index, columns=first, dtype=float)
-    frame[["reason", "warnings", "selection"]] = (
-        frame[["reason", "warnings", "selection"]].astype(object).fillna("")
-    )
-    return frame[[*FIRST_COLUMNS, *sorted(set(frame.columns) - set(FIRST_COLUMNS))]].copy()
+    absent = [column for column in FIRST_COLUMNS if column not in frame]
+    frame[absent] = pd.DataFrame(index=frame.index, columns=absent, dtype=float)
+    frame[TEXT_COLUMNS] = frame[TEXT_COLUMNS].astype(object).fillna("")
+    if cells is None:
+        frame = frame.sort_values(ORDER, ignore_index=True)
+    others = sorted(set(frame.columns) - set(FIRST_COLUMNS))
+    return frame[[*FIRST_COLUMNS, *others]].copy()
+
+
+def _all_records(folder: Path) -> list[Path]:
+    """The record of each cell in the folder; of a failed cell only if it has not succeeded since."""
+    done = sorted((folder / "cells").glob("*.jsonl"))
+    keys = {path.stem for path in done}
+    failed = []
+    for path in sorted((folder / "cells").glob("*.failed.json")):
+        if path.name.removesuffix(".failed.json") not in keys:
+            failed.append(path)
+    return [*done, *failed]

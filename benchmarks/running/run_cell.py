@@ -1,6 +1,7 @@
-"""run_cell: drives a method, stops its clock, scores its snapshots, writes the record."""
+"""run_cell: drive a method, stop its clock, score its snapshots, write the record."""
 
 import json
+import math
 import time
 import traceback
 import warnings
@@ -13,9 +14,10 @@ from filelock import FileLock
 from benchmarks.metrics.accuracy import accuracies, score
 from benchmarks.metrics.domain import references
 from benchmarks.metrics.fidelity import fidelity
+from benchmarks.metrics.metric_file import measure_metrics
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.methods import METHODS
-from benchmarks.running.checks import warnings_of
+from benchmarks.running.checks import join_warnings, warnings_of
 from benchmarks.running.pictures import keep_pictures
 from benchmarks.running.record import cost_row, identity
 from benchmarks.running.records import done_file, failed_file, read_rows, write_rows
@@ -29,76 +31,98 @@ from mosaic.fl.device import device
 from mosaic.fl.files import write_whole
 from mosaic.fl.rng import stream
 
+Row = dict[str, Any]
 
-def run_cell(
-    cell: Cell, session: Session, announce: Callable[[str], None] = lambda stage: None
-) -> Outcome:
-    """Run one cell and write its record, unless another run did so meanwhile. A failing method raises nothing here."""
+HETEROGENEITY = ("moved", "mean_total_variation", "mean_classes_per_client", "gini")
+"""What a record has of its partition's certificate, as ``partition_*``."""
+
+
+def _ignore(stage: str) -> None:
+    """Nobody watches."""
+
+
+def run_cell(cell: Cell, session: Session, announce: Callable[[str], None] = _ignore) -> Outcome:
+    """Run one cell and write its record, unless another run has written it meanwhile.
+
+    Args:
+        cell: what to run.
+        session: the folder and the device.
+        announce: called with the name of each stage that starts to be computed.
+
+    Returns:
+        How the cell ended. A failing method raises nothing here: its traceback is in the record.
+        ``notes`` begin with the reason of a failed or skipped cell; the Python warnings follow.
+    """
     folder = session.folder(cell.suite)
-    done, failed = done_file(folder, cell), failed_file(folder, cell)
+    done = done_file(folder, cell)
     done.parent.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(cell.task.threads)
     watch_stages(announce)
+
     begun = time.perf_counter()
     with FileLock(done.with_suffix(".lock")), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         rows = read_rows(done)
         if rows is None:
-            try:
-                rows = list(_rows(cell, session))
-                write_rows(done, rows)
-                failed.unlink(missing_ok=True)
-            except Skip as reason:
-                rows = [identity(cell) | {"status": "skipped", "reason": str(reason)}]
-                write_rows(done, rows)
-            except Exception as error:  # a failing cell never stops the others
-                text = traceback.format_exc()
-                rows = [
-                    identity(cell)
-                    | {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
-                ]
-                write_rows(failed, [rows[0] | {"traceback": text}])
+            rows = _run(cell, session)
     seconds = time.perf_counter() - begun
+
     last = rows[-1]
-    notes = [str(w.message) for w in caught] + [
-        text for text in (last.get("reason"), last.get("warnings")) if text
-    ]
-    return Outcome(
-        cell, last["status"], last.get("accuracy") or float("nan"), seconds, tuple(notes)
-    )
+    notes = [str(warning.message) for warning in caught]
+    if last.get("reason"):
+        notes.insert(0, last["reason"])
+    accuracy = last.get("accuracy")
+    if accuracy is None:  # a skipped or failed cell; 0.0 is an accuracy
+        accuracy = math.nan
+    return Outcome(cell, last["status"], accuracy, seconds, tuple(notes))
 
 
-def _rows(cell: Cell, session: Session) -> list[dict[str, Any]]:
-    """One row a scored snapshot. The method's clock runs while it computes and stands still while it is scored."""
-    task, account = cell.task, Account()
-    method = METHODS[cell.method].run(task, cell.config)
-    rows = []
-    for snapshot in on_the_clock(method, account):
+def _run(cell: Cell, session: Session) -> list[Row]:
+    """Run a cell that has no record; write the record and return its rows."""
+    folder = session.folder(cell.suite)
+    done = done_file(folder, cell)
+    failed = failed_file(folder, cell)
+    try:
+        rows = _rows(cell, session)
+        write_rows(done, rows)
+    except Skip as reason:
+        rows = [identity(cell) | {"status": "skipped", "reason": str(reason)}]
+        write_rows(done, rows)
+    except Exception as error:  # a failing cell never stops the others
+        row = identity(cell) | {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+        write_rows(failed, [row | {"traceback": traceback.format_exc()}])
+        return [row]
+    failed.unlink(missing_ok=True)
+    return rows
+
+
+def _rows(cell: Cell, session: Session) -> list[Row]:
+    """One row per scored snapshot. The method's clock is stopped while a snapshot is scored."""
+    task = cell.task
+    account = Account()
+    rows: list[Row] = []
+    last_scored: Snapshot | None = None
+    for snapshot in on_the_clock(METHODS[cell.method].run(task, cell.config), account):
         if task.scored(snapshot.round):
             rows.append(identity(cell) | cost_row(account) | _scores(cell, snapshot))
-    if not rows:
+            last_scored = snapshot
+    if last_scored is None:
         raise RuntimeError(f"{cell.method} yielded no snapshot of a scored round")
-    rows[-1] |= _of_the_last(cell, session, snapshot)
+
+    rows[-1] |= _once_per_cell(cell, session, last_scored)
     rows[-1]["warnings"] = warnings_of(rows[-1])
-    certificate = open_federation(task).partition.certificate()
-    path = session.folder(cell.suite) / "partitions" / f"{certificate['sha256'][:16]}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(
-        path,
-        json.dumps(certificate | {"dataset": task.dataset, "n_clients": task.n_clients}).encode(),
-    )
-    for row in rows:
-        row["partition"] = certificate["sha256"][:16]
-        row["data"] = fingerprint(load(task.dataset, "train"))
-        row |= {
-            f"partition_{k}": certificate[k]
-            for k in ("moved", "mean_total_variation", "mean_classes_per_client", "gini")
-        }
-    return _selected(rows)
+
+    partition = _partition_columns(cell, session)
+    return _selected([row | partition for row in rows])
 
 
 def on_the_clock(method: Iterator[Snapshot], account: Account) -> Iterator[Snapshot]:
-    """The method's snapshots; the account is open between two of them and closed while one is looked at."""
+    """Pass on a method's snapshots, with its clock stopped while one is looked at.
+
+    Args:
+        method: what a method's ``run`` returned.
+        account: gets the costs of the method. It is open only while the method computes.
+    """
     while True:
         with opened(account):
             snapshot = next(method, None)
@@ -107,45 +131,87 @@ def on_the_clock(method: Iterator[Snapshot], account: Account) -> Iterator[Snaps
         yield snapshot
 
 
-def _scores(cell: Cell, snapshot: Snapshot) -> dict[str, Any]:
+def _scores(cell: Cell, snapshot: Snapshot) -> Row:
     """Accuracy of a snapshot on the full test set and on the held-out validation images."""
-    test, federation = load(cell.task.dataset, "test"), open_federation(cell.task)
+    test = load(cell.task.dataset, "test")
+    federation = open_federation(cell.task)
     on_test = score(snapshot.predict, test.images, test.labels, test.n_classes, device=device())
-    row = {
+    row: Row = {
         "round": snapshot.round,
         "accuracy": on_test.accuracy,
         "class_accuracy": " ".join(f"{a:.4f}" for a in on_test.class_accuracy.tolist()),
     }
     if len(federation.validation_labels):
-        held_out = federation.validation_images, federation.validation_labels, test.n_classes
-        row["accuracy_validation"] = score(snapshot.predict, *held_out).accuracy
+        on_validation = score(
+            snapshot.predict,
+            federation.validation_images,
+            federation.validation_labels,
+            test.n_classes,
+        )
+        row["accuracy_validation"] = on_validation.accuracy
     return row
 
 
-def _of_the_last(cell: Cell, session: Session, snapshot: Snapshot) -> dict[str, Any]:
-    """What is measured once a cell: the probes' accuracies, the generators' fidelity, the diagnostics."""
+def _once_per_cell(cell: Cell, session: Session, snapshot: Snapshot) -> Row:
+    """What is measured of the last scored snapshot only.
+
+    These are the accuracies of its probes, its diagnostics, users' metrics and, if it can generate
+    images, their fidelity.
+    """
     test = load(cell.task.dataset, "test")
+    row: Row = {}
     probed = accuracies(snapshot.probes, test.images, test.labels, device=device())
-    row: dict[str, Any] = {f"accuracy_{name}": accuracy for name, accuracy in probed.items()}
-    row |= {f"diag_{name}": float(value) for name, value in snapshot.diagnostics.items()}
+    for name, accuracy in probed.items():
+        row[f"accuracy_{name}"] = accuracy
+    for name, value in snapshot.diagnostics.items():
+        row[f"diag_{name}"] = float(value)
+    row |= measure_metrics(getattr(cell, "metrics", ()), cell.task.dataset, snapshot)
     if snapshot.synthesise is not None:
-        notes = []
-        scored = references(cell.task, session.inception, cell.fidelity_n)
-        n = max(over.n for _, over in scored)
-        images, drawn_by = snapshot.synthesise(n, stream(cell.task.seed, "fidelity"))
-        for extractor, over in scored:
-            row |= fidelity(extractor, images, over, seed=0)
-            notes += [over.warning] if over.warning else []
-        row["notes"] = " ".join(notes)
-        keep_pictures(cell, session, images, drawn_by)
+        row |= _fidelity(cell, session, snapshot.synthesise)
     return row
 
 
-def _selected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mark the rows that are the last, the best on validation data, and (oracle, to compare with) on the test set."""
-    marks: dict[int, list[str]] = {len(rows) - 1: ["last"]}
-    for name, column in (("validation", "accuracy_validation"), ("oracle", "accuracy")):
+def _fidelity(cell: Cell, session: Session, synthesise: Callable) -> Row:
+    """Score generated images, and keep some of them for the report's figure."""
+    row: Row = {}
+    remarks = []
+    scored_over = references(cell.task, session.inception, cell.fidelity_n)
+    n = max(real.n for _, real in scored_over)
+    images, drawn_by = synthesise(n, stream(cell.task.seed, "fidelity"))
+    for extractor, real in scored_over:
+        row |= fidelity(extractor, images, real, seed=0)
+        if real.warning:
+            remarks.append(real.warning)
+    row["notes"] = join_warnings(remarks)
+    keep_pictures(cell, session, images, drawn_by)
+    return row
+
+
+def _partition_columns(cell: Cell, session: Session) -> Row:
+    """Write the partition's certificate beside the records; return what the record says of it."""
+    task = cell.task
+    certificate = open_federation(task).partition.certificate()
+    name = certificate["sha256"][:16]
+    path = session.folder(cell.suite) / "partitions" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = certificate | {"dataset": task.dataset, "n_clients": task.n_clients}
+    write_whole(path, json.dumps(content).encode())
+
+    row: Row = {"partition": name, "data": fingerprint(load(task.dataset, "train"))}
+    for fact in HETEROGENEITY:
+        row[f"partition_{fact}"] = certificate[fact]
+    return row
+
+
+def _selected(rows: list[Row]) -> list[Row]:
+    """Mark the last row and those with the best validation accuracy and the best test accuracy.
+
+    The mark "oracle" is the best on the test set: it is for comparison only.
+    """
+    marks: list[list[str]] = [[] for _ in rows]
+    marks[-1].append("last")
+    for mark, column in (("validation", "accuracy_validation"), ("oracle", "accuracy")):
         if column in rows[0]:
-            best = max(range(len(rows)), key=lambda i: rows[i][column])
-            marks.setdefault(best, []).append(name)
-    return [row | {"selection": "+".join(marks.get(i, []))} for i, row in enumerate(rows)]
+            best = max(range(len(rows)), key=lambda i, column=column: rows[i][column])
+            marks[best].append(mark)
+    return [row | {"selection": "+".join(marks[i])} for i, row in enumerate(rows)]

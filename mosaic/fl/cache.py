@@ -1,9 +1,13 @@
-"""@stage: a content-addressed cache of what several cells share, and its accounts.
+"""Stages: functions whose results are cached on disk and shared by several cells, with their costs.
 
-A stage is a plain function of frozen configs and plain values that returns tensors and numbers in dicts and lists.
-Its artifact lies under the hash of (name, version, arguments): who asks is not in the key, so two methods that need
-the same warm-up get bit-identical models for the price of one. Files are safetensors and JSON, written aside and
-renamed; a lock lets one process compute while others wait; a damaged file is found by its checksum and computed again.
+A stage is a plain function, decorated with :func:`stage`. Its arguments are frozen configs and
+plain values; it returns tensors and numbers in dicts and lists. The result is stored under the hash
+of (name, version, arguments). The method that needs it is not part of the hash, so two methods that
+need the same models get the same bits, and they are computed once.
+
+A result is two files, of tensors (safetensors) and of the rest with the costs (JSON). They are
+written to hidden files and renamed. A lock lets one process compute a result while others wait for
+it. A damaged file is noticed by its checksum, and the result is computed again.
 """
 
 import contextlib
@@ -15,7 +19,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import safetensors.torch
 import torch
@@ -29,90 +33,151 @@ from mosaic.fl.files import write_whole
 from mosaic.fl.keys import stage_key
 from mosaic.fl.rng import seed_of
 
-_folder: Path | None = None
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
-_watch: Callable[[str], None] | None = None
 
-_computed: set[str] | None = None
+@dataclasses.dataclass
+class _Cache:
+    """The state of this process's cache.
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+    Attributes:
+        folder: Where results are stored; None: nowhere.
+        watch: Called with the name of each stage that starts to be computed.
+        computed: The "name/key" of each stage computed in a block of :func:`computed_stages`;
+            None outside.
+    """
+
+    folder: Path | None = None
+    watch: Callable[[str], None] | None = None
+    computed: set[str] | None = None
+
+
+_cache = _Cache()
 
 
 def use_cache(folder: Path | None) -> None:
-    """Keep artifacts under ``folder``; with None stages are computed each time."""
-    global _folder
-    _folder = folder
+    """Store results under ``folder``; with None, every stage is computed each time it is called."""
+    _cache.folder = folder
 
 
 def watch_stages(watch: Callable[[str], None] | None) -> None:
-    """Call ``watch``, unless it is None, with the name of each stage that starts to be computed."""
-    global _watch
-    _watch = watch
+    """Call ``watch`` with the name of each stage that starts to be computed; None: nothing more."""
+    _cache.watch = watch
 
 
 @contextlib.contextmanager
 def computed_stages() -> Iterator[set[str]]:
-    """The "name/key" of each stage that is computed inside the block, and so not found in the cache."""
-    global _computed
-    around, _computed = _computed, set()
+    """Collect the "name/key" of each stage that a block computes and does not read from disk."""
+    outer = _cache.computed
+    computed: set[str] = set()
+    _cache.computed = computed
     try:
-        yield _computed
+        yield computed
     finally:
-        _computed = around
+        _cache.computed = outer
+
+
+class Stage(Generic[Arguments, Result]):
+    """A function whose results are cached, made by :func:`stage`. It is called like the function.
+
+    Attributes:
+        stage_name: The stage's name in keys and in records.
+    """
+
+    def __init__(
+        self,
+        function: Callable[Arguments, Result],
+        name: str,
+        version: int,
+        sees: Callable[[Any], Any] | None,
+    ):
+        functools.update_wrapper(self, function)
+        self.stage_name = name
+        self._function = function
+        self._signature = inspect.signature(function)
+        self._version = version
+        self._sees = sees
+
+    def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        call = self._bind(*args, **kwargs)
+        key = self._key(call)
+        compute = functools.partial(self._function, *call.args, **call.kwargs)
+
+        # The caller's clock stops: it is charged the seconds that the stage itself took
+        with opened(Account()):
+            stored = _read(self.stage_name, key)
+            if stored is None:
+                stored = _compute(self.stage_name, key, compute)
+
+        artifact, costs = stored
+        account().stages.update(costs)
+        return artifact
+
+    def key_of(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> str:
+        """The key of the result for these arguments."""
+        return self._key(self._bind(*args, **kwargs))
+
+    def is_cached(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> bool:
+        """Whether the result for these arguments is in the cache."""
+        return is_cached(self.stage_name, self.key_of(*args, **kwargs))
+
+    def __reduce__(self) -> str:
+        """Pickle by name, as functions are."""
+        return self._function.__qualname__
+
+    def _bind(self, *args: Any, **kwargs: Any) -> inspect.BoundArguments:
+        """All arguments by name, with the task reduced to what the function sees."""
+        call = self._signature.bind(*args, **kwargs)
+        call.apply_defaults()
+        if self._sees is not None:
+            call.arguments["task"] = self._sees(call.arguments["task"])
+        return call
+
+    def _key(self, call: inspect.BoundArguments) -> str:
+        return stage_key(self.stage_name, self._version, call.arguments)
 
 
 def stage(
     version: int, sees: Callable[[Any], Any] | None = None, name: str | None = None
-) -> Callable[[Function], Function]:
-    """Cache a function's result on disk. Raise ``version`` when the function's result changes.
+) -> Callable[[Callable[Arguments, Result]], Stage[Arguments, Result]]:
+    """Cache a function's results on disk.
 
-    ``sees``: what of its argument ``task`` the function gets to see, where that is less than all. The rest is not in
-    the key: tasks that differ in nothing else share the result. ``name``: the name in the cache's keys and in records,
-    where it is not the function's.
+    Args:
+        version: The version of the function's results. Raise it when they change.
+        sees: Reduces the argument ``task`` to what the function depends on. The function gets, and
+            the key has, only that: tasks that differ in nothing else share the result.
+        name: The name in keys and in records; by default the function's.
+
+    Returns:
+        The decorator.
     """
 
-    def decorate(function: Function) -> Function:
-        signature = inspect.signature(function)
-        stage_name = name or function.__name__
-
-        def bound(*args, **kwargs) -> inspect.BoundArguments:
-            call = signature.bind(*args, **kwargs)
-            call.apply_defaults()
-            if sees:
-                call.arguments["task"] = sees(call.arguments["task"])
-            return call
-
-        def key_of(*args, **kwargs) -> str:
-            return stage_key(stage_name, version, bound(*args, **kwargs).arguments)
-
-        @functools.wraps(function)
-        def staged(*args, **kwargs):
-            call = bound(*args, **kwargs)
-            key = stage_key(stage_name, version, call.arguments)
-            compute = functools.partial(function, *call.args, **call.kwargs)
-            with opened(
-                Account()
-            ):  # the caller's clock stands still: it is charged the stage's own seconds
-                artifact, costs = _hit(stage_name, key) or _miss(stage_name, key, compute)
-            account().stages.update(costs)
-            return artifact
-
-        staged.stage_name = stage_name
-        staged.key_of = key_of
-        staged.is_cached = lambda *args, **kwargs: is_cached(stage_name, key_of(*args, **kwargs))
-        return staged
+    def decorate(function: Callable[Arguments, Result]) -> Stage[Arguments, Result]:
+        return Stage(function, name or function.__name__, version, sees)
 
     return decorate
 
 
 class LazyModels(Sequence):
-    """What ``call(0)`` to ``call(n - 1)`` return, read from the store as it is asked for; the last few stay in memory.
+    """A sequence of a stage's results, one per client, of which only the last few are in memory.
 
-    A hundred clients' large models would not fit. All are computed, and charged, at once; without a store all stay.
+    All are computed, and charged, when the sequence is made. Each is read from the cache when it is
+    used: the large models of a hundred clients would not fit into memory. Without a cache all stay
+    in memory.
     """
 
-    def __init__(self, call: Callable[[int], Any], n: int, few: int = 10):
-        self._read, self._n = functools.lru_cache(None if _folder is None else few)(call), n
+    def __init__(self, call: Callable[[int], Any], n: int, in_memory: int = 10):
+        """
+        Args:
+            call: The stage as a function of the index.
+            n: The length of the sequence.
+            in_memory: How many results stay in memory, if there is a cache.
+        """
+        limit = in_memory if _cache.folder is not None else None
+
+        self._n = n
+        self._read = functools.lru_cache(limit)(call)
         for i in range(n):
             self._read(i)
 
@@ -126,74 +191,87 @@ class LazyModels(Sequence):
 
 
 def is_cached(name: str, key: str) -> bool:
-    return _folder is not None and (_folder / name / f"{key}.json").exists()
+    """Whether the result of the stage ``name`` with this key is in the cache."""
+    return _cache.folder is not None and (_cache.folder / name / f"{key}.json").exists()
 
 
-def _miss(name: str, key: str, compute: Callable[[], Any]) -> tuple[Any, dict[str, Cost]]:
+def _compute(name: str, key: str, compute: Callable[[], Any]) -> tuple[Any, dict[str, Cost]]:
+    """Compute and store a result, or read it if another process has computed it meanwhile.
+
+    Returns:
+        The result, and the costs of all stages that made it, by their "name/key".
+    """
     with _locked(name, key):
-        found = _hit(name, key)  # another process may have computed it while this one waited
-        if found:
-            return found
-        if _watch is not None:
-            _watch(name)
-        if _computed is not None:
-            _computed.add(f"{name}/{key}")
-        mine = Account()
-        # The caller's random state is the same after a hit and after a miss
-        with opened(mine), torch.random.fork_rng(devices=[]):
+        stored = _read(name, key)
+        if stored is not None:
+            return stored
+
+        if _cache.watch is not None:
+            _cache.watch(name)
+        if _cache.computed is not None:
+            _cache.computed.add(f"{name}/{key}")
+
+        # The caller's random state must be the same whether the result is computed or read
+        stage_account = Account()
+        with opened(stage_account), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(key))
             artifact = compute()
-        costs = {**mine.stages, f"{name}/{key}": mine.own}
+
+        costs = {**stage_account.stages, f"{name}/{key}": stage_account.own}
         _write(name, key, artifact, costs)
     return artifact, costs
 
 
 @contextlib.contextmanager
 def _locked(name: str, key: str) -> Iterator[None]:
-    """Hold the artifact's lock, so that processes that need the same stage compute it once."""
-    if _folder is None:
+    """Hold the result's lock, so that processes that need the same result compute it once."""
+    if _cache.folder is None:
         yield
         return
-    (_folder / name).mkdir(parents=True, exist_ok=True)
-    with FileLock(_folder / name / f"{key}.lock"):
+
+    folder = _cache.folder / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{key}.lock"):
         yield
 
 
-def _hit(name: str, key: str) -> tuple[Any, dict[str, Cost]] | None:
-    """The artifact and the costs of all stages that made it; None where there is none, or none that is whole."""
-    if not is_cached(name, key):
+def _read(name: str, key: str) -> tuple[Any, dict[str, Cost]] | None:
+    """A stored result and the costs of all stages that made it; None if there is no sound one."""
+    if _cache.folder is None or not is_cached(name, key):
         return None
-    notes, tensors = _folder / name / f"{key}.json", _folder / name / f"{key}.safetensors"
+
+    stem = _cache.folder / name / key
     try:
-        note = json.loads(notes.read_text())
-        data = tensors.read_bytes()
+        note = json.loads(stem.with_suffix(".json").read_text())
+        data = stem.with_suffix(".safetensors").read_bytes()
         if checksum(data, note["artifact"], note["costs"]) != note["sha256"]:
             raise ValueError("its checksum is wrong")
-        parts = {k: v.to(device()) for k, v in safetensors.torch.load(data).items()}
-        artifact = unpack(note["artifact"], parts)
-        costs = {k: Cost(**cost) for k, cost in note["costs"].items()}
+
+        tensors = {path: t.to(device()) for path, t in safetensors.torch.load(data).items()}
+        artifact = unpack(note["artifact"], tensors)
+        costs = {used: Cost(**cost) for used, cost in note["costs"].items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        warnings.warn(
-            f"damaged stage {notes.with_suffix('')}: {error}; computing it again", stacklevel=2
-        )
+        warnings.warn(f"damaged stage {stem}: {error}; computing it again", stacklevel=2)
         return None
     return artifact, costs
 
 
 def _write(name: str, key: str, artifact: Any, costs: dict[str, Cost]) -> None:
-    if _folder is None:
+    if _cache.folder is None:
         return
+
     tensors: dict[str, Tensor] = {}
     skeleton = pack(artifact, tensors, "")
     data = safetensors.torch.save(tensors)
-    bill = {k: dataclasses.asdict(cost) for k, cost in costs.items()}
+    costs_as_dicts = {used: dataclasses.asdict(cost) for used, cost in costs.items()}
     note = {
         "artifact": skeleton,
-        "costs": bill,
-        "sha256": checksum(data, skeleton, bill),
+        "costs": costs_as_dicts,
+        "sha256": checksum(data, skeleton, costs_as_dicts),
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    write_whole(_folder / name / f"{key}.safetensors", data)
-    write_whole(
-        _folder / name / f"{key}.json", json.dumps(note).encode()
-    )  # last: it marks the artifact as whole
+
+    # The JSON file comes last: a result is in the cache if it exists
+    folder = _cache.folder / name
+    write_whole(folder / f"{key}.safetensors", data)
+    write_whole(folder / f"{key}.json", json.dumps(note).encode())

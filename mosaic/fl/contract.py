@@ -1,28 +1,49 @@
-"""The contract between a method and the harness: what a method's module says, and what it hands back for scoring."""
+"""What a method's module must have, and what its ``run`` gives to the harness for scoring.
+
+A method is one Python module with
+
+- a docstring that begins with "Name: idea.", followed by the paper and every deviation from it;
+- ``PAPER``: authors, venue and year, or "" where there is none;
+- ``PROTOCOL``: one of :data:`PROTOCOLS`;
+- ``NEEDS``: a tuple of names from :data:`NEEDS`;
+- ``Config``: a frozen dataclass with the method's settings, each with a default;
+- ``SPACE``: what a tuner may try, by field of ``Config``: (low, high) or a list of choices;
+- ``run(task, config)``: a generator of :class:`Snapshot`.
+
+It may also have
+
+- ``STUDENT``: (start, norms), for a method whose server trains a model. ``start`` is one of
+  :data:`STUDENT_STARTS`, or "config.x" for the value of the setting x; ``norms`` is one of
+  :data:`STUDENT_NORMS`. Where they depend on the setting ``protocol``, a dict by its values;
+- ``stages(task, config)``: the shared stages that it will use (:data:`mosaic.fl.stages.Waves`).
+
+:func:`check_method` checks all of this. Tables of methods are made from it.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 from torch import Tensor
 
-
-def added_later(default: Any) -> Any:
-    """A field that came after the first records: where it has its default, the keys of stages and records lack it."""
-    return field(default=default, metadata={"later": True})
-
-
 Predict = Callable[[Tensor], Tensor]
-"""Normalised images (B, C, H, W) in [-1, 1] to logits (B, K)."""
+"""A model as a function: normalised images (B, C, H, W) in [-1, 1] to logits (B, K)."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a method shows the harness after round ``round``; the method's clock stands still meanwhile.
+    """The state of a method after a round, as the harness scores it.
 
-    ``predict``: the server model, or several models whose mean accuracy is the result. ``synthesise(n, rng)``: ``n``
-    images (n, C, H, W) in [-1, 1] and the client whose generator drew each (n,). ``probes``: further models that the
-    harness scores on the test set, for diagnosis only. ``diagnostics``: numbers for the record.
+    The method's clock is stopped while the harness works on a snapshot.
+
+    Attributes:
+        round: The round after which the snapshot is taken, from 1 to ``task.rounds`` or beyond.
+        predict: The server model, or several models whose mean accuracy is the result.
+        synthesise: ``synthesise(n, rng)`` draws ``n`` images (n, C, H, W) in [-1, 1] and gives the
+            client whose generator drew each (n,), -1 for a generator of the server.
+        probes: Further models by name. The harness scores them on the test set, for diagnosis only.
+        diagnostics: Further numbers by name. They are written to the record.
     """
 
     round: int
@@ -33,7 +54,10 @@ class Snapshot:
 
 
 class Skip(Exception):
-    """Raised by a method before its first yield where it does not apply to the task; its text is the reason."""
+    """Raised by ``run`` before its first yield if the method does not apply to the task.
+
+    Its text is the reason.
+    """
 
 
 NEEDS = {
@@ -44,26 +68,63 @@ NEEDS = {
     "proxy images": False,
     "raw data": False,
 }
-"""What a method may ask of clients or of the world beyond models, and whether it is data-free all the same.
-
-A method's module says it in ``NEEDS``, a tuple of these names, beside ``PAPER`` (authors, venue and year) and
-``PROTOCOL`` (one of ``PROTOCOLS``); tables are made from that. A method whose server trains a model also says, in
-``STUDENT``, which weights it starts from ("average" or "random") and whether its BatchNorm statistics are "kept" or
-"trained"; "config.x" stands for what the method's setting x is.
-"""
+"""What a method may need besides models, and whether a method that needs it is still data-free."""
 
 PROTOCOLS = ("every round", "once, after the rounds", "one upload", "none")
-"""When what a method adds crosses the network: in each of the T rounds, once after them, in the only one there is."""
+"""When a method sends what it adds to FedAvg: in each of the T rounds, once after the last round,
+in the only round of a one-shot method, or never.
+"""
+
+STUDENT_STARTS = ("average", "random", "")
+"""What the server's training starts from; "" if the server trains no model."""
+
+STUDENT_NORMS = ("kept", "trained", "clients' own")
+"""Whether the server keeps or trains BatchNorm's running statistics, or each client has its own."""
+
+
+def added_later(default: Any) -> Any:
+    """A dataclass field that was added after records already existed.
+
+    At its default value it is left out of the keys of cells and stages, so older results stay
+    valid.
+    """
+    return field(default=default, metadata={"later": True})
 
 
 def scaled_steps(default: int, side: str) -> Any:
-    """A ``Config`` field that counts steps, with the paper's number as default.
+    """A ``Config`` field that counts training steps.
 
-    ``--scale`` multiplies all such fields of one ``side`` ("client" or "server") by the same factor for every method.
+    ``--scale`` multiplies all such fields of one side by the same factor, for every method.
+
+    Args:
+        default: The paper's number of steps.
+        side: Who takes the steps, "client" or "server".
     """
     return field(default=default, metadata={"work": side})
 
 
 def choice(default: str, *others: str, later: bool = False) -> Any:
-    """A ``Config`` field with a closed set of values; ``added_later``: see the function of that name."""
+    """A ``Config`` field with a closed set of values.
+
+    Args:
+        default: The default value.
+        others: The other possible values.
+        later: Whether the field was added after records already existed: see :func:`added_later`.
+    """
     return field(default=default, metadata={"choices": (default, *others), "later": later})
+
+
+def check_method(name: str, module: ModuleType) -> None:
+    """Check that a module has all that the docstring of this file asks of a method.
+
+    Args:
+        name: The name under which the method is listed, for the error message.
+        module: The method's module.
+
+    Raises:
+        InputError: If a line is missing or wrong. The message shows a line to write.
+    """
+    from mosaic.fl.method_checks import CHECKS  # not above: that file imports this one
+
+    for check in CHECKS:
+        check(name, module)

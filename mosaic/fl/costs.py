@@ -1,13 +1,14 @@
-"""What a computation cost: seconds, bytes by direction and kind, floating-point operations, peak memory.
+"""What a computation costs: seconds, bytes by direction and kind, FLOPs and peak memory.
 
-An :class:`Account` is open while a method or a stage runs; the channel, the training loops and the store write into
-the innermost one. A stage's cost is charged once to whoever asks for it, also where its result came from the cache.
+An :class:`Account` is open while a method or a stage runs. The channel, the training loops and the
+cache add to the innermost open account. The cost of a stage is charged once to each method that
+uses it, also if its result came from the cache.
 """
 
 import contextlib
 import contextvars
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import psutil
@@ -19,11 +20,19 @@ from mosaic.fl.fast.allocator import return_freed_memory
 
 @dataclass
 class Cost:
-    """Seconds; bytes by kind, all clients together; steps and their FLOPs (a multiply-add is two); peak memory.
+    """What one method or stage has cost.
 
-    ``cpu_seconds`` are the processor's, over all threads: other work on the machine does not lengthen them.
-    ``steps`` counts the batches that went through networks, by the kind of work ("train": clients' local steps);
-    ``pass_seconds`` are those spent in these passes themselves, forwards and backwards. ``peak_memory`` is in bytes.
+    Attributes:
+        seconds: Elapsed time.
+        cpu_seconds: Processor time over all threads. Other work on the machine does not add to it.
+        pass_seconds: The part of ``seconds`` that was spent in forward and backward passes.
+        steps: Batches that went through networks, by kind of work; "train" are the clients' local
+            steps.
+        step_flops: Floating-point operations of these steps, by kind of work. A multiply-add
+            counts as two.
+        upload: Bytes sent to the server by kind of payload, the sum over all clients.
+        download: Bytes sent by the server by kind of payload, the sum over all clients.
+        peak_memory: The most memory in use at any time, in bytes.
     """
 
     seconds: float = 0.0
@@ -37,50 +46,70 @@ class Cost:
 
     @property
     def flops(self) -> int:
+        """Floating-point operations of all kinds of work."""
         return sum(self.step_flops.values())
 
     def add(self, other: "Cost") -> None:
+        """Add another cost to this one; of peak memory, the larger one counts."""
         self.seconds += other.seconds
         self.cpu_seconds += other.cpu_seconds
         self.pass_seconds += other.pass_seconds
         self.peak_memory = max(self.peak_memory, other.peak_memory)
-        for ledger in ("steps", "step_flops", "upload", "download"):
-            mine = getattr(self, ledger)
-            for kind, n in getattr(other, ledger).items():
-                mine[kind] = mine.get(kind, 0) + n
+        _add_counts(self.steps, other.steps)
+        _add_counts(self.step_flops, other.step_flops)
+        _add_counts(self.upload, other.upload)
+        _add_counts(self.download, other.download)
+
+
+def _add_counts(counts: dict[str, int], more: dict[str, int]) -> None:
+    for kind, n in more.items():
+        counts[kind] = counts.get(kind, 0) + n
 
 
 @dataclass
 class Account:
-    """Own costs, and those of each stage used so far (by its key: a stage is charged once)."""
+    """The costs of a method or a stage.
+
+    Attributes:
+        own: What it has cost itself.
+        stages: What each stage has cost that it used, by the stage's "name/key". A stage that is
+            used twice is here once.
+    """
 
     own: Cost = field(default_factory=Cost)
     stages: dict[str, Cost] = field(default_factory=dict)
-    _since: tuple[float, float] | None = None
+    _since: tuple[float, float] | None = None  # when the clock was started: elapsed, processor
+
+    @property
+    def running(self) -> bool:
+        """Whether the clock is running."""
+        return self._since is not None
 
     def start(self) -> None:
-        """Start the clock and the memory gauge."""
+        """Start the clock and the measurement of peak memory."""
         reset_peak_memory()
         self._since = time.perf_counter(), time.process_time()
 
     def stop(self) -> None:
-        """Stop the clock; what ran since ``start`` is the account's own."""
-        if self._since is not None:
-            synchronise()
-            self.own.seconds += time.perf_counter() - self._since[0]
-            self.own.cpu_seconds += time.process_time() - self._since[1]
-            self.own.peak_memory = max(self.own.peak_memory, peak_memory())
-            self._since = None
+        """Stop the clock and add what has passed since ``start`` to the account's own cost."""
+        if self._since is None:
+            return
+        synchronise()
+        self.own.seconds += time.perf_counter() - self._since[0]
+        self.own.cpu_seconds += time.process_time() - self._since[1]
+        self.own.peak_memory = max(self.own.peak_memory, peak_memory())
+        self._since = None
 
     def staged(self) -> Cost:
         """The sum over the stages used."""
         return _sum(self.stages.values())
 
     def total(self) -> Cost:
+        """The sum of the account's own cost and of the stages used."""
         return _sum([self.own, *self.stages.values()])
 
 
-def _sum(costs) -> Cost:
+def _sum(costs: Iterable[Cost]) -> Cost:
     total = Cost()
     for cost in costs:
         total.add(cost)
@@ -91,17 +120,18 @@ _open: contextvars.ContextVar[Account | None] = contextvars.ContextVar("account"
 
 
 def account() -> Account:
-    """The innermost open account; a throw-away one where none is open, so that library use needs no ceremony."""
+    """The innermost open account. If none is open, a new one, so that code works without any."""
     return _open.get() or Account()
 
 
 @contextlib.contextmanager
 def opened(new: Account) -> Iterator[Account]:
-    """Make ``new`` the innermost account; the clock of the one around it stands still meanwhile."""
-    around = _open.get()
-    running = around is not None and around._since is not None
-    if running:
-        around.stop()
+    """Make ``new`` the innermost open account; the clock of the one around it stops meanwhile."""
+    outer = _open.get()
+    paused = outer if outer is not None and outer.running else None
+    if paused is not None:
+        paused.stop()
+
     token = _open.set(new)
     new.start()
     try:
@@ -109,19 +139,27 @@ def opened(new: Account) -> Iterator[Account]:
     finally:
         new.stop()
         _open.reset(token)
-        if running:
-            around.start()
+        if paused is not None:
+            paused.start()
 
 
 _flops: dict[tuple, float] = {}
+"""FLOPs per image, by what :func:`metered` was called with."""
 
 
 @contextlib.contextmanager
-def metered(*what, items: int = 1) -> Iterator[None]:
-    """Add one step of the kind ``what[0]`` and its FLOPs, for a block that handles ``items`` images, to the account.
+def metered(*what: object, items: int = 1) -> Iterator[None]:
+    """Count a block as one step, with its FLOPs and its seconds, in the open account.
 
-    ``what`` names the work and every shape it depends on but the number of images, in which FLOPs are linear.
-    PyTorch's counter watches the first block of a name; the later ones are charged by it, without its overhead.
+    PyTorch's FLOP counter is slow, so it runs only in the first block with the same ``what``. Later
+    blocks are charged the same FLOPs per image, which is exact as long as ``what`` holds everything
+    that the FLOPs depend on apart from the number of images. Two different computations with equal
+    ``what`` would be charged the same.
+
+    Args:
+        what: First the kind of work, a key of :attr:`Cost.steps`. Then everything that determines
+            the FLOPs per image: the networks' shapes, the images' shape, the loss.
+        items: The number of images that the block handles; its FLOPs are proportional to it.
     """
     begun = time.perf_counter()
     if what in _flops:
@@ -130,36 +168,46 @@ def metered(*what, items: int = 1) -> Iterator[None]:
         with FlopCounterMode(display=False) as counter:
             yield
         _flops[what] = counter.get_total_flops() / items
+
+    kind = str(what[0])
     own = account().own
     own.pass_seconds += time.perf_counter() - begun
-    kind = what[0]
-    own.steps[kind] = own.steps.get(kind, 0) + 1
-    own.step_flops[kind] = own.step_flops.get(kind, 0) + round(_flops[what] * items)
+    _add_counts(own.steps, {kind: 1})
+    _add_counts(own.step_flops, {kind: round(_flops[what] * items)})
 
 
 def synchronise() -> None:
-    """Wait for the accelerator, so that a clock reads work done and not work queued."""
+    """Wait for the GPU, so that a clock measures work that is done and not work that is queued."""
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
 
 
 def peak_memory() -> int:
-    """The most memory that this process held since the last reset, in bytes: the accelerator's where one is used."""
+    """The most memory this process has used since the last reset, in bytes.
+
+    On a GPU it is the GPU's memory. On a system that keeps no maximum, it is the memory in use now.
+    """
     if torch.cuda.is_initialized():
         return torch.cuda.max_memory_allocated()
+
+    # Linux keeps the maximum of the resident memory, in kilobytes
     try:
         with open("/proc/self/status") as status:
-            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        return (
-            psutil.Process().memory_info().rss
-        )  # no high-water mark on this system: what is held now
+            for line in status:
+                if line.startswith("VmHWM"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return psutil.Process().memory_info().rss
 
 
 def reset_peak_memory() -> None:
+    """Let the measurement of peak memory begin now."""
     if torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()
         return
+
+    # Memory that earlier work has freed, but not returned, would be counted
     return_freed_memory()
     with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as marks:
         marks.write("5")  # Linux: resets VmHWM

@@ -1,4 +1,4 @@
-"""Where tensors live, and in which precision they are multiplied. Only the latter is part of a task's identity."""
+"""The device that computes, and the precision. Only the latter is part of a task's identity."""
 
 import contextlib
 import functools
@@ -12,38 +12,62 @@ _device = "cpu"
 
 
 def use_device(name: str) -> str:
-    """Compute on "cpu", "cuda" (or "cuda:1"), or on the best there is with "auto". Returns the one chosen."""
+    """Choose the device on which all further work is done.
+
+    Args:
+        name: "cpu", "cuda", one of several GPUs ("cuda:1"), or "auto" for a GPU if there is one.
+
+    Returns:
+        The device chosen.
+
+    Raises:
+        InputError: If the name is unknown, or PyTorch sees no such device.
+    """
     global _device
+
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.split(":")[0] not in ("cpu", "cuda"):
         raise InputError(f"unknown device {name!r}; possible: auto, cpu, cuda.")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(
-            f"device {name!r} was asked for, but PyTorch sees no CUDA device here; use --device cpu."
+            f"device {name!r} was given, but PyTorch sees no CUDA device; use --device cpu."
         )
     _device = name
-    # Two runs have the same numbers, and float32 is float32: cuDNN's convolutions would be TensorFloat-32 by default
+
+    # Repeatable runs, in true float32: by default cuDNN's convolutions are neither
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False
+
     keep_freed_memory()
     return name
 
 
 def device() -> str:
+    """The device in use: "cpu" until :func:`use_device` is called."""
     return _device
 
 
 @functools.cache
 def fast_bfloat16(name: str) -> bool:
-    """Does this processor multiply bfloat16 faster than float32?"""
+    """Whether the device multiplies bfloat16 faster than float32."""
     if name.startswith("cuda"):
         return torch.cuda.is_bf16_supported()
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def choose_precision(name: str) -> str:
-    """ "fp32" or "bf16"; "auto": bf16 where the device is fast in it."""
+    """The precision of a task, from the one that a user gave.
+
+    Args:
+        name: "fp32", "bf16", or "auto" for bf16 if the device is faster in it and fp32 otherwise.
+
+    Returns:
+        "fp32" or "bf16".
+
+    Raises:
+        InputError: If the name is unknown.
+    """
     if name == "auto":
         return "bf16" if fast_bfloat16(_device) else "fp32"
     if name not in ("fp32", "bf16"):
@@ -52,5 +76,11 @@ def choose_precision(name: str) -> str:
 
 
 def autocast(precision: str) -> contextlib.AbstractContextManager:
-    """Matrix products and convolutions in bfloat16 where ``precision`` says so; weights and sums stay float32."""
-    return torch.autocast(_device.split(":")[0], dtype=torch.bfloat16, enabled=precision == "bf16")
+    """A context in which matrix products and convolutions are computed in a task's precision.
+
+    Args:
+        precision: "bf16" for bfloat16 products, with weights and sums in float32; "fp32" changes
+            nothing.
+    """
+    device_type = _device.split(":")[0]
+    return torch.autocast(device_type, dtype=torch.bfloat16, enabled=precision == "bf16")

@@ -1,8 +1,8 @@
-"""Models trained without federation: each client alone, and all data pooled."""
+"""Models trained without federation: one per client on its own data, and one on all data pooled."""
 
 from mosaic.fl.cache import stage
 from mosaic.fl.data.federation import Shard, open_federation
-from mosaic.fl.models.live_network import initial_model, layout_of
+from mosaic.fl.models.live_network import initial_model
 from mosaic.fl.models.spec import State
 from mosaic.fl.submodel import cut, window
 from mosaic.fl.task import Task
@@ -10,25 +10,34 @@ from mosaic.fl.training.sgd import train
 
 
 def client_start(task: Task, shard: Shard, shift: int) -> State:
-    """A client's part of everybody's initial weights."""
-    spec = task.spec
-    return cut(
-        initial_model(spec, task.seed),
-        layout_of(spec),
-        window(task.spec_at(shard.width), shift=shift),
-    )
+    """The client's part of the initial weights, which are the same for all clients and methods.
+
+    Args:
+        task: The task.
+        shard: The client's shard.
+        shift: The first channel of the client's window.
+    """
+    channels = window(task.spec_at(shard.width), shift=shift)
+    return cut(initial_model(task.spec, task.seed), task.layout, channels)
 
 
 def one_shot_shift(task: Task, client: int) -> int:
-    """Where the window of an only round, round 1, begins: 0 for who holds all, wherever it begins."""
-    return int(task.width(client) < 1)
+    """The first channel of a client's window in the round of a one-shot task, which is round 1.
+
+    The window of round t begins at channel t: at 1. For a client of full width it is the whole
+    model wherever it begins; its shift is 0, so that the stage is the one of training alone.
+    """
+    return 1 if task.width(client) < 1 else 0
 
 
 @stage(version=1, name="lone_model")
 def independent_client_model(task: Task, client: int, shift: int = 0) -> State:
-    """A client's own model, trained alone from the common start for the local work of all rounds.
+    """A client's model, trained on its own data only, for as many steps as in all rounds together.
 
-    A narrow client's start is the window of it that begins at channel ``shift``.
+    Args:
+        task: The task.
+        client: The client's number.
+        shift: The first channel of the window that a client of width below 1 starts from.
     """
     shard = open_federation(task).shards[client]
     state = client_start(task, shard, shift)
@@ -39,14 +48,21 @@ def independent_client_model(task: Task, client: int, shift: int = 0) -> State:
 
 @stage(version=1)
 def pooled_model(task: Task, t: int, steps: int) -> State:
-    """The server model trained on the whole pool for ``t`` rounds of ``steps`` steps each.
+    """The server model trained on all training data for ``t`` rounds.
 
-    ``task`` is one without clients (:meth:`Task.without_clients`), so that all partitions share it.
+    Args:
+        task: A task without clients (:meth:`Task.without_clients`), so that all partitions of the
+            same data share the model.
+        t: The number of rounds; 0 gives the initial weights.
+        steps: Steps per round.
     """
     if t == 0:
         return initial_model(task.spec, task.seed)
+
+    # Go on from the last scored round, whose model is in the cache
     start = (t - 1) - (t - 1) % task.score_every
     state = pooled_model(task, start, steps)
+    pool = open_federation(task).pool
     for r in range(start + 1, t + 1):
-        state = train(state, open_federation(task).pool, task, "pool", r, steps=steps)
+        state = train(state, pool, task, "pool", r, steps=steps)
     return state

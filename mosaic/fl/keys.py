@@ -1,4 +1,4 @@
-"""Keys: the hash of what determines a result."""
+"""Keys of cells and stages: the hash of everything that determines a result."""
 
 import dataclasses
 import hashlib
@@ -8,34 +8,54 @@ from typing import Any
 
 
 def stage_key(name: str, version: int, arguments: dict[str, Any]) -> str:
-    """32 hex digits of the SHA-256 of the canonical JSON of what determines the artifact."""
-    return hashlib.sha256(canonical([name, version, arguments]).encode()).hexdigest()[:32]
+    """The key of a stage's result.
+
+    Args:
+        name: The stage's name.
+        version: Its version, which is raised when its result changes.
+        arguments: Its arguments by name: frozen configs and plain values.
+
+    Returns:
+        The first 32 hex digits of the SHA-256 of their :func:`canonical` text.
+    """
+    text = canonical([name, version, arguments])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys, dataclasses by their class name and fields: equal values give equal text."""
+    """JSON with sorted keys, and dataclasses as their class name and fields.
+
+    Equal values give equal text. A field declared with :func:`mosaic.fl.contract.added_later` is
+    left out at its default value.
+
+    Raises:
+        TypeError: If there is anything but dataclasses and plain values.
+    """
     return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"))
 
 
 def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        named = {
-            f.name: getattr(value, f.name)
-            for f in dataclasses.fields(value)
-            if not _left_out(value, f)
-        }
-        return {"class": type(value).__name__, **{name: _plain(v) for name, v in named.items()}}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        plain = {"class": type(value).__name__}
+        for field in dataclasses.fields(value):
+            if not _is_left_out(value, field):
+                plain[field.name] = _plain(getattr(value, field.name))
+        return plain
+
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [_plain(item) for item in value]
+
     if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
+        return repr(value)  # JSON has no number for it
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
+
     raise TypeError(f"a stage's arguments are configs and plain values, not {type(value).__name__}")
 
 
-def _left_out(value: Any, field: dataclasses.Field) -> bool:
-    """Is it a field that came later (``task.later``), at its default? Keys that are older than it hold."""
-    return field.metadata.get("later", False) and getattr(value, field.name) == field.default
+def _is_left_out(value: Any, field: dataclasses.Field) -> bool:
+    """Whether the field was added later and has its default, so that older keys stay valid."""
+    added_later = field.metadata.get("later", False)
+    return added_later and getattr(value, field.name) == field.default

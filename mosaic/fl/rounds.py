@@ -1,6 +1,16 @@
-"""One round of FedAvg or FedRolex: who takes part, what each client does, what the server averages."""
+"""One round of FedAvg or FedRolex: who takes part, what each client does, what the server averages.
 
-from collections.abc import Callable, Iterable, Iterator
+With ``server`` the model after round t - 1, round t is
+
+    clients = client_updates(task, server, t)
+    server = average_round(task, server, clients, t)
+
+At full width this is FedAvg (McMahan et al., AISTATS 2017, Alg. 1). Where clients have a width
+below 1, each trains a sub-model, cut from the server's by a window that moves by one channel per
+round, and this is FedRolex (Alam et al., NeurIPS 2022, Alg. 1).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 
@@ -17,13 +27,23 @@ from mosaic.fl.training.losses import cross_entropy
 from mosaic.fl.training.sgd import Loss, train
 
 LossOf = Callable[[Shard, State], Loss]
-"""The loss that a client minimises, by its shard and the sub-model it received, for methods that change it."""
+"""A client's loss, from its shard and the model that it received, for methods that change it."""
 
 
 def client_updates(
     task: Task, server: State, t: int, loss_of: LossOf | None = None
 ) -> Iterator[State]:
-    """Round ``t`` from the clients' side: each downloads its sub-model, trains it and uploads it."""
+    """The clients' side of round ``t``: each participant receives, trains and sends its model.
+
+    Args:
+        task: The task.
+        server: The server model after round ``t - 1``.
+        t: The round, from 1.
+        loss_of: Each client's loss; by default cross entropy.
+
+    Yields:
+        The trained model of each of :func:`participants`, in their order.
+    """
     for shard in participants(task, t):
         yield client_update(task, server, t, shard, loss_of)
 
@@ -31,35 +51,48 @@ def client_updates(
 def client_update(
     task: Task, server: State, t: int, shard: Shard, loss_of: LossOf | None = None
 ) -> State:
-    """One client's part of round ``t``: see :func:`client_updates`."""
-    received = download(cut(server, task.layout, window(task.spec_at(shard.width), shift=t)))
-    if t == task.rounds == 1 and loss_of is None and same(received, client_start(task, shard, t)):
-        return upload(
-            independent_client_model(task, shard.client, one_shot_shift(task, shard.client))
-        )  # all the training there is
-    loss = loss_of(shard, received) if loss_of else cross_entropy
+    """The part of one client, that of ``shard``, in :func:`client_updates`."""
+    channels = window(task.spec_at(shard.width), shift=t)
+    received = download(cut(server, task.layout, channels))
+
+    # A one-shot task has a single round. If the client trains in it from the common initial weights
+    # and with the usual loss, it does just what it would do without federation. That model is a
+    # stage, which other methods use too (`local`, one-shot methods): each client is trained once.
+    is_one_shot = task.rounds == 1 and t == 1
+    if is_one_shot and loss_of is None and _equal(received, client_start(task, shard, shift=t)):
+        shift = one_shot_shift(task, shard.client)
+        return upload(independent_client_model(task, shard.client, shift))
+
+    loss = cross_entropy if loss_of is None else loss_of(shard, received)
     return upload(train(received, shard, task, round=t, width=shard.width, loss=loss))
 
 
-def same(a: State, b: State) -> bool:
+def _equal(a: State, b: State) -> bool:
+    """Whether two models have the same values."""
     return all(torch.equal(tensor, b[name]) for name, tensor in a.items())
 
 
-def participants(task: Task, t: int) -> list[Shard]:
-    """Who takes part in round ``t``: ``task.participation`` of the clients, at least one, drawn alike for all methods.
+def participants(task: Task, t: int) -> Sequence[Shard]:
+    """The clients that take part in round ``t``, ascending; for every method the same ones.
 
-    In round 0, which is no round, it is everybody.
+    They are a random share ``task.participation`` of all clients, and at least one. In round 0,
+    which stands for the time before the first round, they are all clients.
     """
     shards = open_federation(task).shards
     if task.participation == 1 or t == 0:
         return shards
+
     n = max(1, round(task.participation * len(shards)))
     drawn = torch.randperm(len(shards), generator=stream(task.seed, "participants", t))[:n]
     return [shards[client] for client in sorted(drawn.tolist())]
 
 
-def require_all_clients(task: Task) -> list[Shard]:
-    """All clients, for a server that works on all their models in each round; Skip where only some take part."""
+def require_all_clients(task: Task) -> Sequence[Shard]:
+    """All clients, for a method whose server works on the models of all of them in each round.
+
+    Raises:
+        Skip: If only some clients take part in a round.
+    """
     if task.participation < 1:
         raise Skip("its server works on all clients' models in each round: participation must be 1")
     return open_federation(task).shards
@@ -68,16 +101,27 @@ def require_all_clients(task: Task) -> list[Shard]:
 def average_round(
     task: Task, server: State, clients: Iterable[State], t: int, equal: bool = False
 ) -> State:
-    """Round ``t`` from the server's side: its model, with each coordinate averaged over who took part and holds it.
+    """The server's side of round ``t``: the average of the models that the clients have sent.
 
-    Clients count by their samples, or all the same (``equal``).
+    Each coordinate is averaged over the participants whose sub-model has it; one that no
+    sub-model has keeps its value.
+
+    Args:
+        task: The task.
+        server: The server model after round ``t - 1``.
+        clients: The models of the :func:`participants`, in their order.
+        t: The round, from 1.
+        equal: Whether all clients have the same weight, and not their number of samples.
+
+    Returns:
+        The server model after round ``t``.
     """
     shards = participants(task, t)
-    held = (window(task.spec_at(shard.width), shift=t) for shard in shards)
     weights = [1 if equal else shard.size for shard in shards]
-    return average_parts(server, zip(clients, held, strict=True), weights, task.layout)
+    windows = (window(task.spec_at(shard.width), shift=t) for shard in shards)
+    return average_parts(server, zip(clients, windows, strict=True), weights, task.layout)
 
 
 def client_windows(task: Task, t: int) -> list[Window]:
-    """Which channels each client holds in round ``t``."""
+    """The channels of each client's sub-model in round ``t``."""
     return [window(task.spec_at(shard.width), shift=t) for shard in open_federation(task).shards]

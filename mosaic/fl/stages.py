@@ -1,7 +1,7 @@
-"""The shared stages: what several methods need, computed once and identical for all of them.
+"""Cached models that several methods share: those of FedAvg or FedRolex, after some of the rounds.
 
-``federated_model``, ``final_client_model`` and ``independent_client_model`` are FedAvg / FedRolex and training alone; a method file names the stage,
-and the loop stands here.
+They are computed once and are the same for every method: distillation methods start from the
+models that FedAvg averages. Models trained without federation are in ``independent.py``.
 """
 
 from collections.abc import Sequence
@@ -18,74 +18,93 @@ from mosaic.fl.task import Task
 
 @stage(version=1, name="warm_up")
 def federated_model(task: Task, t: int) -> State:
-    """The server model after ``t`` rounds of FedRolex, which at width 1 is FedAvg.
+    """The server model after ``t`` rounds of FedRolex, which at full width is FedAvg.
 
-    Each client trains a sub-model of its width, cut from the server's by a window that rolls one channel a round; the
-    server takes the mean of each coordinate over the clients that hold it, weighted by their sample counts.
-    McMahan et al., AISTATS 2017, Alg. 1; Alam et al., NeurIPS 2022, Alg. 1.
+    McMahan et al., AISTATS 2017, Alg. 1; Alam et al., NeurIPS 2022, Alg. 1. One round is described
+    in ``rounds.py``.
+
+    Args:
+        task: The task.
+        t: The number of rounds; 0 gives the initial weights.
     """
     if t == 0:
         return initial_model(task.spec, task.seed)
+
     start = last_checkpoint(task, t - 1)
     server = federated_model(task, start)
     for r in range(start + 1, t + 1):
-        last = (
-            (final_client_model(task, shard.client) for shard in participants(task, r))
-            if r == task.rounds
-            else None
-        )
-        server = average_round(task, server, last or client_updates(task, server, r), r)
+        if r == task.rounds:
+            # These are stages of their own, for methods that use the clients' models
+            clients = (final_client_model(task, shard.client) for shard in participants(task, r))
+        else:
+            clients = client_updates(task, server, r)
+        server = average_round(task, server, clients, r)
     return server
 
 
 @stage(version=1, name="last_model")
 def final_client_model(task: Task, client: int) -> State:
-    """A client's model after its local training of the last round: FedAvg's last average is over these.
+    """A client's model after its local training in the last round, before the last average.
 
-    Each is kept by itself, so that a thousand of them are never in memory at once.
+    Each client's model is stored by itself, so that a thousand are never in memory together.
     """
-    return client_update(
-        task,
-        federated_model(task, task.rounds - 1),
-        task.rounds,
-        open_federation(task).shards[client],
-    )
+    server = federated_model(task, task.rounds - 1)
+    shard = open_federation(task).shards[client]
+    return client_update(task, server, task.rounds, shard)
 
 
 def final_client_models(task: Task) -> Sequence[State]:
-    """The clients' models of the last round. Where only some took part in it, the others are asked too, this once."""
+    """The models of all clients after their local training in the last round.
+
+    Where only some clients take part in a round, the others train in the last one too: for these
+    models, not for the average.
+    """
     return LazyModels(partial(final_client_model, task), task.n_clients)
 
 
 def last_checkpoint(task: Task, t: int) -> int:
-    """The last round up to ``t`` whose server model is kept: 0, the scored ones, and the last but one."""
-    return t if t == task.rounds - 1 else t - t % task.score_every
+    """The last round, up to ``t``, whose server model is stored.
+
+    These are round 0, the scored rounds, and the last but one, from which the final models of the
+    clients start.
+    """
+    if t == task.rounds - 1:
+        return t
+    return t - t % task.score_every
 
 
 Waves = list[list[partial]]
-"""What a method will ask of the store, by its ``stages(task, config)``: calls of stages, wave after wave, of which one
-needs only those of the waves before. A run computes the calls of a wave side by side; to say nothing is always right.
+"""The stages that a method will use, as calls, in waves.
+
+A call needs only results of earlier waves, so a run computes the calls of one wave in parallel.
+It is what a method's function ``stages(task, config)`` returns. An empty list is always correct:
+the method then computes its stages itself.
 """
 
 
 def waves_of_all_rounds(task: Task) -> Waves:
-    """The waves of a method that works on the server's and the clients' models of the last round."""
-    last = [partial(final_client_model, task, client) for client in range(task.n_clients)]
-    before, after = (
-        [partial(federated_model, task, task.rounds - 1)],
-        [partial(federated_model, task, task.rounds)],
-    )
-    return [*waves_of_one_shot(task), before, last, after]
+    """For a method that uses the server's and the clients' models of the last round."""
+    before_last = [partial(federated_model, task, task.rounds - 1)]
+    clients = [partial(final_client_model, task, client) for client in range(task.n_clients)]
+    server = [partial(federated_model, task, task.rounds)]
+    return [*waves_of_one_shot(task), before_last, clients, server]
 
 
 def waves_of_one_shot(task: Task) -> Waves:
-    """Where there is but one round, what clients train in it is what each trains alone."""
-    alone = [
-        partial(independent_client_model, task, client, one_shot_shift(task, client))
-        for client in range(task.n_clients)
-    ]
-    return [alone] if task.rounds == 1 else []
+    """The clients' training in a one-shot task, which is training without federation.
+
+    For a task of several rounds there are none. See :func:`mosaic.fl.rounds.client_update`.
+    """
+    if task.rounds > 1:
+        return []
+
+    clients = []
+    for client in range(task.n_clients):
+        shift = one_shot_shift(task, client)
+        clients.append(partial(independent_client_model, task, client, shift))
+    return [clients]
 
 
 def waves_of_independent_models(task: Task) -> Waves:
+    """For a method that uses the models of clients trained without federation."""
     return [[partial(independent_client_model, task, client) for client in range(task.n_clients)]]

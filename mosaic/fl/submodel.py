@@ -1,8 +1,9 @@
-"""Width scaling: cut a sub-model out of the server's, put it back.
+"""Sub-models: cut a narrow model out of the server's, and put it back.
 
-A *window* says which channels of each group a client of width r holds: ceil(r c) of c, cyclic from ``shift``, in
-ascending order. ``shift`` 0 is the static prefix (HeteroFL, Diao et al., ICLR 2021); a shift that grows by one a
-round is the rolling window (FedRolex, Alam et al., NeurIPS 2022). At width 1 every window is the whole model.
+A *window* is the set of channels, of each channel group, that a client of width r has: ceil(r c) of
+the group's c channels, cyclic from ``shift``, in ascending order. With shift 0 it is the first
+channels (HeteroFL, Diao et al., ICLR 2021). With a shift that grows by one per round it is a
+rolling window (FedRolex, Alam et al., NeurIPS 2022). At width 1 it is the whole model.
 """
 
 import torch
@@ -12,46 +13,77 @@ from mosaic.fl.models.registry import channel_groups, full_channels, scaled_chan
 from mosaic.fl.models.spec import Layout, Spec, State
 
 Window = dict[str, Tensor | None]
-"""Channel indices (ceil(r c),) by group; None: all of them."""
+"""The channels (ceil(r c),) of each group; None for all of them."""
 
 
 def window(spec: Spec, shift: int = 0) -> Window:
-    """The channels that a client of ``spec.width`` holds. The image's channels and the classes are never cut."""
-    held: Window = {"image": None, "pixels": None, "classes": None}
+    """The window of a client of width ``spec.width``.
+
+    The channels of images, the pixels and the classes are never cut.
+
+    Args:
+        spec: The client's network.
+        shift: The first channel.
+    """
+    channels: Window = {"image": None, "pixels": None, "classes": None}
     for group in channel_groups(spec.model):
-        c, k = full_channels(spec, group), scaled_channels(spec, group)
-        held[group] = None if k == c else ((torch.arange(k) + shift) % c).sort().values
-    return held
+        n_full = full_channels(spec, group)
+        n_kept = scaled_channels(spec, group)
+        if n_kept == n_full:
+            channels[group] = None
+        else:
+            channels[group] = ((torch.arange(n_kept) + shift) % n_full).sort().values
+    return channels
 
 
-def cut(state: State, layout: Layout, held: Window) -> State:
-    """The sub-model at the window's coordinates."""
-    if all(indices is None for indices in held.values()):
+def cut(state: State, layout: Layout, channels: Window) -> State:
+    """The sub-model in a window.
+
+    Args:
+        state: The whole model; at full width it is returned as it is.
+        layout: Its layout.
+        channels: The window.
+    """
+    if all(indices is None for indices in channels.values()):
         return state
+
     part = {}
     for name, tensor in state.items():
         for dim, group in enumerate(layout[name]):
-            if held[group] is not None:
-                tensor = tensor.index_select(dim, held[group].to(tensor.device))
+            indices = channels[group]
+            if indices is not None:
+                tensor = tensor.index_select(dim, indices.to(tensor.device))
         part[name] = tensor
     return part
 
 
-def coordinates(tensor: Tensor, groups: tuple[str, ...], held: Window) -> tuple:
-    """The index that selects a sub-model's block out of the full tensor; the whole of it where nothing is cut."""
-    rows = held[groups[0]]
-    columns = held[groups[1]] if len(groups) > 1 else None
+def coordinates(tensor: Tensor, groups: tuple[str, ...], channels: Window) -> tuple:
+    """The index of a sub-model's block in a tensor of the whole model.
+
+    Args:
+        tensor: The tensor of the whole model.
+        groups: The channel groups of its first one or two dimensions.
+        channels: The window.
+
+    Returns:
+        An index for ``tensor[...]``; (), which is all of it, if nothing is cut.
+    """
+    rows = channels[groups[0]]
+    columns = channels[groups[1]] if len(groups) > 1 else None
+
     if rows is None and columns is None:
         return ()
     if rows is None:
-        return (slice(None), columns.to(tensor.device))
-    rows = rows.to(tensor.device)
-    return (rows,) if columns is None else (rows[:, None], columns.to(tensor.device))
+        assert columns is not None
+        return slice(None), columns.to(tensor.device)
+    if columns is None:
+        return (rows.to(tensor.device),)
+    return rows.to(tensor.device)[:, None], columns.to(tensor.device)
 
 
-def put(state: State, part: State, layout: Layout, held: Window) -> State:
-    """``state`` with the sub-model ``part`` in its place: ``cut`` then ``put`` is the identity."""
+def put(state: State, part: State, layout: Layout, channels: Window) -> State:
+    """A copy of ``state`` with the sub-model ``part`` in its window; the inverse of :func:`cut`."""
     whole = {name: tensor.clone() for name, tensor in state.items()}
     for name, tensor in whole.items():
-        tensor[coordinates(tensor, layout[name], held)] = part[name]
+        tensor[coordinates(tensor, layout[name], channels)] = part[name]
     return whole

@@ -1,4 +1,4 @@
-"""Task: the frozen facts that all methods share, and what a method hands back for scoring."""
+"""Task: one federated problem, as the frozen facts that all methods share."""
 
 import math
 from dataclasses import dataclass, replace
@@ -7,51 +7,77 @@ from functools import cached_property
 from mosaic.fl.contract import added_later
 from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.data.source import Source
-from mosaic.fl.errors import InputError
+from mosaic.fl.errors import InputError, did_you_mean
 from mosaic.fl.models.live_network import layout_of
+from mosaic.fl.models.registry import MODELS
 from mosaic.fl.models.spec import Layout, Spec
 
 
 @dataclass(frozen=True)
 class Task:
-    """One federated problem. All of it is in the key of every stage and record; nothing of it names a method."""
+    """One federated problem: data, their split among clients, networks and local training.
 
+    No field names a method. The task is in the key of every record and stage, with two exceptions.
+    A field declared with :func:`added_later` is left out at its default. A stage that depends on
+    less than the whole task has a reduced one in its key: :meth:`without_clients`,
+    :meth:`without_models`.
+    """
+
+    # Data
     dataset: str = "digits"
-    n_train: int | None = None  # images of the training pool that are used; None: all of them
-    validation: float = 0.1  # share of the pool held out for selection and tuning
-    omega: float = 0.1  # Dirichlet concentration; inf: every client like the pool
+    n_train: int | None = None  # training images used, besides the held-out ones; None: all
+    validation: float = 0.1  # share of the training images held out for selection and tuning
+
+    # Their split among clients
+    omega: float = 0.1  # Dirichlet concentration; inf: each client's labels like the whole pool's
     law: str = "class_balanced"  # class | class_balanced (the paper's) | client
-    min_samples: int = 10  # every client has at least so many
+    min_samples: int = 10  # the least number of samples of a client
     n_clients: int = 10
     widths: tuple[float, ...] = ()  # of each client's sub-model, in (0, 1]; empty: all 1
+
     seed: int = 0
-    model: str = "cnn"  # cnn | resnet18
+
+    # Networks
+    model: str = "cnn"  # cnn | cnn2 | resnet18
     base_width: int = 32  # channels of the server model's first layer
-    batch_norm: str = (
-        "average"  # average: running statistics averaged like weights | batch: the batch's, at test
-    )
+    # BatchNorm at test time. average: running statistics, averaged by the server like weights
+    # batch: the statistics of the test batch
+    batch_norm: str = "average"
+
+    # Rounds, and the clients' local training by SGD
     rounds: int = 100
-    score_every: int = 10  # rounds between two scored snapshots
-    steps: int = 10  # local steps a round; the authors' I
-    epochs: int = 0  # local epochs a round; where above 0 it takes the place of steps
+    score_every: int = 10  # rounds from one scored snapshot to the next
+    steps: int = 10  # local steps per client and round
+    epochs: int = 0  # local epochs per client and round; if above 0, they replace steps
     batch_size: int = 64
     lr: float = 0.01
     momentum: float = 0.0
     weight_decay: float = 1e-4
+
+    # Arithmetic
     precision: str = "fp32"  # fp32 | bf16 (autocast)
-    threads: int = 1  # of a CPU process: they fix the order of sums, and so the last bits
-    participation: float = added_later(
-        1.0
-    )  # share of the clients that is drawn for a round, for all methods alike
+    threads: int = 1  # per CPU process; they fix the order of sums, and so the last bits
+
+    participation: float = added_later(1.0)  # share of the clients drawn for each round, in (0, 1]
 
     def __post_init__(self) -> None:
-        _within("rounds", self.rounds, 1)
-        _within("score_every", self.score_every, 1)
-        _within("steps", self.steps, 1)
-        _within("epochs", self.epochs, 0)
-        _within("batch_size", self.batch_size, 2)
-        _within("base_width", self.base_width, 1)
-        _within("n_clients", self.n_clients, 1)
+        _check_at_least("rounds", self.rounds, 1)
+        _check_at_least("score_every", self.score_every, 1)
+        _check_at_least("steps", self.steps, 1)
+        _check_at_least("epochs", self.epochs, 0)
+        _check_at_least("batch_size", self.batch_size, 2)
+        _check_at_least("base_width", self.base_width, 1)
+        _check_at_least("n_clients", self.n_clients, 1)
+        _check_at_least("threads", self.threads, 1)
+        _check_at_least("lr", self.lr, 0)
+        _check_at_least("momentum", self.momentum, 0)
+        _check_at_least("weight_decay", self.weight_decay, 0)
+
+        if self.model not in MODELS:
+            raise did_you_mean("model", self.model, MODELS)
+        _check_one_of("batch_norm", self.batch_norm, ("average", "batch"))
+        _check_one_of("precision", self.precision, ("fp32", "bf16"))
+
         if not 0 <= self.validation < 1:
             raise InputError(
                 f"validation is {self.validation}; it is a share of the training pool, in [0, 1)."
@@ -60,15 +86,11 @@ class Task:
             raise InputError(
                 f"participation is {self.participation}; it is a share of the clients, in (0, 1]."
             )
-        for name, value, known in (
-            ("batch_norm", self.batch_norm, ("average", "batch")),
-            ("precision", self.precision, ("fp32", "bf16")),
-        ):
-            if value not in known:
-                raise InputError(f"{name} is {value!r}; possible: {', '.join(known)}.")
+
         if self.widths and len(self.widths) != self.n_clients:
             raise InputError(
-                f"{len(self.widths)} widths for {self.n_clients} clients; give one a client, or none."
+                f"{len(self.widths)} widths for {self.n_clients} clients; "
+                "give one width per client, or none."
             )
         for width in self.widths:
             if not 0 < width <= 1:
@@ -78,7 +100,7 @@ class Task:
 
     @property
     def source(self) -> Source:
-        """What the data set's images are: channels, size, classes, augmentation."""
+        """The data set's description: channels, size and classes of its images, augmentation."""
         return DATASETS[self.dataset]
 
     @cached_property
@@ -87,7 +109,7 @@ class Task:
         return self.spec_at(1.0)
 
     def spec_at(self, width: float) -> Spec:
-        """The network of a client of that width, in (0, 1]."""
+        """The network of a client of a width in (0, 1]."""
         source = self.source
         return Spec(
             self.model, source.channels, source.n_classes, self.base_width, width, source.size
@@ -95,27 +117,37 @@ class Task:
 
     @cached_property
     def layout(self) -> Layout:
-        """For each tensor of the server's state, the channel group of each of its first dimensions."""
+        """For each tensor of the server's model, the channel groups of its first dimensions."""
         return layout_of(self.spec)
 
     def width(self, client: int) -> float:
+        """The width of a client's sub-model, in (0, 1]."""
         return self.widths[client] if self.widths else 1.0
 
     @property
     def full_width(self) -> bool:
+        """Whether every client trains the whole model."""
         return all(width == 1 for width in self.widths)
 
     def scored(self, t: int) -> bool:
-        """Is the snapshot of round ``t`` scored? Every ``score_every`` rounds, and from the last one on."""
+        """Whether the snapshot after round ``t`` is scored: every ``score_every``, and the last."""
         return t % self.score_every == 0 or t >= self.rounds
 
+    # A stage that depends on less than the whole task gets a reduced one: a task in which all fields
+    # that do not matter have fixed values. Its key is then the same for all tasks that differ only
+    # in those, and they share its result. Either the caller reduces the task, or the stage itself
+    # does: @stage(..., sees=Task.without_models).
+
     def without_clients(self) -> "Task":
-        """The same data and recipe with nobody to split it: the key of what all partitions have in common."""
+        """The task with one client that has all data: for what does not depend on the partition."""
         return replace(self, omega=math.inf, law="class", min_samples=1, n_clients=1, widths=())
 
     def without_models(self) -> "Task":
-        """The same images in the same hands, whatever models are trained on them and how."""
-        hands = (
+        """The task with default networks and training: for what depends on the clients' data only.
+
+        The arithmetic stays that of the task.
+        """
+        data = (
             "dataset",
             "n_train",
             "validation",
@@ -125,16 +157,32 @@ class Task:
             "n_clients",
             "seed",
         )
-        return Task(**{name: getattr(self, name) for name in (*hands, "precision", "threads")})
+        arithmetic = ("precision", "threads")
+        return Task(**{name: getattr(self, name) for name in (*data, *arithmetic)})
 
 
-def _within(name: str, value: int, least: int) -> None:
-    if value < least:
+def _check_at_least(name: str, value: float, least: float) -> None:
+    if not value >= least:
         raise InputError(f"{name} is {value}; it must be at least {least}.")
 
 
+def _check_one_of(name: str, value: str, possible: tuple[str, ...]) -> None:
+    if value not in possible:
+        raise InputError(f"{name} is {value!r}; possible: {', '.join(possible)}.")
+
+
 def capacity_widths(n_clients: int, rho: float, sigma: float) -> tuple[float, ...]:
-    """Client widths R_k = (1/2)^min(sigma, floor(rho k / N)), k = 1..N (DFRD, Luo et al., NeurIPS 2023, and Mosaic)."""
-    return tuple(
-        0.5 ** min(sigma, math.floor(rho * k / n_clients)) for k in range(1, n_clients + 1)
-    )
+    """The clients' widths R_k = (1/2)^min(sigma, floor(rho k / N)), for k = 1..N.
+
+    DFRD, Luo et al., NeurIPS 2023; Mosaic uses the same law.
+
+    Args:
+        n_clients: N.
+        rho: How fast widths fall from client to client; with 0, all are 1.
+        sigma: The narrowest width is (1/2)^sigma.
+    """
+    widths = []
+    for k in range(1, n_clients + 1):
+        halvings = min(sigma, math.floor(rho * k / n_clients))
+        widths.append(0.5**halvings)
+    return tuple(widths)

@@ -351,7 +351,7 @@ def test_a_warm_up_that_goes_on_from_the_store_is_the_one_that_never_stopped(sto
 
 def test_of_many_models_only_a_few_stay_in_memory_and_each_is_computed_once(store):
     asked = []
-    models = LazyModels(lambda i: asked.append(i) or {"w": torch.full((1,), i)}, 5, few=2)
+    models = LazyModels(lambda i: asked.append(i) or {"w": torch.full((1,), i)}, 5, in_memory=2)
     assert asked == [0, 1, 2, 3, 4] and len(models) == 5
     assert [int(model["w"]) for model in models] == [0, 1, 2, 3, 4] and len(asked) == 10
     assert int(models[4]["w"]) == 4 and len(asked) == 10  # one of the last two
@@ -362,7 +362,7 @@ def test_of_many_models_only_a_few_stay_in_memory_and_each_is_computed_once(stor
 def test_without_a_store_all_models_stay_in_memory():
     use_cache(None)
     asked = []
-    models = LazyModels(lambda i: asked.append(i), 30, few=2)
+    models = LazyModels(lambda i: asked.append(i), 30, in_memory=2)
     assert list(models) == [None] * 30 and asked == list(range(30))
 
 

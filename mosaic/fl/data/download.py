@@ -1,4 +1,4 @@
-"""mosaic.fl.data.download"""
+"""Locate the files of a data set, and download them where they are not on this machine."""
 
 import http.client
 import os
@@ -10,38 +10,54 @@ from filelock import FileLock
 
 from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.data.readers import plain_or_gz
-from mosaic.fl.data.source import SPLITS
 from mosaic.fl.errors import InputError
 
-TIMEOUT_S = 5  # without a word from the server, not for the whole download
+TIMEOUT_S = 5  # of silence from the server, not of the whole download
 
 
 def find_split(name: str, split: str, data_dir: str | None) -> tuple[Path, Path]:
-    """The root and, in or below it, the folder with the split's files; downloaded if there is none."""
+    """Locate the files of a split, and download the data set if they are nowhere.
+
+    Args:
+        name: a data set with files, of DATASETS.
+        split: "train" or "test".
+        data_dir: the folder to look in first, and to download into. None: the user's cache.
+
+    Returns:
+        The root, and the folder with the split's files, which is the root or below it.
+
+    Raises:
+        InputError: the files are not there and cannot be downloaded.
+    """
     source = DATASETS[name]
-    own = Path(data_dir) if data_dir else _home()  # where a download goes
-    roots = [Path(root) for root in (data_dir, source.system, _home()) if root]
-    if found := _look(roots, name, split):
-        return found
-    reason = _download(name, split, own)
-    if found := _look([own], name, split):
-        return found
+    home = _home()
+    target = Path(data_dir) if data_dir else home  # of a download
+    roots = [Path(root) for root in (data_dir, source.system, home) if root]
+
+    if located := _look(roots, name, split):
+        return located
+    reason = _download(name, split, target)
+    if located := _look([target], name, split):
+        return located
+
     example = Path(source.subfolder, source.files[split][0])
-    package = (
-        f"apt-get install {source.package}"
-        if source.package
-        else "no package of the system's has it"
-    )
+    package = "no package of the system's has it"
+    if source.package:
+        package = f"apt-get install {source.package}"
     raise InputError(
-        f"{name} ({split}) is not in {', '.join(map(str, roots))}, and its download failed: {reason}. "
+        f"{name} ({split}) is not in {', '.join(map(str, roots))}, "
+        f"and its download failed: {reason}. "
         f"Do one of: (1) give --data-dir or MOSAIC_DATA a folder with {example}; (2) {package}; "
-        f"(3) go online and run again: torchvision downloads it to {own}. "
+        f"(3) go online and run again: torchvision downloads it to {target}. "
         "The data set 'digits' needs none of this."
     )
 
 
 def _look(roots: list[Path], name: str, split: str) -> tuple[Path, Path] | None:
-    """The first folder that has the first file of the split: torchvision's own, the data set's, or the root itself."""
+    """The first root and folder with the first file of the split; None if there is none.
+
+    The folder is torchvision's, the one named after the data set, or the root itself.
+    """
     source = DATASETS[name]
     for root in roots:
         for folder in (root / source.subfolder, root / name / source.subfolder, root / name, root):
@@ -55,11 +71,18 @@ def _home() -> Path:
 
 
 def writable_root(root: Path) -> Path:
-    return root if os.access(root, os.W_OK) else _home()
+    """The root itself if this user may write there, else the user's cache."""
+    if os.access(root, os.W_OK):
+        return root
+    return _home()
 
 
 def _download(name: str, split: str, root: Path) -> str:
-    """Download into a folder aside, which becomes `root`/`name` only when whole. Returns why it failed, or ""."""
+    """Download a data set into a temporary folder, and move it to `root`/`name` once complete.
+
+    Returns:
+        Why it failed, or "".
+    """
     timeout = socket.getdefaulttimeout()
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -67,42 +90,22 @@ def _download(name: str, split: str, root: Path) -> str:
             FileLock(root / f".{name}.lock"),
             tempfile.TemporaryDirectory(prefix=f".{name}-", dir=root) as aside,
         ):
-            if _look(
-                [root], name, split
-            ):  # another process brought it while this one waited for the lock
+            # Another process may have downloaded it while this one waited for the lock.
+            if _look([root], name, split):
                 return ""
+
             socket.setdefaulttimeout(TIMEOUT_S)
-            _fetch(name, Path(aside))
+            fetch = DATASETS[name].fetch
+            if fetch is None:
+                return "there is no download of it"
+            fetch(Path(aside))
+
             (root / name).mkdir(exist_ok=True)
             for entry in Path(aside).iterdir():
-                if entry.suffix not in (".gz", ".zip"):  # the archive has been unpacked
+                if entry.suffix not in (".gz", ".zip"):  # the archive, already unpacked
                     os.replace(entry, root / name / entry.name)
     except (OSError, RuntimeError, http.client.HTTPException) as error:
         return " ".join(str(error).split())
     finally:
         socket.setdefaulttimeout(timeout)
     return ""
-
-
-def _fetch(name: str, into: Path) -> None:
-    """Let torchvision download a data set, check its md5, and unpack it below `into`."""
-    from torchvision import datasets  # slow to import, and needed by nothing else
-
-    if name == "tiny_imagenet":
-        datasets.utils.download_and_extract_archive(
-            "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
-            into,
-            md5="90528d7ca1a48142e341f4ef8d21d0de",
-        )
-    elif name == "svhn":
-        for split in SPLITS:
-            datasets.SVHN(into, split, download=True)
-    else:
-        classes = {
-            "mnist": datasets.MNIST,
-            "fashion_mnist": datasets.FashionMNIST,
-            "cifar10": datasets.CIFAR10,
-            "cifar100": datasets.CIFAR100,
-            "food101": datasets.Food101,
-        }
-        classes[name](into, download=True)

@@ -5,13 +5,13 @@ then are the samples dealt out by it, so a partition is disjoint and complete by
 """
 
 import hashlib
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from mosaic.fl.errors import InputError, did_you_mean
+from mosaic.fl.json_values import to_json
 from mosaic.fl.rng import numpy_stream
 
 OMEGA_MIN = 1e-4
@@ -49,7 +49,7 @@ class Partition:
         return {
             "sha256": digest.hexdigest(),
             "law": self.law,
-            "omega": self.omega if math.isfinite(self.omega) else "inf",
+            "omega": to_json(self.omega),
             "seed": self.seed,
             "moved": self.moved,
             "mean_total_variation": float(np.abs(shares - prior).sum(1).mean() / 2),

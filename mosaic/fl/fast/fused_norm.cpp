@@ -1,4 +1,4 @@
-// BatchNorm, ReLU and 2x2 max-pooling of an NHWC batch in one pass over the memory, and the gradient: see kernels.py.
+// BatchNorm, ReLU and 2x2 max-pooling of an NHWC batch in one pass over the memory, and the gradient: see fused_norm.py.
 //
 // Values are float or bfloat16 (as uint16_t); everything is computed in float, sums over an image's pixels are added in
 // double and always in the same order, so that results do not depend on the number of threads.
@@ -12,7 +12,8 @@ constexpr int LANES = 16;  // channels at a time: a register of the processor; n
 #else
 constexpr int LANES = 8;
 #endif
-constexpr uint8_t SHUT = 4;  // where ReLU is zero; 0 to 3 name the largest pixel of a window
+// For each output: which pixel of its window is the largest, 0 to 3, or INACTIVE where ReLU gives zero
+constexpr uint8_t INACTIVE = 4;
 typedef float F __attribute__((vector_size(4 * LANES)));
 typedef int32_t I __attribute__((vector_size(4 * LANES)));
 typedef uint32_t U __attribute__((vector_size(4 * LANES)));
@@ -107,7 +108,7 @@ void moments(const T* x, const Shape& s, int threads, float* mean, float* var) {
 }
 
 template <class T, int W>
-void forward(const T* x, T* y, uint8_t* chosen, Shape s, const float* scale, const float* shift, int threads) {
+void forward(const T* x, T* y, uint8_t* argmax, Shape s, const float* scale, const float* shift, int threads) {
 #pragma omp parallel for num_threads(threads) if (threads > 1)
   for (int64_t row = 0; row < s.n * s.out_h(); row++) {
     int64_t image = row / s.out_h(), top = row % s.out_h() * W;
@@ -122,17 +123,17 @@ void forward(const T* x, T* y, uint8_t* chosen, Shape s, const float* scale, con
           best = choose(higher, v, best);
           at = (higher & k) | (~higher & at);
         }
-        I shut = (I)(best <= F{});
-        store(y + to + c, choose(shut, F{}, best), lanes);
-        if (chosen) write(chosen + to + c, __builtin_convertvector((shut & SHUT) | (~shut & at), B), lanes);
+        I inactive = (I)(best <= F{});
+        store(y + to + c, choose(inactive, F{}, best), lanes);
+        if (argmax) write(argmax + to + c, __builtin_convertvector((inactive & INACTIVE) | (~inactive & at), B), lanes);
       });
     }
   }
 }
 
-// sums[c] = sum g, sums[C + c] = sum g (x - mean), over the pixels that were chosen
+// sums[c] = sum g, sums[C + c] = sum g (x - mean), over the pixels that were the largest of their windows and positive
 template <class T, int W>
-void gradient_sums(const T* g, const T* x, const uint8_t* chosen, const Shape& s, const float* mean, double* sums,
+void gradient_sums(const T* g, const T* x, const uint8_t* argmax, const Shape& s, const float* mean, double* sums,
                    int threads) {
   reduce<2>(s, threads, sums, [&](int64_t image, int64_t c, int lanes, F* sum) __attribute__((always_inline)) {
     F middle = load(mean + c, lanes);
@@ -140,20 +141,20 @@ void gradient_sums(const T* g, const T* x, const uint8_t* chosen, const Shape& s
       for (int64_t left = 0; left < s.out_w(); left++) {
         int64_t to = ((image * s.out_h() + top) * s.out_w() + left) * s.c + c;
         const T* from = x + ((image * s.h + top * W) * s.w + left * W) * s.c + c;
-        I at = which(chosen + to, lanes);
+        I at = which(argmax + to, lanes);
         F seen = load(from, lanes);
         for (int k = 1; k < W * W; k++)
           seen = choose((I)(at == k), load(from + (k / W * s.w + k % W) * s.c, lanes), seen);
-        F open = choose((I)(at == SHUT), F{}, load(g + to, lanes));
-        sum[0] += open;
-        sum[1] += open * (seen - middle);
+        F active = choose((I)(at == INACTIVE), F{}, load(g + to, lanes));
+        sum[0] += active;
+        sum[1] += active * (seen - middle);
       }
   });
 }
 
 // dx = scale g - slope (x - mean) - offset; in eval mode slope and offset are 0
 template <class T, int W, bool TRAINING>
-void gradient(const T* g, const T* x, const uint8_t* chosen, T* dx, const Shape& s, const float* scale,
+void gradient(const T* g, const T* x, const uint8_t* argmax, T* dx, const Shape& s, const float* scale,
               const float* mean, const float* slope, const float* offset, int threads) {
   const int64_t width = s.w, channels = s.c, out_h = s.out_h(), out_w = s.out_w();
 #pragma omp parallel for num_threads(threads) if (threads > 1)
@@ -166,12 +167,12 @@ void gradient(const T* g, const T* x, const uint8_t* chosen, T* dx, const Shape&
         const int64_t high = pooled ? W : s.h - top < W ? s.h - top : W;
         const int64_t wide = pooled ? W : width - left < W ? width - left : W;
         blocks(channels, BLOCK {
-          const I at = pooled ? which(chosen + from + c, lanes) : I{} + SHUT;
-          const F open = pooled ? load(g + from + c, lanes) * load(scale + c, lanes) : F{};
+          const I at = pooled ? which(argmax + from + c, lanes) : I{} + INACTIVE;
+          const F active = pooled ? load(g + from + c, lanes) * load(scale + c, lanes) : F{};
           for (int i = 0; i < high; i++)
             for (int j = 0; j < wide; j++) {
               const int64_t here = to + (i * width + j) * channels + c;
-              F d = choose((I)(at == i * W + j), open, F{});
+              F d = choose((I)(at == i * W + j), active, F{});
               if (TRAINING)
                 d -= load(slope + c, lanes) * (load(x + here, lanes) - load(mean + c, lanes)) + load(offset + c, lanes);
               store(dx + here, d, lanes);
@@ -182,7 +183,7 @@ void gradient(const T* g, const T* x, const uint8_t* chosen, T* dx, const Shape&
 
 // In training mode mean and var are written, else read; running statistics move by `momentum` of the batch's.
 template <class T>
-void norm_relu_pool(const T* x, T* y, uint8_t* chosen, Shape s, bool training, float* mean, float* var, float eps,
+void norm_relu_pool(const T* x, T* y, uint8_t* argmax, Shape s, bool training, float* mean, float* var, float eps,
                     const float* weight, const float* bias, int threads) {
   if (training) moments(x, s, threads, mean, var);
   std::vector<float> scale(s.c), shift(s.c);
@@ -190,17 +191,17 @@ void norm_relu_pool(const T* x, T* y, uint8_t* chosen, Shape s, bool training, f
     scale[c] = weight[c] / std::sqrt(var[c] + eps);
     shift[c] = bias[c] - mean[c] * scale[c];
   }
-  (s.window == 2 ? forward<T, 2> : forward<T, 1>)(x, y, chosen, s, scale.data(), shift.data(), threads);
+  (s.window == 2 ? forward<T, 2> : forward<T, 1>)(x, y, argmax, s, scale.data(), shift.data(), threads);
 }
 
 template <class T>
-void norm_relu_pool_gradient(const T* g, const T* x, const uint8_t* chosen, T* dx, Shape s, bool training,
+void norm_relu_pool_gradient(const T* g, const T* x, const uint8_t* argmax, T* dx, Shape s, bool training,
                              const float* mean, const float* var, float eps, const float* weight, float* d_weight,
                              float* d_bias, int threads) {
   std::vector<float> scale(s.c), slope(s.c), offset(s.c);
   std::vector<double> sums(2 * s.c);
   if (training || d_weight)
-    (s.window == 2 ? gradient_sums<T, 2> : gradient_sums<T, 1>)(g, x, chosen, s, mean, sums.data(), threads);
+    (s.window == 2 ? gradient_sums<T, 2> : gradient_sums<T, 1>)(g, x, argmax, s, mean, sums.data(), threads);
   for (int64_t c = 0; c < s.c; c++) {
     double inverse = 1 / std::sqrt(double(var[c]) + eps);
     scale[c] = weight[c] * inverse;
@@ -211,25 +212,46 @@ void norm_relu_pool_gradient(const T* g, const T* x, const uint8_t* chosen, T* d
   if (dx)
     (s.window == 2 ? training ? gradient<T, 2, true> : gradient<T, 2, false>
                    : training ? gradient<T, 1, true> : gradient<T, 1, false>)(
-        g, x, chosen, dx, s, scale.data(), mean, slope.data(), offset.data(), threads);
+        g, x, argmax, dx, s, scale.data(), mean, slope.data(), offset.data(), threads);
+}
+
+// The arguments of both passes, in the order of _Arguments in fused_norm.py. What a pass does not use is null.
+struct Arguments {
+  int64_t n_images, height, width, channels;
+  int32_t window;    // side of a pooling window: 2, or 1 without pooling
+  int32_t bfloat16;  // whether x, y and their gradients are bfloat16; else float
+  int32_t training;  // whether the batch's statistics are used
+  int32_t threads;
+  float eps;
+  const void* x;                 // (n, h, w, c)
+  void* y;                       // (n, h / window, w / window, c)
+  uint8_t* argmax;               // as y; null where there will be no gradient
+  float *mean, *var;             // (c,); written by the forward pass in training mode, else read
+  const float *weight, *bias;    // (c,)
+  const void* grad_y;            // as y
+  void* grad_x;                  // as x, or null
+  float *grad_weight, *grad_bias;  // (c,), or both null
+};
+
+template <class T> void forward_pass(const Arguments& a, Shape shape) {
+  norm_relu_pool((const T*)a.x, (T*)a.y, a.argmax, shape, a.training, a.mean, a.var, a.eps, a.weight, a.bias,
+                 a.threads);
+}
+
+template <class T> void backward_pass(const Arguments& a, Shape shape) {
+  norm_relu_pool_gradient((const T*)a.grad_y, (const T*)a.x, a.argmax, (T*)a.grad_x, shape, a.training, a.mean, a.var,
+                          a.eps, a.weight, a.grad_weight, a.grad_bias, a.threads);
 }
 
 extern "C" {
-void run(bool half, const void* x, void* y, uint8_t* chosen, const int64_t* shape, bool training, float* mean,
-         float* var, float eps, const float* weight, const float* bias, int threads) {
-  Shape s{shape[0], shape[1], shape[2], shape[3], int(shape[4])};
-  if (half) norm_relu_pool((const uint16_t*)x, (uint16_t*)y, chosen, s, training, mean, var, eps, weight, bias, threads);
-  else norm_relu_pool((const float*)x, (float*)y, chosen, s, training, mean, var, eps, weight, bias, threads);
+void forward_pass(const Arguments* a) {
+  Shape shape{a->n_images, a->height, a->width, a->channels, a->window};
+  if (a->bfloat16) forward_pass<uint16_t>(*a, shape);
+  else forward_pass<float>(*a, shape);
 }
-void run_gradient(bool half, const void* g, const void* x, const uint8_t* chosen, void* dx, const int64_t* shape,
-                  bool training, const float* mean, const float* var, float eps, const float* weight, float* d_weight,
-                  float* d_bias, int threads) {
-  Shape s{shape[0], shape[1], shape[2], shape[3], int(shape[4])};
-  if (half)
-    norm_relu_pool_gradient((const uint16_t*)g, (const uint16_t*)x, chosen, (uint16_t*)dx, s, training, mean, var, eps,
-                            weight, d_weight, d_bias, threads);
-  else
-    norm_relu_pool_gradient((const float*)g, (const float*)x, chosen, (float*)dx, s, training, mean, var, eps, weight,
-                            d_weight, d_bias, threads);
+void backward_pass(const Arguments* a) {
+  Shape shape{a->n_images, a->height, a->width, a->channels, a->window};
+  if (a->bfloat16) backward_pass<uint16_t>(*a, shape);
+  else backward_pass<float>(*a, shape);
 }
 }

@@ -1,7 +1,9 @@
-"""BatchNorm, ReLU and max-pooling in one pass over the memory: what PyTorch spends half of a small CNN's step on.
+"""BatchNorm, ReLU and max-pooling in one pass over the memory.
 
-On a CPU with a C++ compiler, ``fused_norm.cpp`` is compiled once a machine (two seconds, kept in the user's cache
-folder); anywhere else PyTorch's own operators do the same, to rounding. ``MOSAIC_KERNELS=torch`` asks for these.
+PyTorch's operators for them take half of a training step of a small CNN. On a CPU with a C++
+compiler, ``fused_norm.cpp`` is compiled once per machine, in two seconds, and kept in the user's
+cache folder. Anywhere else PyTorch's own operators do the same, up to rounding. To use these
+everywhere, set the environment variable ``MOSAIC_KERNELS=torch``.
 """
 
 import ctypes
@@ -21,12 +23,25 @@ from torch.autograd.function import once_differentiable
 
 SOURCE = Path(__file__).with_name("fused_norm.cpp")
 
+COMPILER_FLAGS = (
+    ("-march=native", "-fopenmp"),
+    ("-march=native",),
+    ("-fopenmp",),
+    (),
+)
+"""Sets of flags; the first that the compiler accepts is used."""
+
 
 class NormReluPool(nn.BatchNorm2d):
-    """ReLU(BatchNorm(x)), then with ``pool`` the maximum of 2x2 windows; the state is BatchNorm2d's.
+    """ReLU(BatchNorm(x)), then with ``pool`` the maximum of 2x2 windows.
 
-    x is (B, C, H, W), float32 or bfloat16; the result has its type. Sums are in float32 or better. Its gradient
-    cannot be differentiated again.
+    x is (B, C, H, W), float32 or bfloat16; the result is (B, C, H, W) or (B, C, H // 2, W // 2), of
+    the same type. The state is that of ``nn.BatchNorm2d``. Sums are in float32 or better. The
+    gradient cannot be differentiated again.
+
+    Args:
+        channels: C.
+        pool: Whether max-pooling follows.
     """
 
     def __init__(self, channels: int, pool: bool = False):
@@ -37,168 +52,178 @@ class NormReluPool(nn.BatchNorm2d):
         if x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and library():
             return _Fused.apply(x, self.weight, self.bias, self)
         x = super().forward(x)
-        return torch.relu_(
-            F.max_pool2d(x, 2) if self.pool else x
-        )  # the maximum first: a quarter of the work
+        if self.pool:
+            x = F.max_pool2d(x, 2)  # before ReLU, which has a quarter of the work then
+        return torch.relu_(x)
 
 
 class _Fused(torch.autograd.Function):
+    """Both passes of ``NormReluPool`` by the compiled kernels."""
+
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, norm: NormReluPool) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
-        (n, c, h, w), window = x.shape, 2 if norm.pool else 1
-        size = (n, c, h // window, w // window)
+        n_images, channels, height, width = x.shape
+        window = 2 if norm.pool else 1
+        size = (n_images, channels, height // window, width // window)
         y = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
-        differentiable = any(ctx.needs_input_grad)
-        chosen = (
-            torch.empty(size, dtype=torch.uint8, memory_format=torch.channels_last)
-            if differentiable
-            else None
-        )
-        mean, var = (
-            torch.empty(2, c).unbind() if norm.training else (norm.running_mean, norm.running_var)
-        )
-        shape = (ctypes.c_int64 * 5)(n, h, w, c, window)
-        library().run(
-            *(
-                x.dtype == torch.bfloat16,
-                _at(x),
-                _at(y),
-                _at(chosen),
-                shape,
-                norm.training,
-                _at(mean),
-                _at(var),
-            ),
-            *(norm.eps, _at(weight), _at(bias), torch.get_num_threads()),
-        )
+
+        # Which pixel of each window is the largest: only the gradient needs it.
+        argmax = None
+        needs_gradient = any(ctx.needs_input_grad)
+        if needs_gradient:
+            argmax = torch.empty(size, dtype=torch.uint8, memory_format=torch.channels_last)
+
+        running_mean = norm.running_mean
+        running_var = norm.running_var
+        assert running_mean is not None and running_var is not None  # NormReluPool has both
+        if norm.training:
+            mean, var = torch.empty(2, channels).unbind()  # the kernel writes them
+        else:
+            mean, var = running_mean, running_var
+        settings = {"window": window, "training": norm.training, "eps": norm.eps}
+        tensors = {"x": x, "y": y, "argmax": argmax, "mean": mean, "var": var}
+        _call("forward_pass", settings, weight=weight, bias=bias, **tensors)
+
         if norm.training and norm.momentum:
-            pixels = n * h * w
-            norm.running_mean.lerp_(mean, norm.momentum)
-            norm.running_var.lerp_(var * (pixels / max(pixels - 1, 1)), norm.momentum)
-        if differentiable:
-            ctx.save_for_backward(x, chosen, mean, var, weight)
-            ctx.shape, ctx.training, ctx.eps = shape, norm.training, norm.eps
+            n_values = n_images * height * width
+            unbiased = var * (n_values / max(n_values - 1, 1))
+            running_mean.lerp_(mean, norm.momentum)
+            running_var.lerp_(unbiased, norm.momentum)
+        if needs_gradient:
+            ctx.save_for_backward(x, argmax, mean, var, weight)
+            ctx.settings = settings
         return y
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, g: Tensor) -> tuple[Tensor | None, ...]:
-        x, chosen, mean, var, weight = ctx.saved_tensors
-        of_x, of_weight, of_bias, _ = ctx.needs_input_grad
-        g = g.contiguous(memory_format=torch.channels_last)
-        dx = torch.empty_like(x) if of_x else None
-        d_weight, d_bias = (
-            torch.empty(2, len(weight)).unbind() if of_weight or of_bias else (None, None)
-        )
-        library().run_gradient(
-            *(
-                x.dtype == torch.bfloat16,
-                _at(g),
-                _at(x),
-                _at(chosen),
-                _at(dx),
-                ctx.shape,
-                ctx.training,
-                _at(mean),
-            ),
-            *(_at(var), ctx.eps, _at(weight), _at(d_weight), _at(d_bias), torch.get_num_threads()),
-        )
-        return dx, d_weight, d_bias, None
+    def backward(ctx, grad_y: Tensor) -> tuple[Tensor | None, ...]:
+        x, argmax, mean, var, weight = ctx.saved_tensors
+        needs_x, needs_weight, needs_bias, _ = ctx.needs_input_grad
+        grad_y = grad_y.contiguous(memory_format=torch.channels_last)
+        grad_x = torch.empty_like(x) if needs_x else None
+        grad_weight = None
+        grad_bias = None
+        if needs_weight or needs_bias:
+            grad_weight, grad_bias = torch.empty(2, len(weight)).unbind()
+
+        inputs = {"x": x, "argmax": argmax, "mean": mean, "var": var, "weight": weight}
+        gradients = {"grad_y": grad_y, "grad_x": grad_x}
+        gradients |= {"grad_weight": grad_weight, "grad_bias": grad_bias}
+        _call("backward_pass", ctx.settings, **inputs, **gradients)
+        return grad_x, grad_weight, grad_bias, None
 
 
-def _at(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
+class _Arguments(ctypes.Structure):
+    """The arguments of both kernels: ``struct Arguments`` of ``fused_norm.cpp``, field by field."""
+
+    _fields_ = [
+        ("n_images", ctypes.c_int64),
+        ("height", ctypes.c_int64),
+        ("width", ctypes.c_int64),
+        ("channels", ctypes.c_int64),
+        ("window", ctypes.c_int32),
+        ("bfloat16", ctypes.c_int32),
+        ("training", ctypes.c_int32),
+        ("threads", ctypes.c_int32),
+        ("eps", ctypes.c_float),
+        ("x", ctypes.c_void_p),
+        ("y", ctypes.c_void_p),
+        ("argmax", ctypes.c_void_p),
+        ("mean", ctypes.c_void_p),
+        ("var", ctypes.c_void_p),
+        ("weight", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("grad_y", ctypes.c_void_p),
+        ("grad_x", ctypes.c_void_p),
+        ("grad_weight", ctypes.c_void_p),
+        ("grad_bias", ctypes.c_void_p),
+    ]
+
+
+def _call(kernel: str, settings: dict[str, int | float], **tensors: Tensor | None) -> None:
+    """Run a compiled kernel.
+
+    Args:
+        kernel: "forward_pass" or "backward_pass".
+        settings: ``window``, ``training`` and ``eps``.
+        **tensors: The fields of ``_Arguments`` that are tensors. Those that are None or left out
+            are null pointers.
+    """
+    x = tensors["x"]
+    assert x is not None
+    n_images, channels, height, width = x.shape
+    arguments = _Arguments(
+        n_images=n_images,
+        height=height,
+        width=width,
+        channels=channels,
+        bfloat16=x.dtype == torch.bfloat16,
+        threads=torch.get_num_threads(),
+        **settings,
+    )
+    for name, tensor in tensors.items():
+        if tensor is not None:
+            setattr(arguments, name, tensor.data_ptr())
+    getattr(library(), kernel)(ctypes.byref(arguments))
 
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The compiled kernels; None where there is no compiler, or PyTorch's operators were asked for."""
+    """The compiled kernels, or None where PyTorch's operators are to be used.
+
+    That is so without a compiler, where compiling fails, and with ``MOSAIC_KERNELS=torch``. The
+    compiler is ``CXX``, ``c++`` or ``g++``.
+    """
     compiler = shutil.which(os.environ.get("CXX", "c++")) or shutil.which("g++")
     if os.environ.get("MOSAIC_KERNELS") == "torch" or not compiler:
         return None
-    made_of = (SOURCE.read_text(), FLAGS, compiler, _processor())
-    name = f"norm_relu_pool-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]}.so"
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mosaic-bench"
+    # Processes share the file; whatever the compiled code depends on is in its name.
+    identity = (SOURCE.read_text(), COMPILER_FLAGS, compiler, _processor())
+    name = f"norm_relu_pool-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}.so"
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = caches / "mosaic-bench"
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        return _loaded(home / name, compiler)
-    except OSError:  # no home to write to: compiled for this process alone
-        with tempfile.TemporaryDirectory() as folder:
-            return _loaded(Path(folder) / name, compiler)
+        folder.mkdir(parents=True, exist_ok=True)
+        return _load(folder / name, compiler)
+    except OSError:  # the cache folder cannot be written to: compile for this process alone
+        with tempfile.TemporaryDirectory() as temporary:
+            return _load(Path(temporary) / name, compiler)
 
 
-FLAGS = (
-    ("-march=native", "-fopenmp"),
-    ("-march=native",),
-    ("-fopenmp",),
-    (),
-)  # the first that the compiler takes
-
-
-def _loaded(path: Path, compiler: str) -> ctypes.CDLL | None:
-    for flags in () if path.exists() else FLAGS:
-        made = path.with_suffix(f".{os.getpid()}")
-        command = [
-            compiler,
-            "-O3",
-            "-std=c++17",
-            "-shared",
-            "-fPIC",
-            *flags,
-            str(SOURCE),
-            "-o",
-            str(made),
-        ]
-        if subprocess.run(command, capture_output=True).returncode == 0:
-            made.replace(path)  # whole or not at all: other processes may be at it too
-            break
+def _load(path: Path, compiler: str) -> ctypes.CDLL | None:
+    """The library at ``path``, compiled if it is not there yet; None if no set of flags works."""
+    if not path.exists():
+        _compile(path, compiler)
     if not path.exists():
         return None
-    found = ctypes.CDLL(str(path))
-    number, at = ctypes.c_float, ctypes.c_void_p
-    found.run.argtypes = [
-        ctypes.c_bool,
-        at,
-        at,
-        at,
-        at,
-        ctypes.c_bool,
-        at,
-        at,
-        number,
-        at,
-        at,
-        ctypes.c_int,
-    ]
-    found.run_gradient.argtypes = [
-        *(
-            ctypes.c_bool,
-            at,
-            at,
-            at,
-            at,
-            at,
-            ctypes.c_bool,
-            at,
-            at,
-            number,
-            at,
-            at,
-            at,
-            ctypes.c_int,
-        )
-    ]
-    return found
+    loaded = ctypes.CDLL(str(path))
+    for kernel in (loaded.forward_pass, loaded.backward_pass):
+        kernel.argtypes = [ctypes.POINTER(_Arguments)]
+        kernel.restype = None
+    return loaded
+
+
+def _compile(path: Path, compiler: str) -> None:
+    """Compile the kernels to ``path`` with the first set of flags that works, if any."""
+    # Other processes may compile at the same time: each writes its own file and moves it into
+    # place in one step.
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    command = [compiler, "-O3", "-std=c++17", "-shared", "-fPIC"]
+    files = [str(SOURCE), "-o", str(unfinished)]
+    for flags in COMPILER_FLAGS:
+        result = subprocess.run([*command, *flags, *files], capture_output=True)
+        if result.returncode == 0:
+            unfinished.replace(path)
+            return
 
 
 def _processor() -> tuple[str, ...]:
-    """What -march=native depends on: a home may be shared by unlike machines."""
+    """What ``-march=native`` depends on: unlike machines may share a home folder."""
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().split("\n\n")[0].splitlines() if cpuinfo.exists() else []
-    kept = [
-        line
-        for line in lines
-        if line.startswith(("vendor_id", "cpu family", "model", "flags", "Features"))
-    ]
-    return (platform.machine(), platform.processor(), *kept)
+    lines = []
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().split("\n\n")[0].splitlines()  # the first core
+    names = ("vendor_id", "cpu family", "model", "flags", "Features")
+    described = [line for line in lines if line.startswith(names)]
+    return (platform.machine(), platform.processor(), *described)

@@ -1,6 +1,5 @@
-"""The convolutional networks for small images."""
+"""The convolutional networks for small images: CNN and CNN2."""
 
-import itertools
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -11,29 +10,37 @@ from mosaic.fl.models.spec import Spec
 
 
 class ConvBlock(nn.Sequential):
+    """3x3 convolution, BatchNorm, ReLU and, with ``pool``, 2x2 max-pooling.
+
+    (B, n_in, H, W) to (B, n_out, H, W), or to (B, n_out, H // 2, W // 2) with ``pool``.
+    """
+
     def __init__(self, n_in: int, n_out: int, pool: bool):
         super().__init__()
-        self.conv = Conv2d(
-            n_in, n_out, 3, padding=1, bias=False
-        )  # of 8x8 images the last sees one pixel
+        self.conv = Conv2d(n_in, n_out, 3, padding=1, bias=False)
         self.norm = NormReluPool(n_out, pool)
 
 
 class CNN(nn.Module):
-    """Four 3x3 convolutions with BatchNorm, of w, 2w, 4w, 4w channels, three of them pooled; images from 8x8.
+    """Four 3x3 convolutions with BatchNorm, of w, 2w, 4w and 4w channels; this project's default.
 
-    ``features``: (B, C, H, W) to (B, 4w), the mean over space. The house's network for small grey images.
+    The first three are followed by max-pooling, so that of 8x8 images, the smallest it takes, the
+    last convolution sees one pixel. The features are the mean over the pixels that are left.
+
+    Args:
+        spec: The network's shape.
+        channels: Output channels of the four convolutions.
     """
 
     def __init__(self, spec: Spec, channels: Sequence[int]):
         super().__init__()
         widths = [spec.channels, *channels]
-        self.blocks = nn.Sequential(
-            *(ConvBlock(widths[i], widths[i + 1], pool=i < 3) for i in range(4))
-        )
+        blocks = [ConvBlock(widths[i], widths[i + 1], pool=i < 3) for i in range(4)]
+        self.blocks = nn.Sequential(*blocks)
         self.linear = nn.Linear(widths[4], spec.n_classes)
 
     def features(self, x: Tensor) -> Tensor:
+        """Images (B, C, H, W) to features (B, 4w)."""
         return self.blocks(x).mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,6 +48,7 @@ class CNN(nn.Module):
 
 
 def cnn_group(name: str) -> tuple[str, ...]:
+    """The channel groups of a tensor of CNN's state; ``blocks.2.conv.weight`` is ("c3", "c2")."""
     if name.startswith("linear"):
         return ("classes", "c4")
     i = int(name.split(".")[1])
@@ -48,24 +56,29 @@ def cnn_group(name: str) -> tuple[str, ...]:
 
 
 class CNN2(nn.Module):
-    """Two 5x5 convolutions with BatchNorm, of w and 2w channels, both pooled, and a classifier of all their pixels.
+    """Two 5x5 convolutions with BatchNorm, of w and 2w channels, both pooled, and a classifier.
 
-    DENSE's network for grey images (Zhang et al., NeurIPS 2022): 29,034 parameters at w = 16, 28x28 and 10 classes.
-    ``features``: (B, C, S, S) to (B, 2w (S/4)^2). It has no narrower versions.
+    DENSE's network for grey images (Zhang et al., NeurIPS 2022): 29,034 parameters at w = 16, 28x28
+    pixels and 10 classes. The classifier reads all pixels. There are no narrow versions.
+
+    Args:
+        spec: The network's shape; ``spec.size`` S fixes the classifier's inputs.
+        channels: Output channels of the two convolutions.
     """
 
     def __init__(self, spec: Spec, channels: Sequence[int]):
         super().__init__()
-        widths = [spec.channels, *channels]
+        first, second = channels
         self.blocks = nn.Sequential(
-            *(
-                nn.Sequential(Conv2d(n_in, n_out, 5, padding=2), NormReluPool(n_out, pool=True))
-                for n_in, n_out in itertools.pairwise(widths)
-            )
+            nn.Sequential(
+                Conv2d(spec.channels, first, 5, padding=2), NormReluPool(first, pool=True)
+            ),
+            nn.Sequential(Conv2d(first, second, 5, padding=2), NormReluPool(second, pool=True)),
         )
-        self.linear = nn.Linear(widths[2] * (spec.size // 4) ** 2, spec.n_classes)
+        self.linear = nn.Linear(second * (spec.size // 4) ** 2, spec.n_classes)
 
     def features(self, x: Tensor) -> Tensor:
+        """Images (B, C, S, S) to features (B, 2w (S // 4)^2)."""
         return self.blocks(x).flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,6 +86,9 @@ class CNN2(nn.Module):
 
 
 def cnn2_group(name: str) -> tuple[str, ...]:
+    """The channel groups of a tensor of CNN2's state."""
     if name.startswith("linear"):
         return ("classes", "pixels")
-    return ("c1", "image") if name.startswith("blocks.0") else ("c2", "c1")
+    if name.startswith("blocks.0"):
+        return ("c1", "image")
+    return ("c2", "c1")

@@ -11,9 +11,13 @@ from mosaic.fl.models.spec import Spec
 
 
 class BasicBlock(nn.Module):
-    """Its 1x1 convolution of stride 2 is one of stride 1 over every other pixel: the same numbers and the same state.
+    """Two 3x3 convolutions with BatchNorm and a shortcut (He et al., CVPR 2016, section 3.3).
 
-    PyTorch 2.14's strided one writes past its memory in the backward pass of fewer than 8 channels on AVX2 processors
+    (B, n_in, H, W) to (B, n_out, ceil(H / stride), ceil(W / stride)).
+
+    In place of a 1x1 convolution of stride 2, the shortcut has one of stride 1 over every other
+    pixel: the same numbers and the same state. The reason is a bug of PyTorch 2.14: the backward
+    pass of its strided one writes past its memory for fewer than 8 channels on AVX2 processors
     (channels_last; oneDNN's ``brgconv_strided:avx2``).
     """
 
@@ -31,34 +35,38 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm1(self.conv1(x))
-        return torch.relu(
-            self.norm2(self.conv2(y)) + self.shortcut(x[:, :, :: self.stride, :: self.stride])
-        )
+        y = self.norm2(self.conv2(y))
+        return torch.relu(y + self.shortcut(x[:, :, :: self.stride, :: self.stride]))
 
 
 class ResNet18(nn.Module):
-    """ResNet-18 (He et al., CVPR 2016) with the CIFAR stem: one 3x3 convolution, no pooling.
+    """ResNet-18 (He et al., CVPR 2016) with the stem for CIFAR: one 3x3 convolution, no pooling.
 
-    11,173,962 parameters at base width 64 with 3 channels and 10 classes. ``features``: (B, C, H, W) to (B, 8w).
+    11,173,962 parameters at base width 64 with 3 channels and 10 classes.
+
+    Args:
+        spec: The network's shape.
+        channels: Output channels of the four stages; those of the first are the stem's too.
     """
 
     def __init__(self, spec: Spec, channels: Sequence[int]):
         super().__init__()
-        s = channels
-        self.conv = Conv2d(spec.channels, s[0], 3, padding=1, bias=False)
-        self.norm = NormReluPool(s[0])
-        self.stages = nn.Sequential(
-            *(
-                nn.Sequential(
-                    BasicBlock(s[max(i - 1, 0)], s[i], 1 if i == 0 else 2),
-                    BasicBlock(s[i], s[i], 1),
-                )
-                for i in range(4)
+        self.conv = Conv2d(spec.channels, channels[0], 3, padding=1, bias=False)
+        self.norm = NormReluPool(channels[0])
+
+        stages = []
+        n_in = channels[0]
+        for i, n_out in enumerate(channels):
+            stride = 1 if i == 0 else 2
+            stages.append(
+                nn.Sequential(BasicBlock(n_in, n_out, stride), BasicBlock(n_out, n_out, 1))
             )
-        )
-        self.linear = nn.Linear(s[3], spec.n_classes)
+            n_in = n_out
+        self.stages = nn.Sequential(*stages)
+        self.linear = nn.Linear(n_in, spec.n_classes)
 
     def features(self, x: Tensor) -> Tensor:
+        """Images (B, C, H, W) to features (B, 8w), the mean over the last stage's pixels."""
         return self.stages(self.norm(self.conv(x))).mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,11 +74,15 @@ class ResNet18(nn.Module):
 
 
 def resnet_group(name: str) -> tuple[str, ...]:
+    """The channel groups of a tensor of ResNet18's state; stage i has the channels c(i + 1)."""
     if name.startswith("linear"):
         return ("classes", "c4")
     if not name.startswith("stages"):
         return ("c1", "image")
+
     _, stage, block, layer = name.split(".")[:4]
-    out = f"c{int(stage) + 1}"
-    entry = block == "0" and layer in ("conv1", "shortcut")  # reads the stage before
-    return (out, f"c{max(int(stage), 1)}" if entry else out)
+    n_out = f"c{int(stage) + 1}"
+    reads_previous_stage = block == "0" and layer in ("conv1", "shortcut")
+    if reads_previous_stage and int(stage) > 0:
+        return (n_out, f"c{int(stage)}")
+    return (n_out, n_out)

@@ -1,8 +1,8 @@
-"""Distillation: a student learns from batches of images and what teachers answer to them."""
+"""Distillation: a student learns from batches of images and the targets that teachers give them."""
 
 import copy
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -24,34 +24,66 @@ def distil(
     frozen_norms: bool,
     clip: float = math.inf,
 ) -> tuple[State, list[float]]:
-    """Teach ``student`` (the server model) from batches of images (B, C, H, W) and what teachers say of them.
+    """Train a model of full width on batches of images and targets, one step per batch.
 
-    ``loss(student logits, what teachers say)`` is minimised; with ``frozen_norms`` BatchNorm works as at test
-    and keeps its running statistics. The gradient's norm is at most ``clip``. Returns the new state and all losses.
+    Nothing is random: what ``labelled`` yields fixes the result.
+
+    Args:
+        student: The model to start from, usually the server's. It is not changed.
+        labelled: Batches: normalised images (B, C, H, W) and their targets, in the form that
+            ``loss`` takes. A generator may compute the targets of a batch when it is reached.
+        task: The model's shape, the BatchNorm policy and the precision.
+        optimiser: Builds the optimiser from the student's parameters.
+        loss: ``loss(logits, targets)``, with the student's logits (B, K) in float32, to a scalar.
+        frozen_norms: Whether BatchNorm works as at test and keeps its running statistics.
+            Otherwise it uses each batch's statistics and updates the running ones.
+        clip: The largest norm that the gradient may have.
+
+    Returns:
+        The trained model, and the loss of each step.
+
+    Raises:
+        FloatingPointError: A loss is not finite.
     """
     spec = task.spec
-    own = LiveNetwork(
-        copy.deepcopy(live_network(spec, device()).network)
-    )  # teachers use the resident one meanwhile
-    own.load(student)
-    network = own.evaluating(task.batch_norm) if frozen_norms else own.training()
-    optimise = optimiser(network.parameters())
+    # A copy, because teachers may load the process's network of that shape between two steps.
+    live = LiveNetwork(copy.deepcopy(live_network(spec, device()).network))
+    live.load(student)
+    network = live.evaluating(task.batch_norm) if frozen_norms else live.training()
+    built_optimiser = optimiser(network.parameters())
+
     values = []
-    for images, target in labelled:
-        optimise.zero_grad(set_to_none=True)
+    for images, targets in labelled:
+        built_optimiser.zero_grad(set_to_none=True)
         with (
             torch.enable_grad(),
             metered("distil", spec, images.shape[1:], frozen_norms, items=len(images)),
         ):
             with autocast(task.precision):
                 logits = network(images)
-            value = loss(logits.float(), target)
+            value = loss(logits.float(), targets)
             value.backward()
         if clip < math.inf:
             nn.utils.clip_grad_norm_(network.parameters(), clip)
-        optimise.step()
+        built_optimiser.step()
         values.append(value.detach())
-    values = torch.stack(values).tolist()
-    if not math.isfinite(sum(values)):
+
+    losses = torch.stack(values).tolist()
+    # One check at the end, so that no step waits for a number from the accelerator.
+    if not math.isfinite(sum(losses)):
         raise FloatingPointError("the distillation loss is not finite: lower its learning rate")
-    return own.save(), values
+    return live.save(), losses
+
+
+def loss_curve_ends(losses: Sequence[float]) -> tuple[float, float]:
+    """The mean loss of the first and of the last tenth of the steps, of at least one step each.
+
+    The record columns ``distil_loss_start`` and ``distil_loss_end``.
+
+    Args:
+        losses: The loss of each step, at least one.
+    """
+    tenth = max(1, len(losses) // 10)
+    start = sum(losses[:tenth]) / tenth
+    end = sum(losses[-tenth:]) / tenth
+    return start, end

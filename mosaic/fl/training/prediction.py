@@ -1,6 +1,7 @@
 """Models as functions: predictions and features without gradients, and frozen networks."""
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,23 +14,36 @@ from mosaic.fl.models.live_network import LiveNetwork, live_network
 from mosaic.fl.models.spec import Spec, State
 from mosaic.fl.task import Task
 
+IMAGES_PER_PASS = 512
+"""2,560 images in one pass took half as long again on a CPU, for the memory they page in."""
+
 
 def frozen_network(state: State, spec: Spec, batch_norm: str = "average") -> nn.Module:
-    """A network of its own in eval mode with this state, whose weights take no gradient (its inputs may).
+    """A new network in evaluation mode whose weights take no gradient; its inputs may.
 
-    A client's own model is judged by the running statistics of its own training, whatever the policy at test.
+    Args:
+        state: The model's values.
+        spec: The model's shape.
+        batch_norm: "average": BatchNorm uses running statistics, which is right for a client's
+            own model whatever the policy at test. "batch": it uses each batch's statistics.
     """
-    own = LiveNetwork(copy.deepcopy(live_network(spec, device()).network))
-    own.load(state)
-    return own.evaluating(batch_norm).requires_grad_(False)
+    live = LiveNetwork(copy.deepcopy(live_network(spec, device()).network))
+    live.load(state)
+    return live.evaluating(batch_norm).requires_grad_(False)
 
 
 def predictor(state: State, task: Task, width: float = 1.0) -> Predict:
-    """The model as a function: normalised images (B, C, H, W) to float32 logits (B, K), without gradients."""
+    """The model as a function: normalised images (B, C, H, W) to float32 logits (B, K).
+
+    Args:
+        state: The model's values.
+        task: The model's shape, the BatchNorm policy and the precision.
+        width: The model's width in (0, 1].
+    """
     spec = task.spec_at(width)
 
     def predict(images: Tensor) -> Tensor:
-        return _forward(state, spec, task, images, features=False)
+        return _outputs(state, spec, task, images, of_features=False)
 
     return predict
 
@@ -37,30 +51,42 @@ def predictor(state: State, task: Task, width: float = 1.0) -> Predict:
 def features(
     state: State, task: Task, images: Tensor, width: float = 1.0, batch_size: int = 512
 ) -> Tensor:
-    """Penultimate features (n, F) in float32 of uint8 images (n, C, H, W)."""
+    """A model's penultimate features of images that are not normalised.
+
+    Args:
+        state: The model's values.
+        task: The model's shape, the BatchNorm policy and the precision.
+        images: (n, C, H, W), uint8.
+        width: The model's width in (0, 1].
+        batch_size: Images per batch, whose statistics the BatchNorm policy "batch" uses.
+
+    Returns:
+        Features (n, F), float32.
+    """
     spec = task.spec_at(width)
-    return torch.cat(
-        [_forward(state, spec, task, normalise(x), features=True) for x in images.split(batch_size)]
-    )
-
-
-AT_ONCE = 512  # images of a pass; 2,560 took half as long again on a processor, for the memory they page in
+    outputs = [
+        _outputs(state, spec, task, normalise(part), of_features=True)
+        for part in images.split(batch_size)
+    ]
+    return torch.cat(outputs)
 
 
 @torch.no_grad()
-def _forward(state: State, spec: Spec, task: Task, images: Tensor, features: bool) -> Tensor:
-    home = live_network(spec, device())
-    home.load(state)
-    network = home.evaluating(task.batch_norm)
-    # a batch's own statistics need all of it
-    parts = images.split(AT_ONCE) if task.batch_norm == "average" else [images]
-    return torch.cat([_pass(network, spec, task, part, features) for part in parts])
+def _outputs(state: State, spec: Spec, task: Task, images: Tensor, of_features: bool) -> Tensor:
+    """Features (B, F) or logits (B, K) of normalised images (B, C, H, W), in float32."""
+    live = live_network(spec, device())
+    live.load(state)
+    network: Any = live.evaluating(task.batch_norm)
+    function = network.features if of_features else network
 
-
-def _pass(network: nn.Module, spec: Spec, task: Task, images: Tensor, features: bool) -> Tensor:
-    images = images.to(device()).contiguous(memory_format=torch.channels_last)
-    with (
-        metered("predict", spec, images.shape[1:], features, items=len(images)),
-        autocast(task.precision),
-    ):
-        return (network.features(images) if features else network(images)).float()
+    # The statistics of a batch need all of it at once.
+    per_pass = IMAGES_PER_PASS if task.batch_norm == "average" else len(images)
+    outputs = []
+    for part in images.split(per_pass):
+        part = part.to(device()).contiguous(memory_format=torch.channels_last)
+        with (
+            metered("predict", spec, part.shape[1:], of_features, items=len(part)),
+            autocast(task.precision),
+        ):
+            outputs.append(function(part).float())
+    return torch.cat(outputs)

@@ -17,7 +17,7 @@ import scipy.io
 import torch
 from PIL import Image
 
-from mosaic.fl.data import download, loading, source
+from mosaic.fl.data import loading, source
 from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.data.loading import load, use_data_dir
 from mosaic.fl.data.splits import split_validation
@@ -463,24 +463,24 @@ def test_absent_and_offline_names_three_ways(name, tmp_path):
 
 
 def test_a_download_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
-    def halfway(name: str, into: Path) -> None:
+    def halfway(into: Path) -> None:
         file = write_mnist(into)["train"]
         file.write_bytes(file.read_bytes()[:1000])
         raise URLError("connection lost")
 
-    def whole(name: str, into: Path) -> None:
+    def whole(into: Path) -> None:
         write_mnist(into)
         (into / "mnist.tar.gz").write_bytes(b"the archive")
 
     use_data_dir(tmp_path / "data")
-    monkeypatch.setattr(download, "_fetch", halfway)
+    monkeypatch.setitem(DATASETS, "mnist", replace(DATASETS["mnist"], fetch=halfway))
     with pytest.raises(InputError, match="connection lost"):
         load("mnist", "train")
     assert not [path for path in (tmp_path / "data").rglob("*") if path.suffix != ".lock"]
-    monkeypatch.setattr(download, "_fetch", whole)
+    monkeypatch.setitem(DATASETS, "mnist", replace(DATASETS["mnist"], fetch=whole))
     assert_sound(load("mnist", "train"), 12)
     assert [path.name for path in (tmp_path / "data" / "mnist").iterdir()] == ["MNIST"]
-    monkeypatch.setattr(download, "_fetch", offline)  # found from now on
+    monkeypatch.setitem(DATASETS, "mnist", replace(DATASETS["mnist"], fetch=offline))  # found from now on
     assert_sound(load("mnist", "test"), 8)
 
 

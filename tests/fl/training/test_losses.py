@@ -178,9 +178,9 @@ def test_statistics_match_takes_its_hooks_away_and_changes_no_prediction():
         network(torch.zeros(1, 7, 8, 8))
     with match:
         watched = network(images)
-    assert torch.equal(watched, before) and len(match.gaps) == 4
+    assert torch.equal(watched, before) and len(match.differences) == 4
     network(images)
-    assert len(match.gaps) == 4
+    assert len(match.differences) == 4
 
 
 def test_statistics_match_needs_a_batch_norm_layer():

@@ -19,7 +19,7 @@ from mosaic.fl.rng import stream
 from mosaic.fl.stages import federated_model
 from mosaic.fl.submodel import cut, window
 from mosaic.fl.training import losses
-from mosaic.fl.training.distillation import distil
+from mosaic.fl.training.distillation import distil, loss_curve_ends
 from mosaic.fl.training.prediction import features, frozen_network, predictor
 from mosaic.fl.training.sgd import batches, train
 
@@ -207,6 +207,13 @@ def test_a_teacher_may_be_asked_while_its_student_learns(task, start, shard):
     assert same(
         meanwhile, distil(start, lesson, task, sgd, losses.soft_distillation, frozen_norms=False)[0]
     )
+
+
+def test_the_ends_of_a_loss_curve_are_means_of_a_tenth_of_its_steps_by_hand():
+    """Of 25 steps the first two and the last two; of fewer than 20, the first and the last."""
+    assert loss_curve_ends([float(i) for i in range(25)]) == (0.5, 23.5)
+    assert loss_curve_ends([4.0, 1.0, 2.0]) == (4.0, 2.0)
+    assert loss_curve_ends([3.0]) == (3.0, 3.0)
 
 
 def test_a_distillation_loss_that_is_not_finite_raises(task, start, shard):

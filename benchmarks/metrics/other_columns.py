@@ -1,0 +1,65 @@
+"""The columns of a record that are not metrics, and what each means."""
+
+BEFORE_METRICS = {
+    "suite": "name of the suite that the cell belongs to",
+    "cell": "16 hex digits: the hash of what determines the cell's numbers",
+    "label": "the method's name in tables, e.g. mosaic-cvae",
+    "method": "the method's name in METHODS, e.g. mosaic",
+    "status": "done, failed or skipped",
+    "dataset": "name of the data set",
+    "omega": "Dirichlet concentration of the partition; inf: every client's labels are like the pool's",
+    "n_clients": "number of clients",
+    "widths": "full, mixed, or the list of the clients' widths",
+    "seed": "fixes the partition, the initial weights and all random draws",
+    "scale": "quick, laptop or paper",
+    "round": "the round that the row was scored after",
+    "selection": "which choices of a round pick this row: last, validation, oracle, joined by +",
+}
+"""The columns that come before the metrics in every records.csv."""
+
+AFTER_METRICS = {
+    "partition": "name of the file in partitions/ that says which client holds what",
+    "reason": "why the cell failed or was skipped",
+    "warnings": 'diagnostics that are out of bounds, joined by "; " (a JSON list if a text has "; ")',
+}
+"""The columns that come after the metrics in every records.csv; all others follow by name."""
+
+OTHER_COLUMNS = {
+    "class_accuracy": "test accuracy per class, separated by spaces; nan for a class without images",
+    "notes": "remarks on how the generated images were scored, joined as warnings are",
+    "data": "fingerprint of the training images and labels",
+    "traceback": "of a failed cell",
+    "protocol": "when what the method adds is sent: every round, once, after the rounds, ...",
+    "needs": "what the method uses beyond models, separated by commas",
+    "data_free": "true if nothing of that is data",
+    "student": "weights that the server's training starts from",
+    "student_norms": "what the server's training does with BatchNorm's running statistics",
+    "precision": "fp32 or bf16",
+    "threads": "CPU threads per cell; they determine the order of sums",
+    "client_work": "the scale's factor for extra steps at clients",
+    "server_work": "the scale's factor for extra steps at the server",
+    "client_widths": "width of each client's model, separated by spaces",
+    "device": "cpu, or the name of the GPU",
+    "processor": "model name of the processor",
+    "kernels": "compiled or torch: the implementation of the fused BatchNorm",
+    "torch": "version of PyTorch",
+    "torchvision": "version of torchvision",
+    "numpy": "version of NumPy",
+    "python": "version of Python",
+    "commit": "git commit of this project; + if files differed from it",
+}
+"""Columns that are neither metrics nor in every records.csv."""
+
+PREFIXES = {
+    "task.": "the other settings of the task, by their names in Task",
+    "config.": "the method's settings, by their names in its Config",
+    "upload_bytes_": "upload_bytes by kind of payload (model, counts, generator, ...)",
+    "download_bytes_": "download_bytes by kind of payload",
+    "steps_": "batches that went through networks, by kind of work (train: local steps)",
+    "flops_": "flops by kind of work",
+    "stage_s_": "stage_s by stage",
+    "diag_": "a method's diagnostics, by their names in its snapshots",
+    "accuracy_": "test accuracy of a further model of the method, by its name in the snapshot",
+    "partition_": "how heterogeneous the partition is, from its certificate",
+}
+"""Columns whose names depend on the method, by what they begin with; <prefix><name>."""

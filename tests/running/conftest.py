@@ -1,0 +1,22 @@
+"""Fixtures of the tests that run cells: nothing of a test's session is left for the next."""
+
+import pytest
+
+from benchmarks.running.session import Session, prepare
+from mosaic.fl.cache import use_cache, watch_stages
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind():
+    """A run points this process at a store and a watcher; the next test starts without."""
+    yield
+    use_cache(None)
+    watch_stages(None)
+
+
+@pytest.fixture
+def session(tmp_path) -> Session:
+    """A session in a folder of the test's own, which this process works in."""
+    session = Session(tmp_path)
+    prepare(session)
+    return session
