@@ -64,6 +64,8 @@ def pack(folder: Path, remove: bool = False) -> Path:
     if remove:
         for path in packed:
             path.unlink()
+            # left from before the cell was done; alone it would mean that the cell has failed since
+            path.with_suffix(".failed.json").unlink(missing_ok=True)
         for name in ("cells", "partitions"):
             _remove_if_empty(folder / name)
     return archive
