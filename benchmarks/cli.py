@@ -1,27 +1,107 @@
-"""What the two commands share."""
+"""What the commands share: the console, options and how their texts are read."""
 
+import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from mosaic.fl.errors import InputError
 
 console = Console()
 
+STOPPED_BY_USER = 130
+"""The exit code after Ctrl-C, as shells have it."""
+
+
+def exit_code_of(command: Callable[[], int]) -> int:
+    """Run a command and turn its errors into an exit code.
+
+    Returns:
+        The command's own code; 2 for a wrong option, value or file, which is printed; 130 after
+        Ctrl-C.
+    """
+    try:
+        return command()
+    except InputError as error:
+        stderr = Console(stderr=True)
+        stderr.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        return 2
+    except KeyboardInterrupt:
+        console.print("\nstopped; the same command goes on from here.")
+        return STOPPED_BY_USER
+
+
+def add_machine_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where and on what a command computes."""
+    add = parser.add_argument
+    add("--jobs", type=int, help="processes (default: one per core and --threads; 1 on a GPU)")
+    add(
+        "--threads",
+        type=int,
+        default=1,
+        help="CPU threads per process; part of a record's identity (default: 1)",
+    )
+    add("--device", default="auto", help="auto | cpu | cuda (default: auto)")
+    add(
+        "--precision",
+        default="auto",
+        help="auto | fp32 | bf16; auto: bf16 where the processor is fast in it",
+    )
+    add("--data-dir", type=Path, help="where data sets are looked for first; also MOSAIC_DATA")
+
+
+def number_of_jobs(jobs: int | None, threads: int, device: str) -> int:
+    """How many processes work at a time.
+
+    Args:
+        jobs: what the user gave; None for the default, one per available core and its threads, or
+            one on a GPU.
+        threads: CPU threads per process.
+        device: the chosen device.
+
+    Raises:
+        InputError: if a number is below 1.
+    """
+    from benchmarks.running.cores import available_cores
+
+    if threads < 1:
+        raise InputError(f"--threads is {threads}; it must be at least 1.")
+    if jobs is not None:
+        if jobs < 1:
+            raise InputError(f"--jobs is {jobs}; it must be at least 1.")
+        return jobs
+    if device.startswith("cuda"):
+        return 1
+    return max(1, available_cores() // threads)
+
 
 def listed(text: str | None) -> list[str] | None:
-    return [part.strip() for part in text.split(",") if part.strip()] if text else None
+    """The parts of a comma-separated text; None if there is no text."""
+    if not text:
+        return None
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def count(option: str, text: str) -> int:
+    """A whole number of at least 1.
+
+    Raises:
+        InputError: if it is something else.
+    """
     if not text.isdigit() or int(text) < 1:
         raise InputError(f"{option} is {text!r}; it must be a whole number of at least 1.")
     return int(text)
 
 
 def writable(out: Path) -> Path:
-    """The folder, made where it is not there; InputError where nothing can be written to it."""
+    """The folder as an absolute path; it is made if it is not there.
+
+    Raises:
+        InputError: if nothing can be written to it.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / f".writable.{os.getpid()}"

@@ -6,71 +6,136 @@ from benchmarks.planning.scales import MIXED
 from mosaic.fl.errors import InputError
 from mosaic.fl.task import capacity_widths
 
+MOST_SEEDS = 20
+"""A single number above this is more likely a seed than a count of seeds, so the user is asked."""
+
 
 def seeds_of(given: str | int | list[int]) -> list[int]:
-    """ "3" or 3: the seeds 0, 1, 2; "0,4": these."""
+    """The seeds that a user means.
+
+    Args:
+        given: a count, 3 or "3", for the seeds 0, 1, 2; or a list, "0,4" or "101,", of these seeds.
+
+    Returns:
+        Different, non-negative seeds.
+
+    Raises:
+        InputError: if it is neither; or if it is one number above MOST_SEEDS, which may be meant
+            either way.
+    """
     if isinstance(given, list):
-        return given
-    parts = str(given).split(",")
+        return _checked_seeds(given, given)
+
+    text = str(given).strip()
     try:
-        numbers = [int(part) for part in parts]
+        numbers = [int(part) for part in text.removesuffix(",").split(",")]
     except ValueError:
         raise InputError(
             f"seeds are {given!r}; give how many (3) or which (0,1,2), as whole numbers."
         ) from None
-    if len(numbers) > 1:
-        seeds = numbers
-    elif numbers[0] < 1:
-        raise InputError(f"{numbers[0]} seeds; give at least 1.")
-    else:
-        seeds = list(range(numbers[0]))
-    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
+
+    if "," in text:
+        return _checked_seeds(numbers, given)
+
+    count = numbers[0]
+    if count > MOST_SEEDS and not isinstance(given, int):
+        raise InputError(
+            f"--seeds {count} could be {count} seeds or the seed {count}: "
+            f"write --n-seeds {count} for the first, --seeds {count}, (with a comma) for the other."
+        )
+    return first_seeds(count)
+
+
+def first_seeds(count: int) -> list[int]:
+    """The seeds 0, 1, ..., count - 1.
+
+    Raises:
+        InputError: if the count is below 1.
+    """
+    if count < 1:
+        raise InputError(f"{count} seeds; give at least 1.")
+    return list(range(count))
+
+
+def _checked_seeds(seeds: list[int], given: object) -> list[int]:
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise InputError(f"seeds are {given!r}; they must be different and not negative.")
     return seeds
 
 
 def widths_of(name: str, n_clients: int) -> tuple[float, ...]:
-    """The clients' widths: "full", "mixed", "rho=5" (and ",sigma=4"), or a list "1,0.5" spread over N clients."""
+    """The clients' widths.
+
+    Args:
+        name: "full"; "mixed"; "rho=5" or "rho=5,sigma=4", the law of ``capacity_widths``; or a list
+            such as "1,0.5", which is spread over the clients in order.
+        n_clients: the number of clients.
+
+    Returns:
+        One width in (0, 1] per client; empty if all are 1.
+
+    Raises:
+        InputError: if it is none of these, or if a width is out of range.
+    """
     if name == "full":
         return ()
     if name == "mixed":
         return capacity_widths(n_clients, **MIXED)
+
     try:
         if name.startswith("rho="):
-            law = {"sigma": 4.0} | {
-                k: float(v) for k, v in (part.split("=") for part in name.split(","))
-            }
-            widths = capacity_widths(n_clients, **law)
-            return () if all(width == 1 for width in widths) else widths
-        listed = [float(part) for part in name.split(",")]
+            listed = _widths_by_law(name, n_clients)
+        else:
+            listed = tuple(float(part) for part in name.split(","))
     except (ValueError, TypeError, OverflowError):
         raise InputError(
-            f"widths are {name!r}; possible: full, mixed, rho=5, rho=5,sigma=4, or a list such as 1,0.5,0.25."
+            f"widths are {name!r}; possible: full, mixed, rho=5, rho=5,sigma=4, "
+            "or a list such as 1,0.5,0.25."
         ) from None
+
     for width in listed:
         if not 0 < width <= 1:
             raise InputError(
-                f"width {width:g} in {name!r} is outside (0, 1]: it is a sub-model's share of the channels."
+                f"width {width:g} in {name!r} is outside (0, 1]: "
+                "it is a sub-model's share of the channels."
             )
+
     widths = tuple(listed[k * len(listed) // n_clients] for k in range(n_clients))
-    return () if all(width == 1 for width in widths) else widths
+    if all(width == 1 for width in widths):
+        return ()
+    return widths
+
+
+def _widths_by_law(name: str, n_clients: int) -> tuple[float, ...]:
+    """The widths of "rho=5" (sigma is then 4) or "rho=5,sigma=4"."""
+    law = {"sigma": 4.0}
+    for part in name.split(","):
+        key, value = part.split("=")
+        law[key] = float(value)
+    return capacity_widths(n_clients, **law)
 
 
 def batch_norm_of(widths: tuple[float, ...]) -> str:
     """BatchNorm's policy at test where nobody chose one, the same for all methods of a comparison.
 
-    Where widths differ it is the batch's own statistics, as FedRolex and HeteroFL test: the running ones of narrow
-    sub-models are not the full model's.
+    If widths differ it is the batch's own statistics, as FedRolex and HeteroFL test: the running
+    statistics of narrow sub-models are not those of the full model.
     """
     return "batch" if widths else "average"
 
 
-def check_omega(text: str) -> float:
-    """An omega from the command line: a number in [1e-4, inf]."""
+def check_omega(text: str | float) -> float:
+    """A Dirichlet concentration, in [1e-4, inf].
+
+    Raises:
+        InputError: if it is no number, or out of range.
+    """
     try:
         omega = float(text)
-    except ValueError:
+    except (TypeError, ValueError):
         omega = math.nan
+
+    # NaN fails this comparison too.
     if not omega >= 1e-4:
         raise InputError(f"omega is {text!r}; it is a number of at least 0.0001, or inf.")
     return omega

@@ -1,4 +1,4 @@
-"""Cell: method x task x configuration, the unit of work that leaves one record."""
+"""Cell: one method on one task with one configuration, the unit of work that leaves one record."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,7 +10,23 @@ from mosaic.fl.task import Task
 
 @dataclass(frozen=True)
 class Cell:
-    """One line of a comparison. ``label`` is its name in tables; only method, task and config determine its numbers."""
+    """One line of a comparison.
+
+    Attributes:
+        suite: the suite that it belongs to.
+        scale: quick, laptop or paper.
+        label: its name in tables.
+        method: the method's name in METHODS.
+        task: the federated problem.
+        config: an instance of the method's Config.
+        widths: the clients' widths as they were written: full, mixed, rho=5 or a list.
+        client_work: the scale's factor on steps at clients.
+        server_work: the scale's factor on steps at the server.
+        fidelity_n: the number of generated images that FID, IS and KID are measured on.
+        method_source: the hash of the file of a method from outside; empty for a built-in one.
+        metrics: the names of metrics from outside, which contain the hashes of their files.
+        dataset: how tables call the data set, where that is not the task's own name for it.
+    """
 
     suite: str
     scale: str
@@ -18,18 +34,35 @@ class Cell:
     method: str
     task: Task
     config: Any
-    widths: str  # full | mixed | the list
+    widths: str
     client_work: float
     server_work: float
     fidelity_n: int
+    method_source: str = ""
+    metrics: tuple[str, ...] = ()
+    dataset: str = ""
 
     @property
     def key(self) -> str:
-        """16 hex digits of the hash of what determines the numbers: no path, no device, no number of workers."""
-        identity = canonical([self.method, self.task, self.config, self.fidelity_n])
-        return hashlib.sha256(identity.encode()).hexdigest()[:16]
+        """16 hex digits of the hash of all that determines the numbers: no path, no device."""
+        identity: list[Any] = [self.method, self.task, self.config, self.fidelity_n]
+        if self.method_source:
+            identity.append({"source": self.method_source})
+        if self.metrics:
+            identity.append({"metrics": self.metrics})
+        return hashlib.sha256(canonical(identity).encode()).hexdigest()[:16]
+
+    @property
+    def dataset_name(self) -> str:
+        """The data set's name in tables."""
+        return self.dataset or self.task.dataset
 
     @property
     def title(self) -> str:
+        """The cell in one line, for the terminal."""
         task = self.task
-        return f"{self.label} {task.dataset} omega={task.omega:g} N={task.n_clients} {self.widths} seed={task.seed}"
+        split = "given split" if task.law == "file" else f"omega={task.omega:g}"
+        return (
+            f"{self.label} {self.dataset_name} {split} N={task.n_clients} {self.widths} "
+            f"seed={task.seed}"
+        )

@@ -1,9 +1,9 @@
-"""What cells would cost on a GPU, before any of them has run: their floating-point operations at a stated rate.
+"""What cells would cost on a GPU, before any of them has run: their floating-point operations.
 
-The FLOPs of one image's way through each network are PyTorch's own count on the meta device; how many images take it
-is what the methods' loops say, and stands below. Records of finished cells hold the same sums as they were measured,
-and a test compares the two. Left out is what is below a hundredth: averages, meta models, k-means, FedGen's generator
-of features, what the harness scores.
+PyTorch counts the FLOPs of one image's pass through each network on the meta device. How many
+images pass is decided by the methods' loops; ``method_flops.py`` repeats it. Records of finished
+cells hold the same sums as they were measured, and a test compares the two. What is below a hundredth
+is left out: averages, meta models, k-means, FedGen's generator of features, and scoring.
 """
 
 from collections.abc import Hashable, Iterable
@@ -17,25 +17,51 @@ PEAKS = {"RTX 4090": 165e12, "A100": 312e12, "H100 SXM": 989e12}
 """FLOP/s in bfloat16 with float32 sums, dense, as NVIDIA's data sheets state them."""
 
 UTILISATION = 0.1
-"""The share of a peak that is reckoned with. An assumption: networks this small rarely keep a GPU busy."""
+"""The expected share of a peak: an assumption, for small networks rarely keep a GPU busy."""
+
+
+def without_forecast(cells: Iterable[Cell]) -> list[str]:
+    """The methods among the cells that have no forecast: those from outside."""
+    return sorted({cell.method for cell in cells} - PARTS.keys())
 
 
 def total_flops(cells: Iterable[Cell]) -> float:
-    """Of all cells together; what several share counts once. NaN where local training is counted in epochs."""
-    shared: dict[Hashable, float] = {}
+    """FLOPs of all cells together; what several of them share counts once.
+
+    Args:
+        cells: cells; those of methods without a forecast are left out.
+
+    Returns:
+        The sum; NaN if local training is counted in epochs, whose steps depend on the data.
+    """
+    parts: dict[Hashable, float] = {}
     for cell in cells:
-        for i, (key, flops) in enumerate(PARTS[cell.method](cell.task, cell.config)):
-            shared[key or (cell.key, i)] = flops
-    return sum(shared.values())
+        if cell.method not in PARTS:
+            continue
+        for i, (name, flops) in enumerate(PARTS[cell.method](cell.task, cell.config)):
+            parts[name or (cell.key, i)] = flops
+    return sum(parts.values())
 
 
 def forecast(cells: Iterable[Cell]) -> pd.DataFrame:
-    """A row a data set and one for all: PFLOP, and hours on each GPU."""
+    """PFLOP and hours on each GPU.
+
+    Args:
+        cells: cells; those of methods without a forecast are left out.
+
+    Returns:
+        One row per data set and one for "all"; no row if no cell has a forecast.
+    """
     by_dataset: dict[str, list[Cell]] = {}
     for cell in cells:
-        by_dataset.setdefault(cell.task.dataset, []).append(cell)
+        if cell.method in PARTS:
+            by_dataset.setdefault(cell.dataset_name, []).append(cell)
+
     pflop = {dataset: total_flops(group) / 1e15 for dataset, group in by_dataset.items()}
-    table = pd.DataFrame({"PFLOP": pflop | {"all": sum(pflop.values())}})
-    return table.assign(
-        **{gpu: table["PFLOP"] * 1e15 / (peak * UTILISATION) / 3600 for gpu, peak in PEAKS.items()}
-    )
+    if pflop:
+        pflop["all"] = sum(pflop.values())
+
+    table = pd.DataFrame({"PFLOP": pd.Series(pflop, dtype=float)})
+    for gpu, peak in PEAKS.items():
+        table[gpu] = table["PFLOP"] * 1e15 / (peak * UTILISATION) / 3600
+    return table

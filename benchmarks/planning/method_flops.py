@@ -1,4 +1,4 @@
-"""FLOPs of each method, from those of its networks."""
+"""FLOPs of each method, from those of its networks and the steps of its loop."""
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -8,221 +8,283 @@ from typing import Any
 from baselines.fedavg import at_smallest_width
 from benchmarks.planning.network_flops import classifier, dcgan, perceptron, server_generator
 from mosaic.client_generators import GeneratorConfig
-from mosaic.fl.synthesis.cvae import cvae_config, n_pixels
+from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config, n_pixels
 from mosaic.fl.task import Task
 from mosaic.method import generator_config
 
 Part = tuple[Hashable, float]
-"""FLOPs, and a name: cells whose parts have the same name share the work."""
+"""A name and FLOPs. Cells whose parts have the same name share the work; None: it is one cell's."""
 
 
-def everyone(task: Task, **gradients: bool) -> float:
-    """An image through all clients' models."""
-    return sum(classifier(task.spec_at(task.width(i)), **gradients) for i in range(task.n_clients))
+# Parts that several methods have
 
 
-def teach(task: Task, batch_passes: float) -> float:
-    """The server model's steps on so many images."""
-    return batch_passes * classifier(task.spec, weights=True)
+def all_clients(task: Task, **gradients: bool) -> float:
+    """One image through all clients' models; ``gradients`` as in ``classifier``."""
+    total = 0.0
+    for client in range(task.n_clients):
+        spec = task.spec_at(task.width(client))
+        total += classifier(spec, **gradients)
+    return total
+
+
+def server_training(task: Task, images: float) -> float:
+    """Steps of the server's model on so many images."""
+    return images * classifier(task.spec, weights=True)
 
 
 def local_training(task: Task) -> float:
-    """All clients' local steps of all rounds."""
+    """All clients' local steps of all rounds; NaN for epochs, which depend on the data."""
     if task.epochs:
-        return math.nan  # how many steps they are is known only with the data
-    took_part = task.participation * task.rounds * task.steps * task.batch_size
-    return took_part * everyone(task, weights=True)
+        return math.nan
+    images_per_client = task.participation * task.rounds * task.steps * task.batch_size
+    return images_per_client * all_clients(task, weights=True)
 
 
-def rounds(task: Task) -> Part:
+def federated_rounds(task: Task) -> Part:
+    """The rounds of FedAvg or FedRolex, which are cached."""
     return ("warm_up", task), local_training(task)
 
 
-def alone(task: Task) -> Part:
+def independent_training(task: Task) -> Part:
+    """Each client alone, which is cached."""
     return ("lone_model", task), local_training(task)
 
 
-def gans(task: Task, config: GeneratorConfig) -> Part:
+def client_gans(task: Task, config: GeneratorConfig) -> Part:
+    """Mosaic's generators at the clients, which are cached."""
     source = task.source
-    shape = (
-        config.latent,
-        config.ngf,
-        source.channels,
-        source.size,
-        config.discriminator_norm == "batch",
+    batch_norm = config.discriminator_norm == "batch"
+    _, learnt, discriminated = dcgan(
+        config.latent, config.ngf, source.channels, source.size, batch_norm
     )
-    _, learnt, judged = dcgan(*shape)
+
     images = config.generator_steps * config.generator_batch
-    network = task.n_clients * (learnt + judged) + everyone(task, images=True)
-    return ("client_generator", task, generator_config(config)), images * network
+    per_image = task.n_clients * (learnt + discriminated) + all_clients(task, images=True)
+    return ("client_generator", task, generator_config(config)), images * per_image
 
 
-def decoder(task: Task, config, n_classes: int) -> tuple[int, ...]:
-    """The units of its layers, from the noise and the label to the pixels."""
-    return config.cvae_latent + n_classes, config.cvae_hidden, config.cvae_hidden, n_pixels(task)
+def decoder_units(task: Task, config: CvaeConfig, n_classes: int) -> tuple[int, ...]:
+    """The units of a CVAE's decoder, from the noise and the label to the pixels."""
+    hidden = config.cvae_hidden
+    return config.cvae_latent + n_classes, hidden, hidden, n_pixels(task)
 
 
-def cvaes(task: Task, config, n_classes: int) -> Part:
-    layers = decoder(task, config, n_classes)
-    encoder = layers[-1] + n_classes, config.cvae_hidden, config.cvae_hidden, 2 * config.cvae_latent
-    step = 3 * perceptron(*layers) + 3 * perceptron(*encoder) - perceptron(*encoder[:2])
+def client_cvaes(task: Task, config: CvaeConfig, n_classes: int) -> Part:
+    """The clients' CVAEs, which are cached; ``n_classes`` is 0 for those of a single class."""
+    hidden = config.cvae_hidden
+    decoder = decoder_units(task, config, n_classes)
+    encoder = decoder[-1] + n_classes, hidden, hidden, 2 * config.cvae_latent
+
+    # Forward, and back to weights and inputs; the encoder's input takes no gradient.
+    step = 3 * perceptron(*decoder) + 3 * perceptron(*encoder) - perceptron(*encoder[:2])
     images = task.n_clients * config.cvae_steps * config.cvae_batch
-    return ("client_cvae", n_classes > 0, task.without_models(), cvae_config(config)), images * step
+
+    name = ("client_cvae", n_classes > 0, task.without_models(), cvae_config(config))
+    return name, images * step
 
 
-def trains(task: Task, config) -> Iterator[Part]:
-    """Local steps of its own, and a server that only averages."""
+def local(task: Task, config: Any) -> Iterator[Part]:
+    """Each client alone."""
+    yield independent_training(task)
+
+
+def fedavg(task: Task, config: Any) -> Iterator[Part]:
+    """The rounds, at the narrowest client's width."""
+    yield federated_rounds(at_smallest_width(task))
+
+
+def only_rounds(task: Task, config: Any) -> Iterator[Part]:
+    """The cached rounds and nothing else that counts: FedRolex, and the clients' ensemble."""
+    yield federated_rounds(task)
+
+
+def rounds_of_its_own(task: Task, config: Any) -> Iterator[Part]:
+    """Local steps of the method's own, and a server that only averages."""
     yield None, local_training(task)
 
 
-def synthesis(task: Task, config, ahead: float) -> Iterator[Part]:
-    """DENSE and Co-Boosting at the end: each epoch fits a batch to all teachers, then passes over all batches so far.
+def one_shot_synthesis(task: Task, config: Any, per_taught_image: float) -> Iterator[Part]:
+    """DENSE and Co-Boosting at the end of the rounds.
 
-    ``ahead``: what an image of a pass costs before the student sees it.
+    Each epoch fits one more batch to all clients' models, then passes over all batches so far.
+
+    Args:
+        task: the task.
+        config: the method's settings.
+        per_taught_image: FLOPs of an image of a pass before the student sees it.
     """
-    yield rounds(task)
-    source, images = task.source, config.epochs * config.batch
+    yield federated_rounds(task)
+
+    source = task.source
     _, learnt = server_generator("upsampling", config.latent, 0, source.channels, source.size, 0)
-    fitted = learnt + everyone(task, images=True) + classifier(task.spec, images=True)
-    of_passes = images * (config.epochs + 1) / 2
-    yield (
-        None,
-        images * (config.synthesis_steps * fitted + everyone(task))
-        + of_passes * ahead
-        + teach(task, of_passes),
-    )
+    fitted = learnt + all_clients(task, images=True) + classifier(task.spec, images=True)
+
+    images = config.epochs * config.batch
+    yield None, images * (config.synthesis_steps * fitted + all_clients(task))
+
+    taught = images * (config.epochs + 1) / 2
+    yield None, taught * per_taught_image + server_training(task, taught)
 
 
-def dense(task: Task, config) -> Iterator[Part]:
+def dense(task: Task, config: Any) -> Iterator[Part]:
+    """Either protocol of DENSE."""
     if config.protocol == "end":
-        return synthesis(task, config, 0.0)
-    of_round = {
-        name: getattr(config, f"round_{name}")
-        for name in ("turns", "generator_steps", "student_steps")
-    }
+        return one_shot_synthesis(task, config, 0.0)
+
+    generator = _conditional(task, "multiply", config.round_latent, config.round_ngf)
     return in_turns(
-        task, "multiply", config.round_latent, config.round_ngf, config.round_batch, **of_round
+        task,
+        generator,
+        config.round_batch,
+        turns=config.round_turns,
+        generator_steps=config.round_generator_steps,
+        student_steps=config.round_student_steps,
     )
 
 
-def coboosting(task: Task, config) -> Iterator[Part]:
-    return synthesis(task, config, everyone(task, images=True) + everyone(task))
+def coboosting(task: Task, config: Any) -> Iterator[Part]:
+    """Co-Boosting perturbs each image by the ensemble's gradient and labels it again."""
+    per_image = all_clients(task, images=True) + all_clients(task)
+    return one_shot_synthesis(task, config, per_image)
+
+
+def _conditional(task: Task, kind: str, latent: int, ngf: int) -> tuple[float, float]:
+    """A conditional generator for the task's images: drawn, learnt."""
+    source = task.source
+    return server_generator(kind, latent, ngf, source.channels, source.size, source.n_classes)
 
 
 def in_turns(
     task: Task,
-    kind: str,
-    latent: int,
-    ngf: int,
+    generator: tuple[float, float],
     batch: int,
     *,
     turns: int,
     generator_steps: int,
     student_steps: int,
-    drawers: int = 1,
+    generators: int = 1,
 ) -> Iterator[Part]:
-    """A generator at the server and its student take turns in each round, both taught by the clients."""
+    """A generator at the server and its student take turns in each round.
+
+    Args:
+        task: the task.
+        generator: FLOPs of an image that is drawn, and of one that the generator learns from.
+        batch: images per step.
+        turns: turns per round.
+        generator_steps: the generator's steps per turn.
+        student_steps: the student's steps per turn.
+        generators: how many generators draw the student's images.
+    """
     yield None, local_training(task)
-    source = task.source
-    drawn, learnt = server_generator(
-        kind, latent, ngf, source.channels, source.size, source.n_classes
-    )
-    fitted = generator_steps * (learnt + everyone(task, images=True) + classifier(task.spec))
-    taught = (
-        student_steps * drawers * (drawn + everyone(task) + classifier(task.spec, weights=True))
-    )
-    yield None, task.rounds * turns * batch * (fitted + taught)
+
+    drawn, learnt = generator
+    per_generator_image = learnt + all_clients(task, images=True) + classifier(task.spec)
+    per_student_image = drawn + all_clients(task) + classifier(task.spec, weights=True)
+    per_turn = generator_steps * per_generator_image
+    per_turn += student_steps * generators * per_student_image
+    yield None, task.rounds * turns * batch * per_turn
 
 
-def turns_of(config) -> dict[str, int]:
-    return {name: getattr(config, name) for name in ("turns", "generator_steps", "student_steps")}
-
-
-def dfrd(task: Task, config) -> Iterator[Part]:
-    drawers = 2 if task.rounds > 1 else 1  # from the second round on the moving average draws too
-    shape = ("multiply", config.latent, config.ngf, config.batch)
-    return in_turns(task, *shape, **turns_of(config), drawers=drawers)
-
-
-def fedftg(task: Task, config) -> Iterator[Part]:
+def dfrd(task: Task, config: Any) -> Iterator[Part]:
+    """From the second round on the generator's moving average draws images too."""
     return in_turns(
-        task, "concatenate", config.latent, config.ngf, config.batch, **turns_of(config)
+        task,
+        _conditional(task, "multiply", config.latent, config.ngf),
+        config.batch,
+        turns=config.turns,
+        generator_steps=config.generator_steps,
+        student_steps=config.student_steps,
+        generators=2 if task.rounds > 1 else 1,
     )
 
 
-def feddf(task: Task, config) -> Iterator[Part]:
+def fedftg(task: Task, config: Any) -> Iterator[Part]:
+    """FedFTG."""
+    return in_turns(
+        task,
+        _conditional(task, "concatenate", config.latent, config.ngf),
+        config.batch,
+        turns=config.turns,
+        generator_steps=config.generator_steps,
+        student_steps=config.student_steps,
+    )
+
+
+def feddf(task: Task, config: Any) -> Iterator[Part]:
+    """FedDF labels each proxy image once per round."""
     yield None, local_training(task)
     images = config.steps * config.batch
-    yield (
-        None,
-        task.rounds * (min(images, config.proxy_size) * everyone(task) + teach(task, images)),
-    )
+    labelled = min(images, config.proxy_size) * all_clients(task)
+    yield None, task.rounds * (labelled + server_training(task, images))
 
 
-def fedcvae(task: Task, config) -> Iterator[Part]:
+def fedcvae(task: Task, config: Any) -> Iterator[Part]:
+    """FedCVAE, with or without a decoder at the server that imitates the clients' decoders."""
     n_classes = task.source.n_classes
     if config.start == "average":
-        yield rounds(task)
-    yield cvaes(task, config, n_classes)
-    drawn = perceptron(*decoder(task, config, n_classes))
-    imitated = config.kd_steps * config.kd_batch * 4 * drawn if config.variant == "kd" else 0.0
-    yield (
-        None,
-        imitated
-        + config.images * drawn
-        + teach(task, config.classifier_steps * config.classifier_batch),
-    )
+        yield federated_rounds(task)
+    yield client_cvaes(task, config, n_classes)
+
+    drawn = perceptron(*decoder_units(task, config, n_classes))
+    if config.variant == "kd":
+        yield None, config.kd_steps * config.kd_batch * 4 * drawn
+    yield None, config.images * drawn
+    yield None, server_training(task, config.classifier_steps * config.classifier_batch)
 
 
-def federatedfactory(task: Task, config) -> Iterator[Part]:
-    yield cvaes(task, config, 0)
-    drawn = perceptron(*decoder(task, config, 0))
-    yield (
-        None,
-        config.images * drawn + teach(task, config.classifier_steps * config.classifier_batch),
-    )
+def federatedfactory(task: Task, config: Any) -> Iterator[Part]:
+    """FederatedFactory."""
+    yield client_cvaes(task, config, 0)
+    yield None, config.images * perceptron(*decoder_units(task, config, 0))
+    yield None, server_training(task, config.classifier_steps * config.classifier_batch)
 
 
-def mosaic(task: Task, config) -> Iterator[Part]:
-    source, images = task.source, config.distil_steps * config.distil_batch
-    yield rounds(task) if config.protocol == "rounds" else alone(task)
-    if config.generator == "cvae":
-        yield cvaes(task, config, source.n_classes)
-        drawn = perceptron(*decoder(task, config, source.n_classes))
+def mosaic(task: Task, config: Any) -> Iterator[Part]:
+    """Mosaic with GANs or CVAEs, and with any teacher."""
+    source = task.source
+    if config.protocol == "rounds":
+        yield federated_rounds(task)
     else:
-        yield gans(task, config)
-        drawn = dcgan(
-            config.latent,
-            config.ngf,
-            source.channels,
-            source.size,
-            config.discriminator_norm == "batch",
-        )[0]
-    experts = source.n_classes * classifier(task.spec)
-    asked = everyone(task) / task.n_clients if config.teacher == "source" else experts
-    yield None, images * (drawn + asked) + teach(task, images)
-    yield (
-        None,
-        local_training(replace(task, rounds=config.finetune_rounds))
-        if config.finetune_rounds
-        else 0.0,
-    )
+        yield independent_training(task)
+
+    if config.generator == "cvae":
+        yield client_cvaes(task, config, source.n_classes)
+        drawn = perceptron(*decoder_units(task, config, source.n_classes))
+    else:
+        yield client_gans(task, config)
+        batch_norm = config.discriminator_norm == "batch"
+        drawn, _, _ = dcgan(config.latent, config.ngf, source.channels, source.size, batch_norm)
+
+    if config.teacher == "source":
+        labelled = all_clients(task) / task.n_clients
+    else:
+        labelled = source.n_classes * classifier(task.spec)
+
+    images = config.distil_steps * config.distil_batch
+    yield None, images * (drawn + labelled) + server_training(task, images)
+
+    if config.finetune_rounds:
+        yield None, local_training(replace(task, rounds=config.finetune_rounds))
 
 
-def centralised(task: Task, config) -> Iterator[Part]:
-    """As many steps as all clients together, of the server's model."""
-    yield (
-        ("pooled_model", task.without_clients(), task.n_clients),
-        local_training(replace(task, widths=())),
-    )
+def centralised(task: Task, config: Any) -> Iterator[Part]:
+    """As many steps as all clients together, of the server's model; they are cached."""
+    name = ("pooled_model", task.without_clients(), task.n_clients)
+    yield name, local_training(replace(task, widths=()))
 
 
 PARTS: dict[str, Callable[[Task, Any], Iterable[Part]]] = {
-    "local": lambda task, config: [alone(task)],
-    "fedavg": lambda task, config: [rounds(at_smallest_width(task))],
-    "fedrolex": lambda task, config: [rounds(task)],
-    "ensemble": lambda task, config: [rounds(task)],
-    **dict.fromkeys(("fedprox", "fedrs", "fedbn", "scaffold", "heterofl", "fedgen"), trains),
+    "local": local,
+    "fedavg": fedavg,
+    "fedprox": rounds_of_its_own,
+    "fedrs": rounds_of_its_own,
+    "fedbn": rounds_of_its_own,
+    "scaffold": rounds_of_its_own,
+    "heterofl": rounds_of_its_own,
+    "fedrolex": only_rounds,
+    "ensemble": only_rounds,
+    "fedgen": rounds_of_its_own,
     "fedftg": fedftg,
     "dfrd": dfrd,
     "feddf": feddf,
@@ -233,3 +295,4 @@ PARTS: dict[str, Callable[[Task, Any], Iterable[Part]]] = {
     "mosaic": mosaic,
     "centralised": centralised,
 }
+"""The parts of each of this package's methods; a method from outside has no forecast."""

@@ -1,4 +1,4 @@
-"""METHODS: every method by its name, and what tables and the documentation say of each."""
+"""METHODS: every method by its name, and what tables and the documentation state about each."""
 
 from types import ModuleType
 from typing import Any
@@ -8,66 +8,106 @@ from mosaic import method as mosaic
 from mosaic.fl.contract import NEEDS
 from mosaic.fl.errors import did_you_mean
 
-FLOOR, CEILING = "local", "centralised"
+FLOOR = "local"
+CEILING = "centralised"
 
-METHODS: dict[str, ModuleType] = {
-    **{name: method for name, method in BASELINES.items() if name != CEILING},
-    "mosaic": mosaic,
-    CEILING: BASELINES[CEILING],
-}
-"""Every method by its name, in the order of the tables."""
+
+def _in_table_order() -> dict[str, ModuleType]:
+    """The baselines, then Mosaic, then the ceiling."""
+    methods = dict(BASELINES)
+    ceiling = methods.pop(CEILING)
+    methods["mosaic"] = mosaic
+    methods[CEILING] = ceiling
+    return methods
+
+
+METHODS: dict[str, ModuleType] = _in_table_order()
+"""Every method by its name, in the order of the tables. Methods from outside are added here."""
+
+BUILT_IN = tuple(METHODS)
+"""The names of this package's own methods, in the same order: what a suite's "all" stands for."""
+
+PROTOCOL_OF_SETTING = {"oneshot": "one upload", "every round": "every round"}
+"""The protocol for values of a method's setting ``protocol`` that make its PROTOCOL untrue."""
 
 
 def known_method(name: str) -> ModuleType:
+    """The method's module.
+
+    Raises:
+        InputError: with the nearest known name, if there is none.
+    """
     if name not in METHODS:
         raise did_you_mean("method", name, METHODS)
     return METHODS[name]
 
 
-SETTING = {"oneshot": "one upload", "every round": "every round"}
-"""Values of a method's setting ``protocol`` that are not its module's ``PROTOCOL``."""
-
-
 def facts_of(method: str, config: Any = None) -> dict[str, Any]:
-    """Its idea, paper, protocol, needs beyond models, whether these are data-free, and what its server's student is.
+    """What tables state about a method, read from its module.
 
-    ``config`` (by default the method's own) decides what depends on settings.
+    Args:
+        method: its name in METHODS.
+        config: the settings that the facts are about; by default the method's own defaults.
+
+    Returns:
+        ``idea``, ``paper``, ``protocol``, ``needs`` (beyond models) and ``data_free``. For a method
+        whose server trains a student also ``student`` (the weights that it starts from) and
+        ``student_norms`` (whether its BatchNorm statistics are kept or trained); else these are "".
     """
-    module = METHODS[method]
-    config = module.Config() if config is None else config
-    student = getattr(module, "STUDENT", ("", ""))
-    start, norms = student[config.protocol] if isinstance(student, dict) else student
+    module = known_method(method)
+    if config is None:
+        config = module.Config()
+
+    first_paragraph = (module.__doc__ or "").split("\n\n")[0]
+    idea = " ".join(first_paragraph.split()).split(": ", 1)[1]
+
+    start, norms = _student_of(module, config)
     return {
-        "idea": " ".join(module.__doc__.split("\n\n")[0].split()).split(": ", 1)[1],
+        "idea": idea,
         "paper": module.PAPER,
-        "protocol": SETTING.get(getattr(config, "protocol", ""), module.PROTOCOL),
+        "protocol": PROTOCOL_OF_SETTING.get(getattr(config, "protocol", ""), module.PROTOCOL),
         "needs": ", ".join(module.NEEDS),
         "data_free": all(NEEDS[need] for need in module.NEEDS),
-        "student": getattr(config, start.removeprefix("config."))
-        if start.startswith("config.")
-        else start,
+        "student": start,
         "student_norms": norms,
     }
 
 
+def _student_of(module: ModuleType, config: Any) -> tuple[str, str]:
+    """The start and the BatchNorm statistics of the method's student; ("", "") if it has none."""
+    student = getattr(module, "STUDENT", ("", ""))
+    if isinstance(student, dict):
+        student = student[config.protocol]
+
+    start, norms = student
+    if start.startswith("config."):
+        start = getattr(config, start.removeprefix("config."))
+    return start, norms
+
+
+def idea_of(method: ModuleType) -> str:
+    """The first line of a method's docstring without its name."""
+    first_line = (method.__doc__ or "").splitlines()[0]
+    return first_line.split(": ", 1)[-1]
+
+
 def methods_table() -> str:
-    """The README's list of methods, as Markdown."""
+    """The documentation's list of methods, as Markdown."""
     lines = [
         "| name | what it does | paper | protocol | needs beyond models | data-free |",
-        "|" + " --- |" * 6,
+        "| --- | --- | --- | --- | --- | --- |",
     ]
-    for method in METHODS:
+    for method in BUILT_IN:
         facts = facts_of(method)
-        free = "yes" if facts["data_free"] else "no"
-        texts = [
+        cells = [
             f"`{method}`",
             facts["idea"].rstrip("."),
             facts["paper"],
             facts["protocol"],
             facts["needs"],
-            free,
+            "yes" if facts["data_free"] else "no",
         ]
-        lines.append(f"| {' | '.join(text or '–' for text in texts)} |")
+        lines.append("| " + " | ".join(cell or "–" for cell in cells) + " |")
     return "\n".join(lines)
 
 

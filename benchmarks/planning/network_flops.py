@@ -1,4 +1,4 @@
-"""FLOPs of single networks, counted on the meta device."""
+"""FLOPs of single networks per image, counted on the meta device, where nothing is computed."""
 
 from functools import cache
 
@@ -14,68 +14,107 @@ from mosaic.fl.synthesis.upsampling import UpsamplingGenerator
 
 
 def passes(network: nn.Module, *inputs: Tensor, weights: bool, images: bool) -> float:
-    """FLOPs an item of a pass through a network on the meta device, and of its gradients to weights and inputs."""
+    """FLOPs of a forward pass and of the gradients that are asked for.
+
+    Args:
+        network: a network on the meta device.
+        *inputs: its inputs, of two items each.
+        weights: whether there is a backward pass to the network's weights.
+        images: whether there is a backward pass to its inputs.
+
+    Returns:
+        FLOPs per item; a multiply-add counts as two.
+    """
     network.requires_grad_(weights)
-    inputs = tuple(x.requires_grad_(images) if x.is_floating_point() else x for x in inputs)
+    for x in inputs:
+        if x.is_floating_point():
+            x.requires_grad_(images)
+
     with torch.enable_grad(), FlopCounterMode(display=False) as counter:
-        said = network(*inputs)
+        output = network(*inputs)
         if weights or images:
-            said.sum().backward()
+            output.sum().backward()
     return counter.get_total_flops() / len(inputs[0])
 
 
 @cache
 def classifier(spec: Spec, weights: bool = False, images: bool = False) -> float:
+    """FLOPs per image of a classifier; ``weights`` and ``images`` as in :func:`passes`."""
     network = live_network(spec, "meta").evaluating("average")
-    return passes(
-        network, pair_of(spec.channels, spec.size, spec.size), weights=weights, images=images
-    )
+    batch = two_items(spec.channels, spec.size, spec.size)
+    return passes(network, batch, weights=weights, images=images)
 
 
 @cache
 def dcgan(
     latent: int, ngf: int, channels: int, size: int, batch_norm: bool
 ) -> tuple[float, float, float]:
-    """Of the generator a drawn image, and one that is learnt from; of the discriminator all its passes of a step."""
+    """FLOPs per image of a DCGAN.
+
+    Args:
+        latent: dimensions of the noise.
+        ngf: base number of channels.
+        channels: channels of the images.
+        size: their height and width.
+        batch_norm: whether the discriminator has BatchNorm.
+
+    Returns:
+        Of the generator: an image that is drawn, and one that the generator learns from. Of the
+        discriminator: all its passes in one training step.
+    """
     with torch.device("meta"):
-        G, D = (
-            Generator(latent, ngf, channels, size),
-            discriminator(ngf, channels, size, batch_norm),
-        )
-    z, x = pair_of(latent), pair_of(channels, size, size)
-    judged = 2 * passes(D, x, weights=True, images=False) + passes(
-        D, x.detach(), weights=False, images=True
-    )
-    drawn, learnt = (
-        passes(G, z.detach(), weights=weights, images=False) for weights in (False, True)
-    )
-    return drawn, learnt, judged
+        generator = Generator(latent, ngf, channels, size)
+        critic = discriminator(ngf, channels, size, batch_norm)
+    noise = two_items(latent)
+    batch = two_items(channels, size, size)
+
+    # The discriminator learns from a real and a generated image, and passes a gradient on.
+    learning = passes(critic, batch, weights=True, images=False)
+    passing_on = passes(critic, batch.detach(), weights=False, images=True)
+    of_discriminator = 2 * learning + passing_on
+
+    drawn = passes(generator, noise.detach(), weights=False, images=False)
+    learnt = passes(generator, noise.detach(), weights=True, images=False)
+    return drawn, learnt, of_discriminator
 
 
 @cache
 def server_generator(
     kind: str, latent: int, ngf: int, channels: int, size: int, n_classes: int
 ) -> tuple[float, float]:
-    """Of a generator at the server: a drawn image, and one that is learnt from."""
+    """FLOPs per image of a generator at the server.
+
+    Args:
+        kind: "upsampling", or how a conditional generator takes its label: "multiply" or
+            "concatenate".
+        latent: dimensions of the noise.
+        ngf: base number of channels of a conditional generator.
+        channels: channels of the images.
+        size: their height and width.
+        n_classes: number of labels of a conditional generator.
+
+    Returns:
+        An image that is drawn, and one that the generator learns from.
+    """
+    inputs: tuple[Tensor, ...]
     with torch.device("meta"):
-        G = (
-            UpsamplingGenerator(latent, channels, size)
-            if kind == "upsampling"
-            else ConditionalGenerator(latent, n_classes, channels, size, kind, ngf)
-        )
-        inputs = (pair_of(latent), torch.zeros(2, dtype=torch.long))[
-            : 1 if kind == "upsampling" else 2
-        ]
-    return passes(G, *inputs, weights=False, images=False), passes(
-        G, *inputs, weights=True, images=False
-    )
+        if kind == "upsampling":
+            generator = UpsamplingGenerator(latent, channels, size)
+            inputs = (two_items(latent),)
+        else:
+            generator = ConditionalGenerator(latent, n_classes, channels, size, kind, ngf)
+            inputs = (two_items(latent), torch.zeros(2, dtype=torch.long))
+
+    drawn = passes(generator, *inputs, weights=False, images=False)
+    learnt = passes(generator, *inputs, weights=True, images=False)
+    return drawn, learnt
 
 
-def pair_of(*shape: int) -> Tensor:
-    """Two items on the meta device, where nothing is computed: BatchNorm in training needs more than one."""
+def two_items(*shape: int) -> Tensor:
+    """A batch of two items on the meta device: BatchNorm in training needs more than one."""
     return torch.zeros(2, *shape, device="meta")
 
 
 def perceptron(*units: int) -> float:
-    """A forward pass through linear layers."""
-    return sum(2.0 * a * b for a, b in zip(units, units[1:], strict=False))
+    """FLOPs per item of a forward pass through linear layers of so many units."""
+    return sum(2.0 * a * b for a, b in zip(units[:-1], units[1:], strict=True))

@@ -1,8 +1,8 @@
 """The sizes a suite can be run at, in one place: --scale quick | laptop | paper.
 
-A scale says which data, how much local work, and by which factor the steps that methods spend on generators at the
-clients (``client_work``) and on synthesis and distillation at the server (``server_work``) fall short of their
-papers': one factor for all methods of a side. It is in every record.
+A scale sets the data sets, the amount of local training, and two factors on the papers' numbers of
+steps: ``client_work`` for generators at the clients, and ``server_work`` for synthesis and
+distillation at the server. Each factor is the same for all methods, and both are in every record.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,23 @@ from mosaic.fl.errors import InputError, did_you_mean
 
 @dataclass(frozen=True)
 class Scale:
+    """One size of all suites.
+
+    Attributes:
+        datasets: names of data sets.
+        seeds: the number of seeds, from 0.
+        client_work: factor on the papers' steps at clients.
+        server_work: factor on the papers' steps at the server.
+        fidelity_n: generated images that FID, IS and KID are measured on.
+        task: settings of the task.
+        methods: settings of methods, by name.
+    """
+
     datasets: tuple[str, ...]
     seeds: int
     client_work: float
     server_work: float
-    fidelity_n: int  # generated images that FID / IS / KID are measured on
+    fidelity_n: int
     task: dict[str, Any]
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -28,7 +40,7 @@ SCALES = {
     "quick": Scale(
         datasets=("digits",),
         seeds=2,
-        client_work=0.01,  # 170 steps a generator
+        client_work=0.01,  # 170 steps per generator
         server_work=0.04,  # 60 steps of distillation, 8 epochs of DENSE
         fidelity_n=180,  # the test set's 360 images are two halves of 180
         task={
@@ -40,7 +52,7 @@ SCALES = {
             "lr": 0.05,
         },
         methods={
-            # 8x8 images need no 3.57 M parameters; few steps, so a higher rate
+            # 8x8 images need no 3.57 M parameters; few steps, therefore a higher learning rate
             # (FID at omega 0.1 and batch 64: 19 at 2e-4, 2.7 at 1e-3)
             "mosaic": {"ngf": 32, "generator_batch": 32, "generator_lr": 1e-3, "distil_lr": 1e-3},
             "dense": {"batch": 32},
@@ -52,23 +64,24 @@ SCALES = {
     "laptop": Scale(
         datasets=("fashion_mnist",),
         seeds=3,
-        client_work=0.03,  # 510 steps a generator
+        client_work=0.03,  # 510 steps per generator
         server_work=0.04,  # 60 steps of distillation, 8 epochs of DENSE
         fidelity_n=2048,
-        # rounds x steps x rate is a third of the papers' 300 x 10 x 0.01: few rounds, at five times their rate
+        # rounds x steps x rate is a third of the papers' 300 x 10 x 0.01: few rounds, at five times
+        # their learning rate
         task={"rounds": 20, "score_every": 10, "steps": 10, "base_width": 16, "lr": 0.05},
         methods={
             "mosaic": {"ngf": 16, "generator_batch": 32, "generator_lr": 5e-4, "distil_lr": 1e-3},
-            "dense": {
-                "batch": 64
-            },  # each of its 240 steps goes through all clients' models, there and back
+            # each of its 240 steps goes forward and backward through all clients' models
+            "dense": {"batch": 64},
             "coboosting": {"batch": 64},
-            # After ten local steps teachers hardly differ from the student, and Adam's steps do not shrink with the
-            # loss: at 1e-3 and omega 0.1 they undo what the clients learnt (26 % where FedAvg has 65 %)
+            # After ten local steps the teachers hardly differ from the student, and Adam's steps do
+            # not shrink with the loss: at 1e-3 and omega 0.1 they undo what the clients learnt
+            # (26 % where FedAvg has 65 %)
             "feddf": {"lr": 1e-4},
         },
     ),
-    # The seed's seven data sets as its authors ran them, for a GPU.
+    # Seven data sets at the sizes of Mosaic's paper, for a GPU.
     "paper": Scale(
         datasets=(
             "mnist",
@@ -88,23 +101,32 @@ SCALES = {
 }
 
 MIXED = {"rho": 3, "sigma": 2}
-"""The widths called "mixed", by the seed's law: for ten clients three of 1, three of 1/2 and four of 1/4."""
+"""The law of the widths called "mixed": of ten clients, three of 1, three of 1/2, four of 1/4."""
 
 TUNING_SEEDS_FROM = 1000
-"""Seeds from here on are ``benchmarks.tune``'s, those below are reported: what is reported was never tuned on."""
+"""Seeds from here on are for ``benchmarks.tune``; those below are reported and never tuned on."""
 
 
 def check_reporting(seeds: Sequence[int]) -> None:
-    """InputError where one of the seeds is for tuning."""
+    """Check that seeds may be reported.
+
+    Raises:
+        InputError: if one of them is for tuning.
+    """
     for seed in seeds:
         if seed >= TUNING_SEEDS_FROM:
             raise InputError(
-                f"seed {seed} is for tuning alone, so that what is reported was never tuned on; "
+                f"seed {seed} is for tuning alone, so that no reported seed was ever tuned on; "
                 f"give seeds from 0 to {TUNING_SEEDS_FROM - 1}."
             )
 
 
 def known_scale(name: str) -> Scale:
+    """The scale of that name.
+
+    Raises:
+        InputError: with the nearest known name, if there is none.
+    """
     if name not in SCALES:
         raise did_you_mean("scale", name, SCALES)
     return SCALES[name]

@@ -1,74 +1,104 @@
 """What the command prints before it runs anything: the list of names, the plan, the forecast."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
 
 from benchmarks.cli import console
+from benchmarks.planning.cell import Cell
+from benchmarks.planning.forecast import UTILISATION, forecast, without_forecast
+from benchmarks.planning.methods import METHODS, idea_of
+from benchmarks.planning.plugins import entry_points
+from benchmarks.planning.scales import SCALES
 from benchmarks.planning.suite import read_suite, suite_names
-from benchmarks.running.progress import Estimate
+from mosaic.fl.data.datasets import DATASETS
+from mosaic.fl.models.registry import MODELS
+from mosaic.fl.task import Task
+
+if TYPE_CHECKING:
+    from benchmarks.running.progress import Estimate
 
 
-def check_data(cells: Sequence, session) -> None:
-    """Find each data set and split it for each task before the first cell runs: what cannot be had is said at once."""
-    from mosaic.fl.data.federation import split
-    from mosaic.fl.data.loading import load, use_data_dir
-
-    use_data_dir(session.data_dir)
-    for dataset in dict.fromkeys(cell.task.dataset for cell in cells):
-        load(dataset, "test")
-    for task in dict.fromkeys(cell.task for cell in cells):
-        split(task)
-
-
-def print_list() -> int:
-    from benchmarks.planning.methods import METHODS
-    from benchmarks.planning.scales import SCALES
-    from mosaic.fl.data.datasets import DATASETS
-
+def print_list() -> None:
+    """Print every suite, method, scale, data set and model by its name."""
     for name in suite_names():
-        console.print(f"[bold]suite[/] {name}: {read_suite(name)[1].question}", highlight=False)
+        _, suite = read_suite(name)
+        _print(f"[bold]suite[/] {name}: {escape(suite.question)}")
+
     for name, method in METHODS.items():
-        console.print(
-            f"[bold]method[/] {name}: {method.__doc__.splitlines()[0].split(': ', 1)[-1]}",
-            highlight=False,
-        )
+        _print(f"[bold]method[/] {name}: {escape(idea_of(method))}")
+    for name, point in entry_points("method").items():
+        _print(f"[bold]method[/] {name}: of an installed package ({escape(point.value)})")
+
     for name, scale in SCALES.items():
-        console.print(
-            f"[bold]scale[/] {name}: {', '.join(scale.datasets)}; {scale.task['rounds']} rounds",
-            highlight=False,
-        )
-    console.print(f"[bold]data sets[/] {', '.join(DATASETS)}", highlight=False)
-    return 0
+        datasets = ", ".join(scale.datasets)
+        _print(f"[bold]scale[/] {name}: {datasets}; {scale.task['rounds']} rounds")
+
+    _print(f"[bold]data sets[/] {', '.join([*DATASETS, *entry_points('dataset')])}")
+    _print(f"[bold]models[/] {', '.join([*MODELS, *entry_points('model')])}")
 
 
-def print_plan(cells: Sequence, finished: Sequence, estimate: "Estimate", jobs: int) -> int:
+def print_plan(
+    cells: Sequence[Cell], finished: Collection[str], estimate: "Estimate", jobs: int
+) -> None:
+    """Print what was understood, each cell, and how long the missing ones will take.
+
+    Args:
+        cells: all cells.
+        finished: the keys of those that have a record.
+        estimate: seconds per cell by earlier runs.
+        jobs: processes.
+    """
+    missing = [cell for cell in cells if cell.key not in finished]
     for cell in cells:
-        console.print(
-            f"{'done  ' if cell in finished else 'to run'} {cell.key} {cell.title}", highlight=False
-        )
-    missing = [cell for cell in cells if cell not in finished]
-    console.print(
-        f"{len(cells)} cells, {len(finished)} done, {len(missing)} to run: {estimate.text(missing, jobs)}"
+        status = "done  " if cell.key in finished else "to run"
+        _print(f"{status} {cell.key} {escape(cell.title)}")
+
+    seeds = sorted({cell.task.seed for cell in cells})
+    plural = "seed" if len(seeds) == 1 else "seeds"
+    _print(f"{len(seeds)} {plural}: {', '.join(str(seed) for seed in seeds)}")
+    _print(
+        f"{len(cells)} cells, {len(finished)} done, {len(missing)} to run: "
+        f"{estimate.text(missing, jobs)}"
     )
     if missing and missing[0].scale == "paper":
         print_forecast(missing)
-    return 0
 
 
-def print_forecast(cells: Sequence) -> None:
-    """Hours on a GPU, for a scale that nobody will start without knowing them."""
-    from rich.table import Table
-
-    from benchmarks.planning.forecast import UTILISATION, forecast
+def print_forecast(cells: Sequence[Cell]) -> None:
+    """Print the hours on a GPU, for a scale that nobody will start without knowing them."""
+    unknown = without_forecast(cells)
+    if unknown:
+        console.print(f"no forecast for {', '.join(unknown)}: only this package's methods have one")
 
     rows = forecast(cells)
+    if rows.empty:
+        return
     if rows["PFLOP"].isna().any():
         console.print("no forecast of GPU-hours: with local epochs, FLOPs depend on the data")
         return
+
     table = Table(
-        title=f"GPU-hours on paper, if {UTILISATION:.0%} of the stated bfloat16 peak is reached: an estimate"
+        title=f"GPU-hours on paper, if {UTILISATION:.0%} of the stated bfloat16 peak is reached: "
+        "an estimate"
     )
-    for column in ("data set", *rows.columns):
-        table.add_column(column, justify="left" if column == "data set" else "right")
+    table.add_column("data set")
+    for column in rows.columns:
+        table.add_column(column, justify="right")
     for dataset, row in rows.iterrows():
         table.add_row(str(dataset), *(f"{value:,.0f}" for value in row))
     console.print(table)
+
+
+def task_title(task: Task) -> str:
+    """A task's split of the data in one line."""
+    return (
+        f"{task.dataset}, {task.n_clients} clients, law {task.law}, omega {task.omega:g}, "
+        f"seed {task.seed}"
+    )
+
+
+def _print(text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,9 +12,14 @@ FOLDER = Path(__file__).parents[1] / "suites"
 
 
 class Entry(BaseModel):
-    """One line of a suite's comparison: a method, under a label, with settings, at some of the suite's widths.
+    """One line of a suite's comparison: a method, under a label, with settings.
 
-    With a ``grid``, values by setting, it is a line for each combination of them.
+    Attributes:
+        name: the method's name, or the path of its file.
+        label: its name in tables; by default the method's.
+        set: settings by name.
+        grid: lists of values by setting; the entry stands for one line per combination of them.
+        widths: those of the suite's widths at which it is run; by default all.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -24,58 +29,108 @@ class Entry(BaseModel):
     grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
     widths: list[str] | None = None
 
+    @property
+    def title(self) -> str:
+        """The label in tables."""
+        return self.label or self.name
+
 
 class Suite(BaseModel):
-    """A suite's file. What it leaves out the scale says."""
+    """A suite's file. The scale decides what the file leaves out.
+
+    Attributes:
+        question: what the suite asks, in one sentence.
+        omega: Dirichlet concentrations.
+        clients: numbers of clients.
+        widths: the clients' widths, as ``--widths`` takes them.
+        methods: "all", or names and paths of methods with their default settings.
+        method: further entries, with labels and settings of their own.
+        datasets: names of data sets.
+        seeds: a count or a list.
+        task: settings of the task.
+        pages: pages of the report beside the standard ones: "communication".
+        reference: the label that all others are compared with.
+    """
 
     model_config = ConfigDict(extra="forbid")
     question: str
     omega: list[float]
     clients: list[int]
     widths: list[str] = ["full"]
-    method: list[Entry]
+    methods: list[str] | Literal["all"] = []
+    method: list[Entry] = []
     datasets: list[str] | None = None
     seeds: list[int] | int | None = None
     task: dict[str, Any] = {}
+    pages: list[Literal["communication"]] = []
+    reference: str = "mosaic"
 
 
 def suite_names() -> list[str]:
+    """The names of this package's suites."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
 def read_suite(name: str) -> tuple[str, Suite]:
-    """A suite by the name of one of ours, or by the path of a TOML file; its name and content."""
-    path = FOLDER / f"{name}.toml"
-    if name.endswith(".toml"):
-        path = Path(name)
-        if not path.is_file():
-            raise InputError(
-                f"there is no suite file {name!r}; give an existing TOML file or one of: {_names()}."
-            )
-    elif not path.is_file():
-        raise did_you_mean("suite", name, suite_names())
+    """A suite by the name of one of this package's, or by the path of a TOML file.
+
+    Returns:
+        The suite's name (a file's name without ending) and its content.
+
+    Raises:
+        InputError: if there is no such suite, or if its file is not a suite.
+    """
+    path = suite_path(name)
     try:
         with path.open("rb") as file:
-            return path.stem, Suite.model_validate(tomllib.load(file))
+            suite = Suite.model_validate(tomllib.load(file))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid TOML: {error}.") from None
     except ValidationError as error:
-        raise InputError(f"{path}: {'; '.join(_explain(e) for e in error.errors())}.") from None
+        problems = "; ".join(_explain(problem) for problem in error.errors())
+        raise InputError(f"{path}: {problems}.") from None
 
-
-def _names() -> str:
-    return ", ".join(suite_names())
-
-
-def _explain(error: dict[str, Any]) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        known = (
-            Entry.model_fields
-            if error["loc"][0] == "method" and len(error["loc"]) > 2
-            else Suite.model_fields
+    if not suite.methods and not suite.method:
+        raise InputError(
+            f'{path} names no method; write methods = "all", methods = ["fedavg", "mosaic"] '
+            "or [[method]] tables."
         )
-        return f"{where}: {str(did_you_mean('key', error['loc'][-1], known)).rstrip('.')}"
-    return f"{where}: {error['msg'].lower()}" + (
-        f", not {error['input']!r}" if error["type"] != "missing" else ""
-    )
+    return path.stem, suite
+
+
+def suite_path(name: str) -> Path:
+    """The file of a suite.
+
+    Raises:
+        InputError: if there is none.
+    """
+    if name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            known = ", ".join(suite_names())
+            raise InputError(
+                f"there is no suite file {name!r}; give an existing TOML file or one of: {known}."
+            )
+        return path
+
+    path = FOLDER / f"{name}.toml"
+    if not path.is_file():
+        raise did_you_mean("suite", name, suite_names())
+    return path
+
+
+def _explain(problem: Any) -> str:
+    """One of pydantic's problems in plain words."""
+    location = problem["loc"]
+    where = ".".join(str(part) for part in location)
+
+    if problem["type"] == "extra_forbidden":
+        inside_entry = location[0] == "method" and len(location) > 2
+        known = Entry.model_fields if inside_entry else Suite.model_fields
+        error = did_you_mean("key", str(location[-1]), known)
+        return f"{where}: {str(error).rstrip('.')}"
+
+    text = f"{where}: {problem['msg'].lower()}"
+    if problem["type"] != "missing":
+        text += f", not {problem['input']!r}"
+    return text

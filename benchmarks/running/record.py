@@ -37,6 +37,7 @@ def identity(cell: Cell) -> dict[str, Any]:
     del task["widths"]  # they are client_widths
     for field in TASK_COLUMNS:
         row[field] = task.pop(field)
+    row["dataset"] = cell.dataset_name
     row["client_work"] = cell.client_work
     row["server_work"] = cell.server_work
     widths = [cell.task.width(client) for client in range(cell.task.n_clients)]

@@ -28,7 +28,7 @@ class Stage:
 
     @property
     def key(self) -> str:
-        """"name/key" of its artifact in the cache."""
+        """ "name/key" of its artifact in the cache."""
         return f"{self.name}/{self.call.func.key_of(*self.call.args, **self.call.keywords)}"
 
     @property

@@ -1,0 +1,78 @@
+"""The Python API: run a suite and load its records from a script or a notebook."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.planning.axes import seeds_of
+from benchmarks.running.records import load_records as _load_records
+from benchmarks.running.request import Request
+from benchmarks.running.suite_run import open_run
+from mosaic.fl.errors import did_you_mean
+
+
+def run_suite(suite: str = "heterogeneity", scale: str = "quick", **options: Any) -> pd.DataFrame:
+    """Run a suite's missing cells and return the records of all of them.
+
+    It does what ``python -m benchmarks.run`` does: it prints progress, can be stopped and started
+    again, and writes tables and figures below ``out``.
+
+    Args:
+        suite: a suite's name or the path of its TOML file.
+        scale: quick, laptop or paper.
+        **options: fields of :class:`benchmarks.running.request.Request`. The most useful ones:
+            ``methods`` (names, paths of ``.py`` files, or modules), ``datasets`` (names, image
+            folders, ``.npz`` files), ``omega``, ``clients``, ``widths`` (lists), ``seeds`` (a list
+            or a count), ``settings`` ({"task": {"rounds": 5}, "mosaic": {"lambda_d": 8}}),
+            ``partition`` (a file), ``out`` (a folder), ``jobs`` (processes; 1 by default here, as
+            a notebook's own functions cannot be sent to other processes).
+
+    Returns:
+        One row per cell and scored round; ``docs/records.md`` describes the columns. Failed and
+        skipped cells have one row each, with their ``status`` and ``reason``.
+
+    Raises:
+        InputError: if an option is wrong, with what to do about it.
+    """
+    options.setdefault("jobs", 1)
+    run = open_run(request_of(suite, scale, options))
+    records, _ = run.execute()
+    return records
+
+
+def request_of(suite: str, scale: str, options: dict[str, Any]) -> Request:
+    """A Request from the options of :func:`run_suite`: single values become lists, texts paths.
+
+    Raises:
+        InputError: if there is no option of a name.
+    """
+    known = {field.name for field in dataclasses.fields(Request)} - {"suite", "scale"}
+    values: dict[str, Any] = {}
+    for name, value in options.items():
+        if name not in known:
+            raise did_you_mean("option", name, known)
+        values[name] = value
+
+    if isinstance(values.get("seeds"), int):
+        values["seeds"] = seeds_of(values["seeds"])
+    for name in ("methods", "datasets", "omega", "clients", "widths", "metrics"):
+        if values.get(name) is not None and not isinstance(values[name], list | tuple):
+            values[name] = [values[name]]
+    for name in ("out", "partition", "data_dir"):
+        if values.get(name) is not None:
+            values[name] = Path(values[name])
+    return Request(suite=suite, scale=scale, **values)
+
+
+def load_records(folder: str | Path) -> pd.DataFrame:
+    """The records in a suite's folder, e.g. ``results/quick/heterogeneity``.
+
+    Args:
+        folder: a folder that a run of a suite has written.
+
+    Returns:
+        One row per cell and scored round, as :func:`run_suite` returns them.
+    """
+    return _load_records(Path(folder))

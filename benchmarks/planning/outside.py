@@ -1,0 +1,162 @@
+"""Data sets, models, metrics and splits from outside: what a user gave, and its name here."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mosaic.fl.data.partition_file import register_partition
+from mosaic.fl.data.user_data import register_data
+from mosaic.fl.models.registration import load_model_file
+
+from benchmarks.metrics.metric_file import load_metric_file
+from benchmarks.planning.plugins import Kind, Plugin, entry_points, find_file, load_method, remember
+from mosaic.fl.data.datasets import DATASETS
+from mosaic.fl.errors import InputError, did_you_mean
+from mosaic.fl.models.registry import MODELS
+
+
+def resolve_dataset(given: str) -> str:
+    """The name in DATASETS of what a user gave as data set.
+
+    Args:
+        given: a name, an image folder, an ``.npz`` file, or an entry point of the group
+            ``mosaic_bench.datasets``: a function that registers a data set and returns its name.
+
+    Returns:
+        The name for ``Task.dataset``; of a folder or file it contains the hash of its content.
+
+    Raises:
+        InputError: if it is none of these, or if the data cannot be used.
+    """
+    if given in DATASETS:
+        return given
+
+    looks_like_path = "/" in given or given.endswith(".npz") or Path(given).exists()
+    if looks_like_path:
+        path = Path(given).expanduser().resolve()
+        name = register_data(path)
+        remember(Plugin("dataset", name, str(path)))
+        return name
+
+    points = entry_points("dataset")
+    if given not in points:
+        raise did_you_mean("data set", given, [*DATASETS, *points])
+    return _installed_dataset(given)
+
+
+def _installed_dataset(entry_point: str) -> str:
+    name = _call(entry_point)
+    if name not in DATASETS:
+        raise InputError(
+            f"the entry point {entry_point!r} of the group mosaic_bench.datasets returned "
+            f"{name!r}, which it did not register; call mosaic.fl.register_dataset and return "
+            "its name."
+        )
+    remember(Plugin("dataset", name, entry_point, installed=True))
+    return name
+
+
+def _call(entry_point: str) -> Any:
+    """What the function of a data set's entry point returns."""
+    point = entry_points("dataset")[entry_point]
+    try:
+        return point.load()()
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"the entry point {entry_point!r} = {point.value!r} of an installed package failed: "
+            f"{type(error).__name__}: {error}."
+        ) from error
+
+
+def resolve_model(given: str) -> str:
+    """The name in MODELS of what a user gave as ``task.model``.
+
+    Args:
+        given: a name, the path of a ``.py`` file, or an entry point of the group
+            ``mosaic_bench.models``: a module like such a file.
+
+    Returns:
+        The name for ``Task.model``; of a file it contains the hash of its content.
+
+    Raises:
+        InputError: if it is none of these, or if it is not a model.
+    """
+    return _resolve_file("model", given, MODELS, load_model_file)
+
+
+def resolve_metric(given: str) -> str:
+    """The name of a metric from outside, which contains the hash of its file.
+
+    Args:
+        given: the path of a ``.py`` file, or an entry point of the group ``mosaic_bench.metrics``.
+
+    Raises:
+        InputError: if it is neither, or if it is not a metric.
+    """
+    return _resolve_file("metric", given, {}, load_metric_file)
+
+
+def _resolve_file(
+    kind: Kind, given: str, known: dict[str, Any], load: Callable[[Path], str]
+) -> str:
+    """The name of something that is known, or that ``load`` makes of a Python file."""
+    if given in known:
+        return given
+    if given.endswith(".py"):
+        path = find_file(given)
+    else:
+        points = entry_points(kind)
+        if given not in points:
+            raise did_you_mean(kind, given, [*known, *points])
+        path = Path(str(points[given].load().__file__))
+
+    name = load(path)
+    remember(Plugin(kind, name, str(path)))
+    return name
+
+
+def resolve_partition(path: Path) -> str:
+    """The content hash of a split of the data, for ``Task.partition``.
+
+    Args:
+        path: a ``.json`` or ``.npz`` file with one list of positions per client.
+
+    Raises:
+        InputError: if it cannot be read, or is something else.
+    """
+    path = path.expanduser().resolve()
+    name = register_partition(path)
+    remember(Plugin("partition", name, str(path)))
+    return name
+
+
+_LOADERS: dict[Kind, Callable[[Path], str]] = {
+    "dataset": register_data,
+    "model": load_model_file,
+    "metric": load_metric_file,
+    "partition": register_partition,
+}
+
+
+def load_plugin(plugin: Plugin) -> None:
+    """Make this process know what another one has loaded.
+
+    Raises:
+        InputError: if the file is not there any more, or has other content than there.
+    """
+    if plugin.kind == "method":
+        load_method(plugin)
+        return
+    if plugin.kind == "dataset" and plugin.installed:
+        _call(plugin.path)
+        return
+
+    name = _LOADERS[plugin.kind](Path(plugin.path))
+    if name != plugin.name:
+        raise InputError(
+            f"{plugin.path} has changed since the command began "
+            f"(it was {plugin.name}, it is {name}); start the command again."
+        )
+    remember(plugin)
