@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from mosaic.fl.data.partition_file import read_partition, write_partition
 from rich.markup import escape
 
 from benchmarks.cli import console, number_of_jobs, writable
@@ -23,7 +22,7 @@ from benchmarks.planning.outside import (
     resolve_partition,
 )
 from benchmarks.planning.plugins import loaded_plugins
-from benchmarks.planning.scales import check_reporting
+from benchmarks.planning.scales import check_reporting, known_scale
 from benchmarks.planning.settings import Settings
 from benchmarks.planning.suite import Suite, read_suite, suite_path
 from benchmarks.reporting.report import report
@@ -34,9 +33,10 @@ from benchmarks.running.ray_cluster import cells_on_ray
 from benchmarks.running.records import done_file, load_records, read_rows, take_over
 from benchmarks.running.request import Request
 from benchmarks.running.session import Outcome, Session
-from mosaic.fl.data.datasets import display_name
+from mosaic.fl.data.datasets import DATASETS, display_name
 from mosaic.fl.data.federation import split
 from mosaic.fl.data.loading import load, use_data_dir
+from mosaic.fl.data.partition_file import read_partition, write_partition
 from mosaic.fl.device import choose_precision, use_device
 from mosaic.fl.errors import InputError
 
@@ -200,6 +200,7 @@ def open_run(request: Request) -> SuiteRun:
     elif suite.datasets is not None:
         datasets = [resolve_dataset(given) for given in suite.datasets]
 
+    scale_datasets = list(known_scale(request.scale).datasets)
     clients = request.clients
     partition = ""
     if request.partition is not None:
@@ -216,7 +217,7 @@ def open_run(request: Request) -> SuiteRun:
         methods=request.methods,
         seeds=request.seeds,
         widths=request.widths,
-        settings=_with_resolved_model(request.settings),
+        settings=_with_resolved_model(request.settings, datasets or scale_datasets),
         precision=choose_precision(request.precision),
         threads=request.threads,
         metrics=tuple(resolve_metric(given) for given in request.metrics),
@@ -236,12 +237,15 @@ def open_run(request: Request) -> SuiteRun:
     return SuiteRun(request, name, suite, cells, session, jobs)
 
 
-def _with_resolved_model(settings: Settings) -> Settings:
+def _with_resolved_model(settings: Settings, datasets: list[str]) -> Settings:
     """The settings; a ``task.model`` that was given as a file has its name."""
     model = settings.get("task", {}).get("model")
     if model is None:
         return settings
-    return settings | {"task": settings["task"] | {"model": resolve_model(str(model))}}
+
+    sizes = tuple(sorted({DATASETS[name].size for name in datasets if name in DATASETS}))
+    name = resolve_model(str(model), sizes)
+    return settings | {"task": settings["task"] | {"model": name}}
 
 
 def _clients_of(partition: Path, clients: list[int] | None) -> list[int]:
