@@ -2,7 +2,8 @@
 
 ``cells/<key>.jsonl`` has one flat JSON row per scored round, or one row for a skipped cell. A
 failed cell leaves ``cells/<key>.failed.json`` with its traceback instead; the next run tries it
-again.
+again. The records of a suite may also be in one file, its archive (``archive.py``); the file of a
+cell comes before it.
 
 A record is self-contained: it names the method, the task and the settings that it was measured
 with, so a folder of records can be read without the suite that produced it.
@@ -21,6 +22,7 @@ import pandas as pd
 from benchmarks.metrics.columns import first_columns
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.methods import METHODS, facts_of
+from benchmarks.running.archive import ARCHIVE, packed_rows, unpack
 from mosaic.fl.files import write_whole
 from mosaic.fl.json_values import from_json, to_json
 
@@ -60,15 +62,18 @@ def read_rows(path: Path) -> list[Row] | None:
         path: a file that :func:`write_rows` wrote, now or in an older version of this project.
 
     Returns:
-        Its rows, under the column names of this version; None if there is no such file. A damaged
-        file is renamed and None is returned, so that its cell runs again.
+        Its rows, under the column names of this version; from the suite's archive if the file does
+        not exist; None if neither has them. A damaged file is renamed and None is returned, so that
+        its cell runs again.
     """
     try:
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         if not rows or not all(isinstance(row, dict) and "status" in row for row in rows):
             raise ValueError("no row, or one without a status")
     except FileNotFoundError:
-        return None
+        rows = _archived_rows(path)
+        if rows is None:
+            return None
     except (ValueError, UnicodeDecodeError) as error:
         aside = path.with_name(f"{path.name}.damaged")
         os.replace(path, aside)
@@ -78,6 +83,14 @@ def read_rows(path: Path) -> list[Row] | None:
         )
         return None
     return [_as_of_now(row) for row in rows]
+
+
+def _archived_rows(path: Path) -> list[Row] | None:
+    """The rows of a record in the suite's archive; None also if the cell has failed since."""
+    failed = path.with_name(f"{path.stem}.failed.json")
+    if path.suffix != ".jsonl" or failed.exists():
+        return None
+    return packed_rows(path.parent.parent).get(path.stem)
 
 
 def _as_of_now(row: Row) -> Row:
@@ -148,13 +161,13 @@ def take_over(folder: Path, cell: Cell) -> bool:
     Returns:
         True if a record was found. The copy has the label and suite that the cell has here.
     """
-    for record in sorted(folder.parent.glob(f"*/cells/{cell.key}.jsonl")):
-        other = record.parent.parent
-        if other == folder:
-            continue
+    for other in _folders_with(cell, folder.parent):
+        record = done_file(other, cell)
         rows = read_rows(record)
-        if not rows:
+        if other == folder or not rows:
             continue
+        if not record.exists():  # it is in the archive: its partition is too
+            unpack(other)
         for path in files_of(other, cell):
             if path == record:
                 continue
@@ -164,6 +177,15 @@ def take_over(folder: Path, cell: Cell) -> bool:
         write_rows(done_file(folder, cell), [row | current_names(cell) for row in rows])
         return True
     return False
+
+
+def _folders_with(cell: Cell, out: Path) -> list[Path]:
+    """The suites' folders that have a record of the cell, as a file or in an archive."""
+    folders = {path.parent.parent for path in out.glob(f"*/cells/{cell.key}.jsonl")}
+    for archive in out.glob(f"*/{ARCHIVE}"):
+        if cell.key in packed_rows(archive.parent):
+            folders.add(archive.parent)
+    return sorted(folders)
 
 
 def load_records(folder: Path, cells: Iterable[Cell] | None = None) -> pd.DataFrame:
@@ -199,11 +221,15 @@ def load_records(folder: Path, cells: Iterable[Cell] | None = None) -> pd.DataFr
 
 
 def _all_records(folder: Path) -> list[Path]:
-    """The record of each cell; of a failed cell only if it has not succeeded since."""
-    done = sorted((folder / "cells").glob("*.jsonl"))
-    keys = {path.stem for path in done}
-    failed = []
-    for path in sorted((folder / "cells").glob("*.failed.json")):
-        if path.name.removesuffix(".failed.json") not in keys:
-            failed.append(path)
-    return [*done, *failed]
+    """The record of each cell in the folder; of a failed cell only if it has not succeeded since.
+
+    The file of an archived cell need not exist: :func:`read_rows` finds its rows.
+    """
+    cells = folder / "cells"
+    done = {path.stem for path in cells.glob("*.jsonl")}
+    failed = {path.name.removesuffix(".failed.json") for path in cells.glob("*.failed.json")}
+    done |= packed_rows(folder).keys() - failed
+
+    paths = [cells / f"{key}.jsonl" for key in sorted(done)]
+    paths += [cells / f"{key}.failed.json" for key in sorted(failed - done)]
+    return paths
