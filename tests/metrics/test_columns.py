@@ -12,9 +12,12 @@ from benchmarks.metrics.columns import (
     objectives,
 )
 from benchmarks.planning.settings import configure
+from benchmarks.reporting.comparison import MEANS
+from benchmarks.reporting.pages.cost import COSTS
 from benchmarks.running.records import done_file, read_rows
 from benchmarks.running.run_cell import run_cell
 from benchmarks.running.session import Session, prepare
+from benchmarks.tuning.plan import OBJECTIVES
 from mosaic.fl.cache import use_cache, watch_stages
 
 
@@ -76,6 +79,12 @@ def test_these_metrics_can_be_tuned_for():
         "flops": "minimize",
         "seconds": "minimize",
     }
+
+
+def test_reports_and_the_tuner_have_the_same_lists():
+    assert averaged_columns() == list(MEANS)
+    assert list(cost_columns().items()) == list(COSTS.items())
+    assert objectives() == OBJECTIVES
 
 
 def test_every_metric_has_a_direction_or_none_and_a_meaning():
