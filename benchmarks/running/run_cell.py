@@ -38,7 +38,7 @@ HETEROGENEITY = ("moved", "mean_total_variation", "mean_classes_per_client", "gi
 
 
 def _ignore(stage: str) -> None:
-    """Nobody watches."""
+    """The default of ``announce``: nothing happens when a stage starts."""
 
 
 def run_cell(cell: Cell, session: Session, announce: Callable[[str], None] = _ignore) -> Outcome:
