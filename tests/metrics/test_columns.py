@@ -99,7 +99,8 @@ def test_every_metric_and_every_prefix_is_in_the_printed_table():
         assert f"| `{column}` |" in table
 
 
-@pytest.mark.parametrize("method", ["fedavg", "mosaic"])
+# a cell with generated images trains the domain classifier: 2,000 steps
+@pytest.mark.parametrize("method", ["fedavg", pytest.param("mosaic", marks=pytest.mark.slow)])
 def test_every_column_of_a_record_is_described(method, tiny_cell, tmp_path):
     small = ["generator_steps=4", "distil_steps=2", "ngf=4", "distil_batch=30"]
     settings = dict(setting.split("=") for setting in small) if method == "mosaic" else {}
