@@ -124,7 +124,8 @@ def method_columns(cell: Cell) -> Row:
 def current_names(cell: Cell) -> Row:
     """Return the columns that may differ from a cell's record although its numbers are the same.
 
-    The label, the suite and the names of the widths and of the data set are not part of a cell's key.
+    The label, the suite and the names of the widths and of the data set are not part of a cell's
+    key.
     """
     names = {
         "label": cell.label,
