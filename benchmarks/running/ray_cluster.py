@@ -10,6 +10,7 @@ cells need; the files that a cell leaves come back with its outcome.
 import functools
 import hashlib
 import logging
+import pickle
 import platform
 import socket
 import tempfile
@@ -22,6 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.planning.cell import Cell
+from benchmarks.planning.outside import load_plugin
 from benchmarks.running.processes import Watch, compute_stage
 from benchmarks.running.records import files_of
 from benchmarks.running.run_cell import run_cell
@@ -68,13 +70,13 @@ def cells_on_ray(
             "memory": MEMORY,
             "max_retries": RETRIES,
         }
-        task = ray.remote(_run)
+        task = ray.remote(_run_pickled)
         running: dict[Any, Work] = {}
         while schedule or running:
             while work := schedule.take():
                 cell = work.cell if isinstance(work, Stage) else work
                 submitted = task.options(num_cpus=cell.task.threads, **needs)
-                running[submitted.remote(work, session, token, code())] = work
+                running[submitted.remote(pickle.dumps(work), session, token, code())] = work
                 if isinstance(work, Cell):
                     watch(work.key, "on the cluster")
             (ended,), _ = ray.wait(list(running), num_returns=1)
@@ -149,6 +151,18 @@ def other_code() -> str:
         f"node {platform.node()} has another version of this project than the command; "
         "install the same one there"
     )
+
+
+def _run_pickled(
+    pickled: bytes, session: Session, token: Path, wanted: str
+) -> tuple[Outcome | None, Files]:
+    """On a node: :func:`_run` a pickled cell or stage.
+
+    The settings of a method from outside can be unpickled only after the method has been loaded.
+    """
+    for plugin in session.plugins:
+        load_plugin(plugin)
+    return _run(pickle.loads(pickled), session, token, wanted)
 
 
 def _run(work: Work, session: Session, token: Path, wanted: str) -> tuple[Outcome | None, Files]:

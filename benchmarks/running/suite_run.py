@@ -32,6 +32,7 @@ from benchmarks.running.progress import Estimate, show_progress
 from benchmarks.running.ray_cluster import cells_on_ray
 from benchmarks.running.records import done_file, load_records, read_rows, take_over
 from benchmarks.running.request import Request
+from benchmarks.running.schedule import group_of
 from benchmarks.running.session import Outcome, Session
 from mosaic.fl.data.datasets import DATASETS, display_name
 from mosaic.fl.data.federation import split
@@ -158,27 +159,27 @@ class SuiteRun:
 
         left: dict[tuple, set[str]] = {}
         for cell in missing:
-            left.setdefault(comparison_of(cell), set()).add(cell.key)
+            left.setdefault(group_of(cell), set()).add(cell.key)
 
         printed = -math.inf
         estimate = Estimate(self.folder, self.cells)
         for outcome in show_progress(start, missing, n_finished, estimate, self.jobs, console):
             yield outcome
 
-            comparison = comparison_of(outcome.cell)
-            left[comparison].discard(outcome.cell.key)
-            if left[comparison]:
+            group = group_of(outcome.cell)
+            left[group].discard(outcome.cell.key)
+            if left[group]:
                 continue
 
-            del left[comparison]
+            del left[group]
             if left and time.monotonic() - printed > SECONDS_BETWEEN_TABLES:
-                self._print_interim_table(comparison)
+                self._print_interim_table(group)
                 printed = time.monotonic()
 
-    def _print_interim_table(self, comparison: tuple) -> None:
-        """The table of what is done of one setting; the final report prints all of them."""
-        setting = comparison[:3]
-        cells = [cell for cell in self.cells if comparison_of(cell)[:3] == setting]
+    def _print_interim_table(self, group: tuple) -> None:
+        """The table of what is done of a group's data set, number of clients and widths."""
+        setting = group[:3]
+        cells = [cell for cell in self.cells if group_of(cell)[:3] == setting]
         records = load_records(self.folder, cells)
         if len(records) and (records["status"] == "done").any():
             console.print(terminal_table(records))
@@ -260,12 +261,6 @@ def _clients_of(partition: Path, clients: list[int] | None) -> list[int]:
             f"{partition} has {n_clients} clients, but --clients is {clients}; leave --clients out."
         )
     return [n_clients]
-
-
-def comparison_of(cell: Cell) -> tuple:
-    """The data set, clients, widths, omega and seed: the cells that differ in the method alone."""
-    task = cell.task
-    return cell.dataset_name, task.n_clients, cell.widths, task.omega, task.seed
 
 
 def in_running_order(cells: list[Cell], omegas: list[float]) -> list[Cell]:
