@@ -20,7 +20,7 @@ class Task:
     n_train: int | None = None  # images of the training pool that are used; None: all of them
     validation: float = 0.1  # share of the pool held out for selection and tuning
     omega: float = 0.1  # Dirichlet concentration; inf: every client like the pool
-    law: str = "class_balanced"  # class | class_balanced (the paper's) | client | file
+    law: str = "class_balanced"  # class | class_balanced (the paper's) | client
     min_samples: int = 10  # every client has at least so many
     n_clients: int = 10
     widths: tuple[float, ...] = ()  # of each client's sub-model, in (0, 1]; empty: all 1
@@ -58,16 +58,6 @@ class Task:
             raise InputError(
                 f"validation is {self.validation}; it is a share of the training pool, in [0, 1)."
             )
-        if not 0 < self.participation <= 1:
-            raise InputError(
-                f"participation is {self.participation}; it is a share of the clients, in (0, 1]."
-            )
-        for name, value, known in (
-            ("batch_norm", self.batch_norm, ("average", "batch")),
-            ("precision", self.precision, ("fp32", "bf16")),
-        ):
-            if value not in known:
-                raise InputError(f"{name} is {value!r}; possible: {', '.join(known)}.")
         if self.law == "file" and not self.partition:
             raise InputError(
                 "law is 'file', but no partition is given. Give the partition file, "
@@ -78,6 +68,16 @@ class Task:
                 f"partition is {self.partition!r}, but law is {self.law!r}. "
                 "Set law to 'file' to use the partition file, or leave it out."
             )
+        if not 0 < self.participation <= 1:
+            raise InputError(
+                f"participation is {self.participation}; it is a share of the clients, in (0, 1]."
+            )
+        for name, value, known in (
+            ("batch_norm", self.batch_norm, ("average", "batch")),
+            ("precision", self.precision, ("fp32", "bf16")),
+        ):
+            if value not in known:
+                raise InputError(f"{name} is {value!r}; possible: {', '.join(known)}.")
         if self.widths and len(self.widths) != self.n_clients:
             raise InputError(
                 f"{len(self.widths)} widths for {self.n_clients} clients; give one a client, or none."
