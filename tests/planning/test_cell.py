@@ -68,6 +68,7 @@ OTHER = {
     "precision": "bf16",
     "threads": 7,
     "participation": 0.5,
+    "partition": "0123456789abcdef",
 }
 """Another value of each field of Task."""
 
