@@ -77,13 +77,19 @@ def roofline(task: Task) -> Table:
         rate = flops / seconds
         table.add_row(
             name,
-            f"{rate / 1e9:.0f}",
+            _gflops_text(rate),
             f"{rate / best:.0%}",
             f"{seconds * 1e3:.1f}",
             f"{pytorch_seconds * 1e3:.1f}",
             f"{seconds / pytorch_seconds:.2f}",
         )
     return table
+
+
+def _gflops_text(rate: float) -> str:
+    """FLOP/s as GFLOP/s, with two digits where it is below 10."""
+    gflops = rate / 1e9
+    return f"{gflops:.0f}" if gflops >= 10 else f"{gflops:.2g}"
 
 
 def at_laptop_scale(task: Task) -> Task:
