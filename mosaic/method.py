@@ -86,13 +86,11 @@ class Config(GeneratorConfig, CvaeConfig):
         cvae_truncation: noise is drawn from a normal law that is cut off at this value.
     """
 
-    generator: str = choice("dcgan", "cvae")
+    generator: str = choice("dcgan", "cvae")  # what clients train; the paper: dcgan
     k: int = 10  # prototypes per client and class; the code's
     meta: str = choice("linear", "gate", "transformer")  # the code: transformer
-
-    # epochs without a better loss on held-out prototypes; the code: 150 steps, without a stop
-    meta_patience: int = added_later(20)
-    teacher: str = choice("meta", "experts", "source")
+    meta_patience: int = added_later(20)  # epochs without a gain; the code: 150 steps, no stop
+    teacher: str = choice("meta", "experts", "source")  # the paper: meta
     sampling: str = choice("uniform", "size")  # which generator draws an image; the code: uniform
     distil_steps: int = scaled_steps(1500, "server")  # the code's
     distil_batch: int = 320  # 32 of each of ten generators
@@ -238,7 +236,7 @@ def joined(prototypes: list[Prototypes]) -> Prototypes:
 
 
 def head(expert: State, features: Tensor) -> Tensor:
-    """An expert's classifier on penultimate features (P, F), to logits (P, K)."""
+    """An expert's logits (P, K) for penultimate features (P, F)."""
     return features @ expert["linear.weight"].T + expert["linear.bias"]
 
 

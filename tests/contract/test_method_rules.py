@@ -24,6 +24,7 @@ def imports(path: Path) -> set[str]:
 
 
 def project_imports(path: Path) -> set[str]:
+    """The imports that are of this project."""
     return {
         name
         for name in imports(path)
@@ -41,9 +42,8 @@ def files(folder: str) -> list[Path]:
 
 @pytest.mark.parametrize("path", files("mosaic/fl"), ids=name_of)
 def test_the_substrate_imports_the_substrate_only(path):
-    assert all(name.startswith("mosaic.fl.") for name in project_imports(path)), project_imports(
-        path
-    )
+    imported = project_imports(path)
+    assert all(name.startswith("mosaic.fl.") for name in imported), imported
 
 
 @pytest.mark.parametrize("path", files("baselines"), ids=name_of)
@@ -54,12 +54,14 @@ def test_a_baseline_imports_the_substrate_and_its_own_parts_only(path):
     else:
         method = path.stem.split("_")[0]
         allowed = ("mosaic.fl.", f"baselines.{method}.", f"baselines.{method}_")
-    assert all(name.startswith(allowed) for name in project_imports(path)), project_imports(path)
+    imported = project_imports(path)
+    assert all(name.startswith(allowed) for name in imported), imported
 
 
 @pytest.mark.parametrize("path", files("mosaic"), ids=name_of)
 def test_mosaic_imports_itself_and_the_substrate_only(path):
-    assert all(name.startswith("mosaic.") for name in project_imports(path)), project_imports(path)
+    imported = project_imports(path)
+    assert all(name.startswith("mosaic.") for name in imported), imported
 
 
 METHOD_FILES = files("baselines") + files("mosaic")

@@ -64,9 +64,9 @@ def test_without_patience_the_meta_model_stays_the_mean_and_more_of_it_never_sto
     assert epochs == sorted(epochs) and epochs[0] == 0 < epochs[-1]
 
 
-def after_the_seed(generator: torch.Generator) -> torch.Generator:
-    torch.randint(2**62, (), generator=generator)  # train_meta draws the seed of its weights first
-    return generator
+def after_the_seed(random: torch.Generator) -> torch.Generator:
+    torch.randint(2**62, (), generator=random)  # train_meta draws the seed of its weights first
+    return random
 
 
 @pytest.mark.parametrize(
