@@ -54,7 +54,7 @@ def cell_rows(
     names = {
         "suite": "test",
         "cell": cell,
-        "method": method,
+        "label": method,
         "dataset": "fashion-mnist",
         "omega": omega,
     }
@@ -69,7 +69,7 @@ def cell_rows(
     for t in scored:
         grown = 1.0 if len(scored) == 1 else 1 - 0.8 * np.exp(-4 * t / rounds)
         accuracy = float(np.clip((top - hard) * grown + rng.normal(0, 0.012), 0.05, 0.99))
-        traffic = {m: 0 for m in ("local", "centralised")}.get(
+        traffic = dict.fromkeys(("local", "centralised"), 0).get(
             method, 48 * MB * (1 if method in ONE_SHOT else t)
         )
         generator = 36 * MB * (method in ONE_SHOT)
@@ -126,7 +126,7 @@ def test_a_figure_with_nothing_to_show_is_not_written(tmp_path):
 
 def test_every_method_has_a_look_of_its_own_in_colour_and_in_grey():
     methods = ["local", *(f"method {i}" for i in range(30)), "centralised"]
-    records = pd.DataFrame({"method": methods})
+    records = pd.DataFrame({"label": methods})
     styles = method_styles(records)
     assert list(styles) == methods
     assert len({(style["marker"], str(style["linestyle"])) for style in styles.values()}) == len(
@@ -141,7 +141,7 @@ def test_methods_that_ask_alike_of_clients_share_a_colour():
         for m in ("fedavg", "fedprox", "fedcvae", "federatedfactory", "dense", "mosaic", "feddf")
     }
     records = pd.DataFrame(
-        {"method": m, "needs": f["needs"], "protocol": f["protocol"]} for m, f in facts.items()
+        {"label": m, "needs": f["needs"], "protocol": f["protocol"]} for m, f in facts.items()
     )
     colours = {method: style["color"] for method, style in method_styles(records).items()}
     assert (
@@ -155,7 +155,7 @@ def test_methods_that_ask_alike_of_clients_share_a_colour():
 def test_many_methods_stand_below_one_another(tmp_path):
     few = realistic_records(n_seeds=2, widths=("full",))
     many = pd.concat(
-        few.assign(method=few["method"] + suffix, cell=few["cell"] + suffix)
+        few.assign(label=few["label"] + suffix, cell=few["cell"] + suffix)
         for suffix in ("", " b", " c")
     )
     few_path, many_path = (
@@ -175,7 +175,7 @@ def test_many_methods_stand_below_one_another(tmp_path):
 
 def test_one_cell_without_learning_curve_or_bytes(tmp_path):
     records = realistic_records(n_seeds=1, widths=("full",))
-    alone = records[(records["method"] == "local") & (records["omega"] == 0.1)].assign(
+    alone = records[(records["label"] == "local") & (records["omega"] == 0.1)].assign(
         method_s=0.5, stage_s=0.0
     )
     assert {path.stem for path in write_figures(alone, tmp_path)} == {

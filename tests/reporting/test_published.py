@@ -30,7 +30,7 @@ def record(
         "seed": seed,
         "status": "done",
     }
-    row |= {"method": label, "algorithm": method, "cell": f"{label}{omega}{seed}"}
+    row |= {"label": label, "method": method, "cell": f"{label}{omega}{seed}"}
     row |= {
         "selection": "last+oracle",
         "round": rounds,
