@@ -26,7 +26,9 @@ def page_of(*records: dict) -> dict[str, list[str]]:
 
 
 def test_steps_are_counted_per_client_or_at_the_server():
-    """800 local steps of 4 clients: 200 each. 1,000 of their generators: 250 each. Drawing and queries are no steps."""
+    """800 local steps of 4 clients: 200 each. 1,000 of their generators: 250 each. Drawing and
+    queries are no steps.
+    """
     given = {
         "steps_train": 800,
         "steps_generator": 1000,

@@ -11,6 +11,7 @@ from benchmarks.reporting.pages.communication import (
     megabytes_to,
     over_link,
     targets_of,
+    wants_communication,
 )
 
 SETTING = ("digits", 10, "full")
@@ -46,7 +47,9 @@ def records(
 
 
 def test_seconds_over_a_link_by_hand():
-    """100 MB of ten clients: 10 MB = 80 Mbit each: 8 s at 10 Mbit/s, 0.8 s at 100; and 3 s of computation."""
+    """100 MB of ten clients: 10 MB = 80 Mbit each: 8 s at 10 Mbit/s, 0.8 s at 100; and 3 s of
+    computation.
+    """
     rows = records("fedavg", [0.5], 100.0)
     assert over_link(rows, 10).tolist() == pytest.approx([11.0])
     assert over_link(rows, 100).tolist() == pytest.approx([3.8])
@@ -108,3 +111,9 @@ def test_the_links_have_figures_in_this_suite_alone(tmp_path):
     assert {"accuracy_vs_seconds_at_10mbits", "accuracy_vs_seconds_at_100mbits"} <= names
     others = {path.stem for path in write_figures(rows.assign(suite="heterogeneity"), tmp_path)}
     assert not any("mbits" in name for name in others)
+
+
+def test_any_suite_can_ask_for_the_page():
+    rows = records("fedavg", [0.5], 1.0).assign(suite="mine")
+    assert not wants_communication(rows)
+    assert wants_communication(rows, pages=["communication"])

@@ -50,8 +50,9 @@ def records_of(
 
 
 def test_summary_by_hand():
-    # Mean of .70 .72 .74 is .72; deviations -.02 0 .02, so the sample variance is (.0004 + .0004) / 2 = .02 ^ 2.
-    # t with 2 degrees of freedom at .975 is 4.3027, so the half width is 4.3027 * .02 / sqrt(3) = .049683.
+    # Mean of .70 .72 .74 is .72; deviations -.02 0 .02, so the sample variance is (.0004 + .0004)
+    # / 2 = .02 ^ 2. t with 2 degrees of freedom at .975 is 4.3027, so the half width is 4.3027 *
+    # .02 / sqrt(3) = .049683.
     row = comparison.summarise(records_of({"fedavg": [0.70, 0.72, 0.74, None]})).iloc[0]
     assert row["accuracy"] == pytest.approx(0.72)
     assert row["accuracy_sd"] == pytest.approx(0.02)
@@ -102,8 +103,9 @@ def test_a_seed_counted_twice_is_an_error():
 
 
 def test_paired_t_by_hand():
-    # Differences .01 .02 .03: mean .02, sd .01, t = .02 / (.01 / sqrt 3) = 2 sqrt 3 = 3.4641. With 2 degrees of
-    # freedom the two-sided p is 1 - t / sqrt(t ^ 2 + 2) = 1 - 3.4641 / sqrt(14) = .074180.
+    # Differences .01 .02 .03: mean .02, sd .01, t = .02 / (.01 / sqrt 3) = 2 sqrt 3 = 3.4641. With
+    # 2 degrees of freedom the two-sided p is 1 - t / sqrt(t ^ 2 + 2) = 1 - 3.4641 / sqrt(14) =
+    # .074180.
     records = records_of({"mosaic": [0.5, 0.6, 0.7], "dense": [0.51, 0.62, 0.73]})
     row = comparison.paired_differences(records, "mosaic").iloc[0]
     assert (row["label"], row["n"], row["holm_over"]) == ("dense", 3, 1)
@@ -131,7 +133,8 @@ def test_no_spread_is_no_evidence():
 
 
 def test_wilcoxon_of_six_pairs_of_one_sign():
-    # All 6 differences positive: the rank sum 21 is the largest of 2 ^ 6 equally likely ones, so p = 2 / 64.
+    # All 6 differences positive: the rank sum 21 is the largest of 2 ^ 6 equally likely ones, so p
+    # = 2 / 64.
     base = np.linspace(0.4, 0.5, 6)
     gains = np.array([0.01, 0.03, 0.02, 0.05, 0.04, 0.06])
     records = records_of({"mosaic": base.tolist(), "dense": (base + gains).tolist()})
@@ -147,7 +150,8 @@ def test_wilcoxon_of_six_pairs_of_one_sign():
 
 
 def test_holm_by_hand():
-    # Sorted .01 .03 .04: 3 * .01 = .03, then 2 * .03 = .06, then max(.06, 1 * .04) = .06. NaN is not counted.
+    # Sorted .01 .03 .04: 3 * .01 = .03, then 2 * .03 = .06, then max(.06, 1 * .04) = .06. NaN is
+    # not counted.
     corrected = significance.holm(np.array([0.04, 0.01, math.nan, 0.03]))
     np.testing.assert_allclose(corrected, [0.06, 0.03, math.nan, 0.06])
     np.testing.assert_allclose(significance.holm(np.array([0.6, 0.7])), [1.0, 1.0])
@@ -194,7 +198,8 @@ def test_one_seed_or_one_method_is_never_bold():
 
 
 def test_wins_and_ranks_by_hand():
-    # mosaic - dense: +.1, -.1, 0.0004 (a tie) -> 1 / 1 / 1; against fedavg, which lacks seed 2: +.2, +.2.
+    # mosaic - dense: +.1, -.1, 0.0004 (a tie) -> 1 / 1 / 1; against fedavg, which lacks seed 2:
+    # +.2, +.2.
     records = records_of(
         {"mosaic": [0.7, 0.7, 0.7], "dense": [0.6, 0.8, 0.6996], "fedavg": [0.5, 0.5, None]}
     )
@@ -208,13 +213,15 @@ def test_wins_and_ranks_by_hand():
 
 
 def test_detectable_difference():
-    # n = 34 pairs reach 80 % power at a half sd: the textbook number (power .8078 at n = 34, below .8 at 33).
+    # n = 34 pairs reach 80 % power at a half sd: the textbook number (power .8078 at n = 34, below
+    # .8 at 33).
     assert (
         significance.detectable_difference(1.0, 34)
         < 0.5
         < significance.detectable_difference(1.0, 33)
     )
-    # By integration, without the noncentral t: with n = 2, T = (Z + shift) / |W| exceeds c where Z > c |W| - shift.
+    # By integration, without the noncentral t: with n = 2, T = (Z + shift) / |W| exceeds c where Z
+    # > c |W| - shift.
     critical, shift = (
         stats.t.ppf(0.975, 1),
         significance.detectable_difference(2.0, 2) / 2.0 * math.sqrt(2),

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from benchmarks.planning.methods import facts_of
 from benchmarks.reporting.figures import accuracy as plots
-from benchmarks.reporting.figures import style
+from benchmarks.reporting.figures import heatmaps, style
 from benchmarks.reporting.figures.images import generated_images, label_distribution
 from benchmarks.reporting.figures.style import method_styles
 from benchmarks.reporting.figures.suite_figures import write_figures
@@ -29,7 +29,9 @@ MB = 10**6
 def realistic_records(
     n_seeds: int = 2, widths: tuple[str, ...] = ("full", "mixed"), rounds: int = 20
 ) -> pd.DataFrame:
-    """7 methods x 3 omegas with saturating curves, one-shot methods scored once, and FedAvg skipped at mixed widths."""
+    """7 methods x 3 omegas with saturating curves, one-shot methods scored once, and FedAvg
+    skipped at mixed widths.
+    """
     rng = np.random.default_rng(0)
     rows = []
     for width in widths:
@@ -231,3 +233,21 @@ def test_label_distribution_and_images(tmp_path):
         [("real", grey), ("generated", colour), ("none", [])], tmp_path, "images", ["a", "b"]
     )
     assert [path.name for path in paths] == ["images.png", "images.svg"]
+
+
+def test_heat_maps_take_the_values_of_a_grid_from_the_settings_of_its_cells(tmp_path):
+    rows = []
+    for k, norm in [(2, "batch"), (10, "batch"), (2, "none"), (10, "none")]:
+        names = {"label": f"mosaic k={k} norm={norm}", "cell": f"{k}{norm}", "status": "done"}
+        names |= {"dataset": "digits", "omega": 0.1, "n_clients": 4, "widths": "full", "seed": 0}
+        settings = {"config.k": k, "config.norm": norm}
+        rows.append(names | settings | {"selection": "last", "accuracy": 0.5 + k / 100})
+    records = pd.DataFrame(rows)
+    first = heatmaps.write_heatmaps(records, tmp_path)
+    assert [path.name for path in first] == [
+        "heatmap_mosaic_digits_omega0.1_4_full.png",
+        "heatmap_mosaic_digits_omega0.1_4_full.svg",
+    ]
+    grid = heatmaps._grid(records, ["k", "norm"])
+    assert grid.values == {"k": [2.0, 10.0], "norm": ["batch", "none"]}
+    assert grid.means[(10.0, "none")] == pytest.approx(60.0)
