@@ -107,7 +107,8 @@ def bytes_by_kind(records: pd.DataFrame) -> Figure | None:
     columns = []
     for column in last:
         name = str(column)
-        if name.startswith(("upload_bytes_", "download_bytes_")) and max(last[name].fillna(0)) > 0:
+        is_payload = name.startswith(("upload_bytes_", "download_bytes_"))
+        if is_payload and any(last[name] > 0):
             columns.append(name)
     if not columns:
         return None

@@ -78,7 +78,7 @@ def _row(label: str, rows: pd.DataFrame) -> list[str]:
         rounds = pd.Series(of_protocol, index=rows.index).fillna(rows["task.rounds"])
 
     sent = _columns_after("upload_bytes_", rows).fillna(0)
-    kinds = [str(kind) for kind in sent if max(sent[kind]) > 0]
+    kinds = [str(kind) for kind in sent if any(sent[kind] > 0)]
 
     return [
         label,
