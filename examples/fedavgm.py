@@ -9,14 +9,7 @@ Run it beside FedAvg: python -m benchmarks.run --methods fedavg,examples/fedavgm
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mosaic.fl.aggregation import average
-from mosaic.fl.channel import download, upload
-from mosaic.fl.contract import Skip, Snapshot
-from mosaic.fl.data.federation import open_federation
-from mosaic.fl.models.live_network import initial_model
-from mosaic.fl.task import Task
-from mosaic.fl.training.prediction import predictor
-from mosaic.fl.training.sgd import train
+from mosaic import fl
 
 PAPER = "Hsu et al., 2019 (arXiv 1909.06335)"
 PROTOCOL = "every round"
@@ -37,22 +30,22 @@ class Config:
 SPACE = {"beta": (0.0, 0.99)}  # what a tuner may try
 
 
-def run(task: Task, config: Config) -> Iterator[Snapshot]:
+def run(task: fl.Task, config: Config) -> Iterator[fl.Snapshot]:
     """Yield the server's model after each scored round."""
     if not task.full_width:
-        raise Skip("it averages whole models only")
+        raise fl.Skip("it averages whole models only")
 
-    federation = open_federation(task)
-    server = initial_model(task.spec, task.seed)
+    federation = fl.open_federation(task)
+    server = fl.initial_model(task.spec, task.seed)
     momentum = {name: 0 * weight for name, weight in server.items()}
 
     for t in range(1, task.rounds + 1):
         clients = []
         for shard in federation.shards:
-            received = download(server)
-            clients.append(upload(train(received, shard, task, round=t)))
+            received = fl.download(server)
+            clients.append(fl.upload(fl.train(received, shard, task, round=t)))
 
-        mean = average(clients, weights=federation.sizes)
+        mean = fl.average(clients, weights=federation.sizes)
         new_server = {}
         for name in server:
             momentum[name] = config.beta * momentum[name] + mean[name] - server[name]
@@ -63,4 +56,4 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         server = new_server
 
         if task.scored(t):
-            yield Snapshot(t, predictor(server, task))
+            yield fl.Snapshot(t, fl.predictor(server, task))

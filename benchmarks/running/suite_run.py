@@ -27,6 +27,7 @@ from benchmarks.planning.settings import Settings
 from benchmarks.planning.suite import Suite, read_suite, suite_path
 from benchmarks.reporting.report import report
 from benchmarks.reporting.terminal import print_result, terminal_table
+from benchmarks.running.archive import unpack
 from benchmarks.running.processes import run_cells
 from benchmarks.running.progress import Estimate, show_progress
 from benchmarks.running.ray_cluster import cells_on_ray
@@ -99,6 +100,7 @@ class SuiteRun:
             The records of all cells, and how many cells failed.
         """
         self._check_data()
+        unpack(self.folder)  # cells that are only in the archive, and their partitions
         finished = self._finished(take_over_others=True)
         missing = in_running_order(
             [cell for cell in self.cells if cell.key not in finished], self.suite.omega
