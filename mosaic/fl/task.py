@@ -90,6 +90,17 @@ class Task:
                 f"participation is {self.participation}; it is a share of the clients, in (0, 1]."
             )
 
+        if self.law == "file" and not self.partition:
+            raise InputError(
+                "law is 'file', but no partition is given. Give the partition file, "
+                "or choose a law that draws the clients' images, e.g. 'class_balanced'."
+            )
+        if self.partition and self.law != "file":
+            raise InputError(
+                f"partition is {self.partition!r}, but law is {self.law!r}. "
+                "Set law to 'file' to use the partition file, or leave it out."
+            )
+
         if self.widths and len(self.widths) != self.n_clients:
             raise InputError(
                 f"{len(self.widths)} widths for {self.n_clients} clients; "
