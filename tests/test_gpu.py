@@ -1,4 +1,4 @@
-"""On a machine with a GPU, python -m pytest -m gpu: all methods run there, on the partitions of the CPU."""
+"""On a machine with a GPU, python -m pytest -m gpu: all methods run there, on the CPU's partitions."""
 
 import dataclasses
 
@@ -130,7 +130,7 @@ def test_partitions_and_first_weights_are_those_of_the_cpu():
 
 
 def test_training_is_that_of_the_cpu_but_for_rounding():
-    """In float32 that is what is meant: TensorFloat-32, cuDNN's default for convolutions, has 10 bits of mantissa."""
+    """TensorFloat-32, cuDNN's default for convolutions, would have 10 bits of mantissa."""
     trained = {}
     for name in ("cpu", "cuda"):
         use_device(name)

@@ -2,8 +2,8 @@
 
 PyTorch counts the FLOPs of one image's pass through each network on the meta device. How many
 images pass is decided by the methods' loops; ``method_flops.py`` repeats it. Records of finished
-cells hold the same sums as they were measured, and a test compares the two. What is below a hundredth
-is left out: averages, meta models, k-means, FedGen's generator of features, and scoring.
+cells hold the same sums as they were measured, and a test compares the two. Left out is what is
+below a hundredth: averages, meta models, k-means, FedGen's generator of features, and scoring.
 """
 
 from collections.abc import Hashable, Iterable
