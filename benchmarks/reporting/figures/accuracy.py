@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from benchmarks.planning.methods import CEILING, FLOOR
 from benchmarks.reporting import comparison
 from benchmarks.reporting.figures.cost import curve_of
+from benchmarks.reporting.figures.panels import figure_of_panels, rows_by_panel
 from benchmarks.reporting.figures.style import (
     ACROSS,
     BARS,
@@ -19,12 +20,10 @@ from benchmarks.reporting.figures.style import (
     MANY,
     Style,
     changed,
-    figure_of_panels,
     finish,
     line_handle,
     method_styles,
     new_panels,
-    rows_by_panel,
 )
 from benchmarks.reporting.frames import grouped, has_values, of_label, with_status
 from benchmarks.reporting.names import is_frame, seeds_and_spread

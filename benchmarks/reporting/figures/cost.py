@@ -12,15 +12,14 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from benchmarks.reporting import comparison
+from benchmarks.reporting.figures.panels import figure_of_panels, rows_by_panel
 from benchmarks.reporting.figures.style import (
     BARS,
     LOOK,
     Style,
     changed,
-    figure_of_panels,
     finish,
     new_panels,
-    rows_by_panel,
 )
 from benchmarks.reporting.frames import of_label, with_status
 from benchmarks.reporting.names import method_order, seeds_name

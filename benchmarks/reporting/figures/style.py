@@ -3,7 +3,7 @@
 import io
 import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any, cast
@@ -19,14 +19,7 @@ from matplotlib.patches import Patch
 from matplotlib.textpath import TextPath
 
 from benchmarks.planning.methods import CEILING, FLOOR
-from benchmarks.reporting import comparison
-from benchmarks.reporting.frames import groups
-from benchmarks.reporting.names import (
-    method_order,
-    omega_names,
-    seeds_and_spread,
-    widths_name,
-)
+from benchmarks.reporting.names import method_order
 from mosaic.fl.files import write_whole
 
 LOOK: dict[Any, Any] = dict(sns.axes_style("ticks"))
@@ -144,52 +137,6 @@ def _family(needs: str, protocol: str) -> tuple[str, str]:
     return "", ""
 
 
-def figure_of_panels(
-    records: pd.DataFrame,
-    rows: pd.DataFrame,
-    by: list[str],
-    draw: Callable[[Axes, pd.DataFrame, dict[str, Style]], None],
-    title: str,
-    x_label: str,
-) -> Figure | None:
-    """A figure of accuracies in per cent, with one panel per group and the legend below.
-
-    Args:
-        records: all records; also a method without any row to draw keeps its colour.
-        rows: the rows to draw.
-        by: the columns whose values make a group.
-        draw: draws the rows of one group into its panel, with the look of each method.
-        title: the title, before the number of seeds.
-        x_label: the label of the lower axis.
-
-    Returns:
-        The figure; None if there is no row to draw.
-    """
-    panel_rows = rows_by_panel(rows, by, records)
-    if not panel_rows:
-        return None
-    styles = method_styles(records)
-
-    across = ACROSS
-    n_omegas = len(set(rows["omega"]))
-    if by == comparison.GROUP and n_omegas <= 4:
-        across = n_omegas  # one row of panels per setting
-
-    with matplotlib.rc_context(LOOK):
-        size = PANEL if len(styles) <= MANY else LARGE_PANEL
-        figure, panels = new_panels(
-            list(panel_rows), size, x_label, "accuracy (per cent)", across, share=True
-        )
-        for members, axes in zip(panel_rows.values(), panels, strict=True):
-            draw(axes, members, styles)
-
-        drawn = set(rows["label"])
-        handles = [line_handle(label, styles[label]) for label in styles if label in drawn]
-        seeds = seeds_and_spread(comparison.summarise(records)["n"])
-        finish(figure, f"{title}, {seeds}", handles)
-        return figure
-
-
 def changed(style: Style, **changes: Any) -> Style:
     """The style with some of its properties changed."""
     return {**style, **changes}
@@ -278,37 +225,6 @@ def new_panels(
             axes.set_ylabel(y_label)
         sns.despine(ax=axes)
     return figure, panels
-
-
-def rows_by_panel(
-    rows: pd.DataFrame, by: list[str], records: pd.DataFrame
-) -> dict[str, pd.DataFrame]:
-    """The rows of each panel, by its title.
-
-    Args:
-        rows: the rows to draw.
-        by: ``comparison.SETTING`` or ``comparison.GROUP``.
-        records: all records, which say how an omega is called.
-    """
-    names = omega_names(records)
-    panels = {}
-    for values, members in groups(rows, by):
-        dataset, n_clients, widths, *omegas = values
-        title = panel_title(dataset, n_clients, widths, [names[omega] for omega in omegas])
-        panels[title] = members
-    return panels
-
-
-def panel_title(dataset: str, n_clients: int, widths: str, more: Sequence[str] = ()) -> str:
-    """A group in words on two short lines.
-
-    For example "fashion-mnist, 10 clients" over "mixed widths, ω 0.1".
-    """
-    widths = widths_name(widths)
-    if len(widths) > 24:
-        widths = f"{widths[:23]}…"
-    below = ", ".join([widths, *more])
-    return f"{dataset}, {n_clients} clients\n{below}"
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
