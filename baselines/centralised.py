@@ -1,7 +1,8 @@
 """Centralised: all data pooled at the server. The ceiling of every comparison.
 
-One model takes as many steps a round as all clients together; where they train for epochs, as many epochs, which are
-the same steps however the data are split. What crosses the network is the raw data, once.
+One model takes as many steps per round as all clients together. Where clients train for epochs, it
+trains for as many epochs, which are the same steps however the data are split. What crosses the
+network is the raw data, once.
 """
 
 from collections.abc import Iterator
@@ -22,16 +23,22 @@ NEEDS = ("raw data",)
 
 @dataclass(frozen=True)
 class Config:
-    pass
+    """Pooled training has no settings of its own."""
 
 
 SPACE = {}
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
+    """Train one model on all clients' data and yield it after each scored round's steps."""
     federation = open_federation(task)
     for shard in federation.shards:
         upload([shard.images[shard.indices], shard.labels[shard.indices]], "data")
-    steps = n_steps(task, sum(federation.sizes)) if task.epochs else task.steps * task.n_clients
-    for t in filter(task.scored, range(1, task.rounds + 1)):
-        yield Snapshot(t, predictor(pooled_model(task.without_clients(), t, steps), task))
+
+    n = sum(federation.sizes)
+    steps = n_steps(task, n) if task.epochs else task.steps * task.n_clients
+    for t in range(1, task.rounds + 1):
+        if task.scored(t):
+            # Cached: SGD on the pool, ``steps`` times in each of t rounds
+            model = pooled_model(task.without_clients(), t, steps)
+            yield Snapshot(t, predictor(model, task))

@@ -1,15 +1,20 @@
-"""Co-Boosting: synthetic images grow harder for the ensemble, and its weights fit them better, in turn.
+"""Co-Boosting: synthetic images grow harder for the ensemble, and its weights fit them better, in
+turn.
 
-Dai et al., Enhancing One-Shot Federated Learning Through Data and Ensemble Co-Boosting, ICLR 2024, Algorithm 1.
+Dai et al., Enhancing One-Shot Federated Learning Through Data and Ensemble Co-Boosting, ICLR 2024,
+Algorithm 1.
 
 Differs from the paper and its code:
-- The teachers are the clients' models of the last warm-up round, and the student starts from their average, so that it
-  is DENSE's rival on equal terms; ``student="random"`` is the paper's.
-- Images stay in memory and are not cropped and flipped anew at each pass. So what the clients' models say of an image
-  of the pool never changes, and the pass that fits the ensemble's weights asks nobody: it reads what was said once.
-- A step that would take the last weight to 0 is not made: only rounding can ask for it, and the code would divide by 0.
+- The teachers are the clients' models of the last warm-up round, and the student starts from their
+  average, so that it is DENSE's rival on equal terms. ``student="random"`` is the paper's.
+- Images stay in memory and are not cropped and flipped again in each pass. So the clients' logits
+  for the images of the pool never change: they are computed once, and the steps of the ensemble's
+  weights read them.
+- A step that would take the last positive weight to 0 is not made. Only rounding can cause it, and
+  the code would then divide by 0.
 - The perturbation is of 8/255 in the space of the images, [-1, 1], as in the code for grey images.
-- The student's momentum starts at zero in each epoch. The result is the last epoch's, not the best on the test set.
+- The student's momentum starts at zero in each epoch. The result is the last epoch's student, not
+  the best one on the test set.
 """
 
 import math
@@ -30,7 +35,7 @@ from mosaic.fl.stages import Waves, federated_model, final_client_models, waves_
 from mosaic.fl.synthesis.upsampling import fitted_batch
 from mosaic.fl.task import Task
 from mosaic.fl.training import losses
-from mosaic.fl.training.distillation import distil
+from mosaic.fl.training.distillation import distil, loss_curve_ends
 from mosaic.fl.training.prediction import frozen_network, predictor
 from mosaic.fl.training.teachers import (
     drawn_from,
@@ -48,23 +53,23 @@ CLIP = 10.0  # of each gradient's norm; the code's
 
 @dataclass(frozen=True)
 class Config:
-    student: str = choice("average", "random")
-    epochs: int = scaled_steps(200, "server")  # each adds one batch to the pool
-    synthesis_steps: int = 30  # of the generator and its noise, an epoch
+    """Settings of Co-Boosting: the code's defaults."""
+
+    student: str = choice("average", "random")  # initial weights; the paper: random
+    epochs: int = scaled_steps(200, "server")  # each adds one batch to the pool of images
+    synthesis_steps: int = 30  # of the generator and its noise, per epoch
     batch: int = 128
-    latent: int = 256
+    latent: int = 256  # values of a noise vector
     synthesis_lr: float = 1e-3  # Adam, beta1 0.5
     hardness: float = 1.0  # h: an image weighs (1 - p_y)^h in the generator's cross entropy
-    weight_adv: float = 1.0
-    adv_temperature: float = 3.0
-    ensemble_step: float = 0.01  # mu
-    ensemble_decay: float = 0.99  # of mu, an epoch
-    perturbation: float = 8 / 255
-    perturb_temperature: float = 4.0
-    student_lr: float = (
-        0.01  # SGD, momentum 0.9, weight decay 1e-4, cosine over the epochs; the script's
-    )
-    temperature: float = 4.0
+    weight_adv: float = 1.0  # of the student's KL divergence in the generator's loss
+    adv_temperature: float = 3.0  # of that divergence
+    ensemble_step: float = 0.01  # mu, by which a client's weight moves per batch of the pool
+    ensemble_decay: float = 0.99  # factor of mu per epoch
+    perturbation: float = 8 / 255  # by which a pixel moves
+    perturb_temperature: float = 4.0  # of the probabilities whose gradient it follows
+    student_lr: float = 0.01  # SGD, momentum 0.9, weight decay 1e-4, cosine over the epochs
+    temperature: float = 4.0  # of the student's distillation
 
 
 SPACE = {
@@ -78,59 +83,97 @@ SPACE = {
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
+    """Improve images, ensemble and student in turn, epoch by epoch; one snapshot.
+
+    Its ``distil_loss_end`` is that of the last epoch's pass over the images.
+    """
     teachers = teachers_of(task, final_client_models(task))
-    student = (
-        federated_model(task, task.rounds)
-        if config.student == "average"
-        else initial_model(task.spec, task.seed)
-    )
+    if config.student == "average":
+        start = federated_model(task, task.rounds)
+    else:
+        start = initial_model(task.spec, task.seed)
+
     weights = torch.full((len(teachers),), 1 / len(teachers), device=device())
-    before, pool, labels, said = student, [], [], []
     soften = partial(losses.soft_distillation, temperature=config.temperature)
+    student = start
+    curve: list[float] = []
+    pool: list[Tensor] = []  # batches of images, one per epoch
+    labels: list[Tensor] = []  # their intended labels (B,)
+    logits: list[Tensor] = []  # the clients' logits for them (N, B, K)
     for epoch in range(config.epochs):
-        # (1) A batch that the ensemble is told to know, finds hard, and on which the student differs from it.
-        pupil = frozen_network(student, task.spec, task.batch_norm)
-        loss = partial(synthesis_loss, task, config, teachers, weights, pupil)
-        images, target = fitted_batch(task, config, epoch + 1, loss, CLIP)
+        # (1) A batch of images that the ensemble classifies as intended, that are hard for it, and
+        # on which the student differs from it.
+        network = frozen_network(student, task.spec, task.batch_norm)
+        loss = partial(synthesis_loss, task, config, teachers, weights, network)
+        images, intended = fitted_batch(task, config, epoch + 1, loss, CLIP)
         pool.append(images)
-        labels.append(target)
-        said.append(teacher_logits(teachers, images, task))
+        labels.append(intended)
+        logits.append(teacher_logits(teachers, images, task))
 
-        # (2) The ensemble's weights take a step of fixed length for each batch of the pool.
-        step = config.ensemble_step * config.ensemble_decay**epoch
-        for logits, target in zip(said, labels, strict=True) if epoch else ():
-            weights = reweighted(weights, logits, target, step)
+        # (2) From the second epoch on, the ensemble's weights take a step of fixed length for each
+        #     batch of the pool.
+        if epoch > 0:
+            step = config.ensemble_step * config.ensemble_decay**epoch
+            for of_batch, intended in zip(logits, labels, strict=True):
+                weights = reweighted(weights, of_batch, intended, step)
 
-        # (3) The student learns from the ensemble on images pushed to where it is less sure.
+        # (3) The student learns from the ensemble, on images perturbed to be harder.
         rng = stream(task.seed, "lessons", epoch)
         order = torch.randperm(len(pool), generator=rng).tolist()
-        harder = (perturbed(task, config, teachers, weights, pool[i], rng) for i in order)
-        lesson = (
-            (images, weighted(teacher_logits(teachers, images, task), weights)) for images in harder
-        )
+        shuffled = [pool[i] for i in order]
+        batches = labelled_batches(task, config, teachers, weights, shuffled, rng)
         lr = config.student_lr * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
         sgd = partial(torch.optim.SGD, lr=lr, momentum=0.9, weight_decay=1e-4, fused=True)
-        student, curve = distil(student, lesson, task, sgd, soften, frozen_norms=False, clip=CLIP)
-    found = {"distil_loss_end": sum(curve) / len(curve)}
-    found |= {"weight_least": float(weights.min()), "weight_most": float(weights.max())}
-    teacher = partial(ensemble, teachers, weights, task)
-    probes = {"before": predictor(before, task), "teacher": teacher}
+        student, curve = distil(student, batches, task, sgd, soften, frozen_norms=False, clip=CLIP)
+
     yield Snapshot(
-        task.rounds, predictor(student, task), partial(drawn_from, torch.cat(pool)), probes, found
+        round=task.rounds,
+        predict=predictor(student, task),
+        synthesise=partial(drawn_from, torch.cat(pool)),
+        probes={
+            "before": predictor(start, task),
+            "teacher": partial(ensemble, teachers, weights, task),
+        },
+        diagnostics={
+            "distil_loss_end": loss_curve_ends(curve)[1],
+            "weight_least": float(weights.min()),
+            "weight_most": float(weights.max()),
+        },
     )
 
 
 def stages(task: Task, config: Config) -> Waves:
+    """The cached stages that ``run`` calls, in waves."""
     return waves_of_all_rounds(task)
 
 
-def weighted(said: Tensor, weights: Tensor) -> Tensor:
-    """The ensemble's logits (B, K), sum_k w_k f_k / sum_k w_k, of its members' (N, B, K) and weights (N,)."""
-    return torch.einsum("n,nbk->bk", weights, said) / weights.sum()
+def weighted(logits: Tensor, weights: Tensor) -> Tensor:
+    """The ensemble's logits (B, K): sum_k w_k f_k / sum_k w_k.
+
+    Args:
+        logits: the clients' f_k (N, B, K).
+        weights: w (N,), of which at least one is positive.
+    """
+    return torch.einsum("n,nbk->bk", weights, logits) / weights.sum()
 
 
 def ensemble(teachers: list[nn.Module], weights: Tensor, task: Task, images: Tensor) -> Tensor:
+    """The weighted ensemble's logits (B, K) for images (B, C, H, W)."""
     return weighted(teacher_logits(teachers, images, task), weights)
+
+
+def labelled_batches(
+    task: Task,
+    config: Config,
+    teachers: list[nn.Module],
+    weights: Tensor,
+    pool: list[Tensor],
+    rng: torch.Generator,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The student's batches of an epoch: perturbed images, and the ensemble's logits for them."""
+    for images in pool:
+        harder = perturbed(task, config, teachers, weights, images, rng)
+        yield harder, ensemble(teachers, weights, task, harder)
 
 
 def synthesis_loss(
@@ -139,28 +182,52 @@ def synthesis_loss(
     teachers: list[nn.Module],
     weights: Tensor,
     student: nn.Module,
-    images,
-    target,
+    images: Tensor,
+    labels: Tensor,
 ) -> Tensor:
-    """Cross entropy of the hard images to their labels (B,), less what the student's answers differ from it."""
+    """The generator's loss: hardness-weighted cross entropy minus weight_adv KL(ensemble ||
+    student).
+
+    Args:
+        task: gives the precision.
+        config: gives the hardness's exponent, weight_adv and the KL's temperature.
+        teachers: the clients' frozen networks.
+        weights: their weights (N,) in the ensemble.
+        student: the student's frozen network.
+        images: (B, C, S, S), with a gradient to the generator.
+        labels: the labels (B,) that the images were drawn for.
+    """
     with autocast(task.precision):
-        said = weighted(logits_with_gradient(teachers, images), weights)
-        pupil = student(images).float()
-    hard = hardness(said.detach(), target, config.hardness)
-    kl = losses.soft_distillation(pupil, said, config.adv_temperature)
-    return (hard * F.cross_entropy(said, target, reduction="none")).mean() - config.weight_adv * kl
+        logits = weighted(logits_with_gradient(teachers, images), weights)
+        student_logits = student(images).float()
+    weight = hardness(logits.detach(), labels, config.hardness)
+    kl = losses.soft_distillation(student_logits, logits, config.adv_temperature)
+    cross_entropy = (weight * F.cross_entropy(logits, labels, reduction="none")).mean()
+    return cross_entropy - config.weight_adv * kl
 
 
-def hardness(said: Tensor, target: Tensor, h: float) -> Tensor:
-    """(1 - p_y)^h (B,): near 0 where logits (B, K) are sure of the label (B,)."""
-    return (1 - said.softmax(1).gather(1, target[:, None]).squeeze(1)) ** h
+def hardness(logits: Tensor, labels: Tensor, h: float) -> Tensor:
+    """(1 - p_y)^h (B,): near 0 where logits (B, K) are confident of the label (B,)."""
+    confidence = logits.softmax(1).gather(1, labels[:, None]).squeeze(1)
+    return (1 - confidence) ** h
 
 
-def reweighted(weights: Tensor, said: Tensor, target: Tensor, step: float) -> Tensor:
-    """The weights (N,) after one step of fixed length down the ensemble's cross entropy, kept in [0, 1]."""
-    at = weights.clone().requires_grad_()
-    (slope,) = torch.autograd.grad(F.cross_entropy(weighted(said, at), target), at)
-    moved = (weights - step * slope.sign()).clamp(0, 1)
+def reweighted(weights: Tensor, logits: Tensor, labels: Tensor, step: float) -> Tensor:
+    """The ensemble's weights after one step down its cross entropy, by the gradient's signs.
+
+    Args:
+        weights: (N,), in [0, 1].
+        logits: the clients' logits (N, B, K) for a batch of images.
+        labels: the images' intended labels (B,).
+        step: by how much each weight moves.
+
+    Returns:
+        New weights (N,) in [0, 1]; the old ones where all new ones would be 0.
+    """
+    variable = weights.clone().requires_grad_()
+    loss = F.cross_entropy(weighted(logits, variable), labels)
+    (gradient,) = torch.autograd.grad(loss, variable)
+    moved = (weights - step * gradient.sign()).clamp(0, 1)
     return torch.where(moved.sum() > 0, moved, weights)
 
 
@@ -172,13 +239,28 @@ def perturbed(
     images: Tensor,
     rng: torch.Generator,
 ) -> Tensor:
-    """The images (B, C, S, S), each pixel moved along the gradient of a random mix of the ensemble's probabilities."""
-    at = images.detach().clone(memory_format=torch.channels_last).requires_grad_()
-    with metered(
-        "perturb", task.spec, images.shape[1:], len(teachers), task.widths, items=len(images)
-    ):
+    """Images moved so that the ensemble is less sure of them.
+
+    Each pixel moves by ``config.perturbation`` along the gradient of a random mix of the ensemble's
+    softened probabilities.
+
+    Args:
+        task: gives the precision.
+        config: gives the length and the temperature.
+        teachers: the clients' frozen networks.
+        weights: their weights (N,) in the ensemble.
+        images: (B, C, S, S).
+        rng: draws the mix, uniform in [-1, 1] for each image and class.
+
+    Returns:
+        Images (B, C, S, S).
+    """
+    variable = images.detach().clone(memory_format=torch.channels_last).requires_grad_()
+    shapes = (task.spec, images.shape[1:], len(teachers), task.widths)
+    with metered("perturb", *shapes, items=len(images)):
         with autocast(task.precision):
-            said = weighted(logits_with_gradient(teachers, at), weights)
-        mix = (2 * torch.rand(said.shape, generator=rng) - 1).to(said.device)
-        (mix * (said / config.perturb_temperature).softmax(1)).sum().backward()
-    return images + config.perturbation * at.grad.sign()
+            logits = weighted(logits_with_gradient(teachers, variable), weights)
+        mix = (2 * torch.rand(logits.shape, generator=rng) - 1).to(logits.device)
+        (mix * (logits / config.perturb_temperature).softmax(1)).sum().backward()
+    assert variable.grad is not None
+    return images + config.perturbation * variable.grad.sign()

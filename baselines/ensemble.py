@@ -1,16 +1,20 @@
-"""Ensemble: the plain mean of the clients' logits. What one-shot methods try to distil into one model.
+"""Ensemble: the plain mean of the clients' logits. What one-shot methods try to distil into one
+model.
 
-The upper reference of DENSE (Zhang et al., NeurIPS 2022) and of the one-shot methods after it. Its members are the
-clients' models of the last round, the very ones that FedAvg's last average is over, each with its own running
-BatchNorm statistics. It is not one model: whoever serves it keeps the models of all N clients and runs N passes an
-image.
+The upper reference of DENSE (Zhang et al., NeurIPS 2022) and of the one-shot methods after it. Its
+members are the clients' models of the last round, those that FedAvg's last average is over, each
+with its own running BatchNorm statistics. It is not one model: serving it takes the models of all N
+clients, and N passes per image.
 
-Differs from the one-shot papers: the members come from T rounds of FedAvg (FedRolex where widths differ), not from
-training alone. The mean is plain, as theirs: no weights n_k.
+``mean="probabilities"`` takes the mean of the clients' probabilities instead. A client that has
+never seen a class, and is too sure of the others, then counts no more than any other client. DENSE
+and Co-Boosting teach by the mean of logits. The accuracies published as DENSE's "ensemble" are
+reached by the mean of probabilities (results/README.md).
 
-``mean="probabilities"`` has each client say probabilities before the mean is taken, so that one that has never seen a
-class, and is the surer of it, counts no more than another. DENSE and Co-Boosting teach by the logits' mean; the
-accuracies that are published as DENSE's "ensemble" are met by that of the probabilities (results/README.md).
+Differs from the one-shot papers:
+- The members come from T rounds of FedAvg (FedRolex where widths differ), not from training alone.
+
+As in these papers, the mean is plain: clients are not weighted by n_k.
 """
 
 import math
@@ -24,7 +28,7 @@ from mosaic.fl.device import device
 from mosaic.fl.models.spec import State
 from mosaic.fl.stages import Waves, final_client_models, waves_of_all_rounds
 from mosaic.fl.task import Task
-from mosaic.fl.training.teachers import teacher_logits, teachers_of
+from mosaic.fl.training.teachers import mean_logits, teacher_logits, teachers_of
 
 PAPER = ""
 PROTOCOL = "once, after the rounds"
@@ -33,30 +37,47 @@ NEEDS = ()
 
 @dataclass(frozen=True)
 class Config:
-    mean: str = choice("logits", "probabilities", later=True)
+    """Settings of the ensemble."""
+
+    mean: str = choice("logits", "probabilities", later=True)  # what the mean is taken of
 
 
 SPACE = {}
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
-    yield Snapshot(task.rounds, mean_of(task, config, final_client_models(task)))
+    """Yield the ensemble of the clients' models of the last round."""
+    yield Snapshot(task.rounds, ensemble_of(task, config, final_client_models(task)))
 
 
 def stages(task: Task, config: Config) -> Waves:
-    return waves_of_all_rounds(task)[:2]
+    """The cached stages that ``run`` calls, in waves."""
+    return waves_of_all_rounds(task)[:-1]  # all but the server's model of the last round
 
 
-def mean_of(task: Task, config: Config, clients: Sequence[State]) -> Predict:
-    """Images (B, C, H, W) to the mean of all clients' logits (B, K), or to the logarithm of that of probabilities."""
+def ensemble_of(task: Task, config: Config, clients: Sequence[State]) -> Predict:
+    """The ensemble as a function of images.
+
+    Args:
+        task: gives the clients' widths and the precision.
+        config: says what the mean is taken of.
+        clients: the clients' models, in their order.
+
+    Returns:
+        A function from images (B, C, H, W) to logits (B, K): the mean of the clients' logits, or
+        the logarithm of the mean of their probabilities.
+    """
     members = teachers_of(task, clients)
 
     def predict(images: Tensor) -> Tensor:
-        logits = teacher_logits(members, images.to(device()), task)
-        return (
-            logits.mean(0)
-            if config.mean == "logits"
-            else logits.log_softmax(2).logsumexp(0) - math.log(len(logits))
-        )
+        images = images.to(device())
+        if config.mean == "logits":
+            return mean_logits(members, images, task)
+        return log_mean_probabilities(teacher_logits(members, images, task))
 
     return predict
+
+
+def log_mean_probabilities(logits: Tensor) -> Tensor:
+    """log (1/N) sum_k softmax(f_k), (B, K), of the clients' logits f (N, B, K)."""
+    return logits.log_softmax(2).logsumexp(0) - math.log(len(logits))

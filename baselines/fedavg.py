@@ -1,13 +1,21 @@
 """FedAvg: clients train the server's model on their own data, the server takes the weighted mean.
 
-McMahan et al., Communication-Efficient Learning of Deep Networks from Decentralized Data, AISTATS 2017,
-arXiv:1602.05629, Algorithm 1. The rounds are those of the shared warm-up (``mosaic/fl/stages.py``), which distillation
-methods start from: they are computed once for all.
+McMahan et al., Communication-Efficient Learning of Deep Networks from Decentralized Data,
+AISTATS 2017, arXiv:1602.05629, Algorithm 1:
 
-Differs from the paper: every client takes part in every round. BatchNorm's running statistics are averaged with the
-weights; leaving them at the clients would be FedBN. Where clients' widths differ, all train the narrowest client's
-model: FedAvg knows no other way to include everybody. ``weights="equal"`` lets all clients count the same, whatever
-they hold: what one-shot papers (DENSE, Co-Boosting) call FedAvg.
+    for each round t = 1 .. T:
+        for each participating client k:  w_k = SGD from w on the data of client k
+        w = sum_k n_k w_k / sum_k n_k
+
+``fedavg`` below is this loop. A version with the SGD steps on screen too, in plain PyTorch, is
+``examples/fedavg_plain.py``.
+
+Differs from the paper:
+- BatchNorm's running statistics are averaged with the weights. FedBN leaves them at the clients.
+- Where clients' widths differ, all clients train the narrowest client's model: FedAvg has no other
+  way to include all of them.
+- ``weights="equal"`` is the plain mean, whatever the clients' sample counts. One-shot papers
+  (DENSE, Co-Boosting) call this FedAvg.
 """
 
 import math
@@ -27,31 +35,56 @@ NEEDS = ()
 
 @dataclass(frozen=True)
 class Config:
-    weights: str = choice("sizes", "equal", later=True)
+    """Settings of FedAvg."""
+
+    weights: str = choice("sizes", "equal", later=True)  # a client's weight: n_k, or 1
 
 
 SPACE = {}
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
+    """Run T rounds of FedAvg and yield the server's model of each scored round."""
     task = at_smallest_width(task)
-    server = federated_model(task, 0)
+    if config.weights == "equal":
+        yield from fedavg(task, equal=True)
+        return
+
+    # The same as ``fedavg(task, equal=False)``, to the bit. Distillation methods start from these
+    # models too, so the cached stage ``federated_model`` runs the loop once for all methods.
     for t in range(1, task.rounds + 1):
-        if config.weights == "equal":
-            server = average_round(task, server, client_updates(task, server, t), t, equal=True)
         if task.scored(t):
-            yield Snapshot(
-                t,
-                predictor(federated_model(task, t) if config.weights == "sizes" else server, task),
-            )
+            yield Snapshot(t, predictor(federated_model(task, t), task))
+
+
+def fedavg(task: Task, equal: bool) -> Iterator[Snapshot]:
+    """Algorithm 1, round by round.
+
+    Args:
+        task: the federated problem; all clients train the same network.
+        equal: whether clients weigh 1 in the mean instead of n_k, their number of samples.
+    """
+    server = federated_model(task, 0)  # the initial model
+    for t in range(1, task.rounds + 1):
+        # Each participating client downloads the server's model, trains it on its own data by the
+        # task's number of SGD steps, and uploads the result.
+        clients = client_updates(task, server, t)
+
+        # The server takes the weighted mean of what it receives.
+        server = average_round(task, server, clients, t, equal=equal)
+        if task.scored(t):
+            yield Snapshot(t, predictor(server, task))
 
 
 def stages(task: Task, config: Config) -> Waves:
+    """The cached stages that ``run`` calls, in waves."""
     task = at_smallest_width(task)
-    return waves_of_all_rounds(task) if config.weights == "sizes" else waves_of_one_shot(task)
+    if config.weights == "equal":
+        return waves_of_one_shot(task)
+    return waves_of_all_rounds(task)
 
 
 def at_smallest_width(task: Task) -> Task:
-    return replace(
-        task, base_width=math.ceil(min(task.widths, default=1) * task.base_width), widths=()
-    )
+    """The task with the narrowest client's network for all clients and the server."""
+    width = min(task.widths, default=1)
+    return replace(task, base_width=math.ceil(width * task.base_width), widths=())

@@ -1,20 +1,23 @@
-"""FedBN: clients share everything but BatchNorm, whose parameters and statistics stay with each of them.
+"""FedBN: clients share everything but BatchNorm, whose parameters and statistics stay with each of
+them.
 
-Li et al., FedBN: Federated Learning on Non-IID Features via Local Batch Normalization, ICLR 2021, arXiv:2102.07623,
-Algorithm 1. Only what is shared crosses the network.
+Li et al., FedBN: Federated Learning on Non-IID Features via Local Batch Normalization, ICLR 2021,
+arXiv:2102.07623, Algorithm 1. Only what is shared crosses the network.
 
-There is no global model: the result is the mean over the clients' personal models of their accuracy on the full test
-set, as for ``local``. The paper tests each client on data like its own, where the clients' features differ. Under label
-skew that is unfavourable: a client is asked for classes whose statistics its own BatchNorm never saw.
+There is no global model. The result is the mean over the clients' personal models of their accuracy
+on the full test set, as for ``local``. The paper tests each client on data like its own, and its
+clients differ in their features. Under label skew the test here is unfavourable to FedBN: a client
+is tested on classes whose statistics its own BatchNorm has never seen.
 
 Differs from the paper and its code:
-- Shared tensors weigh n_k; the code's weigh 1 (the paper's data sets are of equal size). Rounds have the task's steps.
-- A client keeps its BatchNorm from round to round, as in the paper; in the Mosaic study's code it starts
-  anew each round.
-- What is tested follows the task's BatchNorm policy as for all methods: on batch statistics only the personal scales
-  and shifts are in use.
-- Where widths differ, a client holds the static prefix of the channels (HeteroFL's), so that its BatchNorm always
-  belongs to the same ones; its personal model is of its width.
+- Shared tensors weigh n_k; the code's weigh 1 (the paper's data sets are of equal size). Rounds
+  have the task's number of steps.
+- A client keeps its BatchNorm from round to round, as in the paper. In the Mosaic study's code it
+  starts again in each round.
+- What is tested follows the task's BatchNorm policy, as for all methods: with batch statistics only
+  the personal scales and shifts are in use.
+- Where widths differ, a client holds the first channels of every layer (as in HeteroFL), so that
+  its BatchNorm always belongs to the same channels. Its personal model is of its width.
 """
 
 from collections.abc import Container, Iterator
@@ -42,54 +45,72 @@ STUDENT = ("", "clients' own")
 
 @dataclass(frozen=True)
 class Config:
-    pass
+    """FedBN has no settings of its own."""
 
 
 SPACE = {}
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
-    parts, private = task.layout, batch_norms(task.spec)
-    held = [window(task.spec_at(task.width(i))) for i in range(task.n_clients)]
+    """Run T rounds of FedBN and yield all clients' personal models of each scored round."""
+    private = batch_norms(task.spec)
+    channels = [window(task.spec_at(task.width(i))) for i in range(task.n_clients)]
     start = federated_model(task, 0)
     shared = only(start, start.keys() - private)
-    own = [cut(only(start, private), parts, mine) for mine in held]
+    norms = [cut(only(start, private), task.layout, of_client) for of_client in channels]
     for t in range(1, task.rounds + 1):
-        shared, own = one_round(task, shared, own, held, t)
+        shared, norms = one_round(task, shared, norms, channels, t)
         if task.scored(t):
-            personal = [
-                cut(shared, parts, mine) | norms for mine, norms in zip(held, own, strict=True)
-            ]
-            yield Snapshot(
-                t, [predictor(model, task, task.width(i)) for i, model in enumerate(personal)]
-            )
+            predictors = []
+            for client in range(task.n_clients):
+                personal = cut(shared, task.layout, channels[client]) | norms[client]
+                predictors.append(predictor(personal, task, task.width(client)))
+            yield Snapshot(t, predictors)
 
 
 def one_round(
-    task: Task, shared: State, own: list[State], held: list[Window], t: int
+    task: Task, shared: State, norms: list[State], channels: list[Window], t: int
 ) -> tuple[State, list[State]]:
-    """Round ``t``: what the server shares and what each client keeps, after local training."""
-    shards, parts, norms = participants(task, t), task.layout, list(own)
+    """Round ``t`` of Algorithm 1.
+
+    Args:
+        task: the federated problem.
+        shared: the server's model without BatchNorm.
+        norms: each client's BatchNorm tensors, of its width.
+        channels: each client's channels.
+        t: the round, from 1 on.
+
+    Returns:
+        ``shared`` and ``norms`` after the round.
+    """
+    shards = participants(task, t)
+    new_norms = list(norms)
 
     def clients() -> Iterator[tuple[State, Window]]:
         for shard in shards:
-            mine = held[shard.client]
-            model = download(cut(shared, parts, mine)) | own[shard.client]
+            # (1) The client joins what it downloads with its own BatchNorm, and trains it.
+            own_channels = channels[shard.client]
+            received = download(cut(shared, task.layout, own_channels))
+            model = received | norms[shard.client]
             model = train(model, shard, task, round=t, width=shard.width)
-            norms[shard.client] = only(model, own[shard.client])
-            yield upload(only(model, shared)), mine
 
-    return average_parts(shared, clients(), [shard.size for shard in shards], parts), norms
+            # (2) It keeps its BatchNorm and uploads the rest.
+            new_norms[shard.client] = only(model, norms[shard.client])
+            yield upload(only(model, shared)), own_channels
+
+    # (3) The server averages what is shared.
+    sizes = [shard.size for shard in shards]
+    return average_parts(shared, clients(), sizes, task.layout), new_norms
 
 
 def batch_norms(spec: Spec) -> set[str]:
     """The names of BatchNorm's parameters and running statistics."""
-    layers = live_network(spec, "meta").network.named_modules()
+    network = live_network(spec, "meta")
+    layers = network.network.named_modules()
     of_norms = {name for name, layer in layers if isinstance(layer, nn.BatchNorm2d)}
-    return {
-        name for name in live_network(spec, "meta").state if name.rpartition(".")[0] in of_norms
-    }
+    return {name for name in network.state if name.rpartition(".")[0] in of_norms}
 
 
 def only(state: State, names: Container[str]) -> State:
+    """The tensors of ``state`` whose names are among ``names``."""
     return {name: tensor for name, tensor in state.items() if name in names}

@@ -1,33 +1,44 @@
-"""FedCVAE: each client uploads the decoder of a conditional VAE once; what they draw trains the server's classifier.
+"""FedCVAE: each client uploads the decoder of a conditional VAE once; what they draw trains the
+server's classifier.
 
-Heinbaugh et al., Data-Free One-Shot Federated Learning Under Very High Statistical Heterogeneity, ICLR 2023:
-FedCVAE-Ens (``variant="ens"``: the classifier learns from all clients' decoders) and FedCVAE-KD (``"kd"``: it learns
-from one decoder at the server, into which theirs are distilled).
+Heinbaugh et al., Data-Free One-Shot Federated Learning Under Very High Statistical Heterogeneity,
+ICLR 2023: FedCVAE-Ens (``variant="ens"``: the classifier learns from all clients' decoders) and
+FedCVAE-KD (``variant="kd"``: it learns from one decoder at the server, into which the clients'
+decoders are distilled).
 
-Differs from the paper's code (github.com/ceh-2000/fed_cvae, with its best settings for ten clients; "theirs" below):
-- Encoder and decoder are perceptrons with two hidden layers of 512; theirs are convolutions with BatchNorm, for image
-  sizes that 16 divides. Here the encoder reads the label as well.
-- Clients train equally many steps, of 64. Theirs train for epochs at batch 32, each by its size: a tenth of their data
-  takes 2,350 steps on Fashion-MNIST (25 epochs of 3,000 images) and 15,700 on CIFAR-10 (100 of 5,000). 23,000 is
+Differs from the paper's code (github.com/ceh-2000/fed_cvae, with its best settings for ten
+clients):
+- Encoder and decoder are perceptrons with two hidden layers of 512 units. The code's are
+  convolutions with BatchNorm, for image sizes that 16 divides. Here the encoder reads the label as
+  well.
+- All clients train for the same number of steps, of 64 images. The code trains for epochs at batch
+  32, so that a client's steps depend on its size: a tenth of the data takes 2,350 steps on
+  Fashion-MNIST (25 epochs of 3,000 images) and 15,700 on CIFAR-10 (100 of 5,000). 23,000 is
   neither: it leaves 805 steps at the laptop scale, as many as drew well in a first trial.
-- The classifier trains on 20,000 images for 10,000 steps of 64; theirs on 5,000 for 5 epochs at batch 32, 785 steps, on
-  Fashion-MNIST (1,570 on MNIST). A scale would cut theirs to a few dozen steps, from random weights.
-- One decoder at the server learns 10,000 steps of fresh images at rate 1e-3; theirs 1,570 steps on Fashion-MNIST and
-  9,390 on CIFAR-10, over and over 5,000 or 10,000 images, at 1e-2. As in the code it imitates images, noise by noise,
-  begins where the clients' decoders began, and has uniform labels drawn from it afterwards.
-- The prior is centred on 0; the shift of its centre that hides it from attackers is left out.
-- How often each client and label is met is exact to within an image; there the labels are drawn at random.
+- The classifier trains on 20,000 images for 10,000 steps of 64. The code's trains on 5,000 for 5
+  epochs at batch 32, 785 steps, on Fashion-MNIST (1,570 on MNIST). A scale would cut these to a few
+  dozen steps, from random weights.
+- The one decoder at the server learns for 10,000 steps of new images at rate 1e-3. The code's
+  learns
+  for 1,570 steps on Fashion-MNIST and 9,390 on CIFAR-10, over and over 5,000 or 10,000 images, at
+  1e-2. As in the code it imitates images, noise by noise, begins with the weights that the clients'
+  decoders began with, and draws uniform labels afterwards.
+- The prior is centred on 0. The shift of its centre that hides it from attackers is left out.
+- Each client and label occurs as often as its probability says, to within one image. In the code
+  labels are drawn at random.
 
-``start="average"`` is not the paper's: the classifier goes on from FedAvg's final model, as Mosaic's does, so that
-both begin alike. Decoders are still sent once, but after T rounds of models.
+``start="average"`` is not the paper's: the classifier goes on from FedAvg's final model, as
+Mosaic's does, so that both begin alike. Decoders are still sent once, but after T rounds of models.
 
-Clients' widths play no part but in that start: all train the same CVAE, and the server's model has width 1.
+Clients' widths matter for that start only: all clients train the same CVAE, and the server's model
+has width 1.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -53,7 +64,7 @@ from mosaic.fl.synthesis.cvae import (
 )
 from mosaic.fl.synthesis.decoders import Decoders
 from mosaic.fl.task import Task
-from mosaic.fl.training.distillation import distil
+from mosaic.fl.training.distillation import distil, loss_curve_ends
 from mosaic.fl.training.prediction import predictor
 from mosaic.fl.training.sgd import shuffled_batches
 
@@ -65,13 +76,19 @@ STUDENT = ("config.start", "trained")
 
 @dataclass(frozen=True)
 class Config(CvaeConfig):
+    """Settings of FedCVAE.
+
+    Those of the clients' CVAEs (``cvae_latent``, ``cvae_hidden``, ``cvae_steps``, ``cvae_batch``,
+    ``cvae_lr``, ``cvae_kl``, ``cvae_truncation``) are inherited from ``CvaeConfig``.
+    """
+
     variant: str = choice("ens", "kd")
-    start: str = choice("random", "average")  # of the classifier; the paper: random
+    start: str = choice("random", "average")  # initial weights of the classifier; the paper: random
     images: int = 20_000  # that the classifier learns from; the code 2,500 to 7,500
     classifier_steps: int = scaled_steps(10_000, "server")
     classifier_batch: int = 64  # the code: 32
     classifier_lr: float = 1e-3  # Adam; the code's
-    kd_steps: int = scaled_steps(10_000, "server")
+    kd_steps: int = scaled_steps(10_000, "server")  # of the server's decoder, with variant="kd"
     kd_batch: int = 64  # the code: 32
     kd_lr: float = 1e-3  # Adam; the code: 1e-2
 
@@ -85,78 +102,95 @@ SPACE = {
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
-    # (1) Each client trains a CVAE on its own data; its decoder and its label counts are all it ever sends.
+    """Train the clients' CVAEs, and a classifier at the server on what they draw; one snapshot."""
+    # (1) Each client trains a CVAE on its own data. Its decoder and its label counts are all it
+    # sends.
     shards = open_federation(task).shards
     label_counts = torch.stack([upload(shard.label_counts, "counts") for shard in shards])
-    cvaes = [client_cvae(task, cvae_config(config), shard.client) for shard in shards]
+    cvaes: list[Any] = [client_cvae(task, cvae_config(config), shard.client) for shard in shards]
     decoders = Decoders(task, config, [cvae["state"] for cvae in cvaes], label_counts)
+    draw = decoders.draw
+    diagnostics = {}
 
-    # (2) KD: one decoder at the server learns to draw what theirs draw; classes are equally frequent from here on.
-    found, draw = {}, decoders.draw
+    # (2) KD: one decoder at the server learns to draw what the clients' decoders draw. From here on
+    #     all classes are equally frequent.
     if config.variant == "kd":
-        state, found["kd_loss_end"] = distil_decoders(task, config, decoders)
-        decoders = Decoders(task, config, [state], label_counts.sum(0, keepdim=True), balanced=True)
-        draw = partial(draw_by_nobody, decoders)
+        state, diagnostics["kd_loss_end"] = distil_decoders(task, config, decoders)
+        total_counts = label_counts.sum(0, keepdim=True)
+        decoders = Decoders(task, config, [state], total_counts, balanced=True)
+        draw = partial(draw_at_server, decoders)
 
-    # (3) The classifier learns from what is drawn and the labels that it was drawn for.
+    # (3) The classifier learns from the images and the labels that they were drawn for.
     start = federated_model(task, task.rounds if config.start == "average" else 0)
     rng = stream(task.seed, "lessons")
     images, labels, _ = decoders.draw_labelled(config.images, rng)
-    lesson = shuffled_batches(images, labels, config.classifier_batch, config.classifier_steps, rng)
+    batches = shuffled_batches(
+        images, labels, config.classifier_batch, config.classifier_steps, rng
+    )
     adam = partial(torch.optim.Adam, lr=config.classifier_lr, fused=True)
-    student, curve = distil(start, lesson, task, adam, F.cross_entropy, frozen_norms=False)
+    student, curve = distil(start, batches, task, adam, F.cross_entropy, frozen_norms=False)
 
-    tenth = max(1, len(curve) // 10)
-    found |= {
-        f"cvae_{k}": sum(cvae["losses"][k] for cvae in cvaes) / len(cvaes)
-        for k in cvaes[0]["losses"]
-    }
-    found |= {
-        "distil_loss_start": sum(curve[:tenth]) / tenth,
-        "distil_loss_end": sum(curve[-tenth:]) / tenth,
-    }
+    for name in cvaes[0]["losses"]:
+        diagnostics[f"cvae_{name}"] = sum(cvae["losses"][name] for cvae in cvaes) / len(cvaes)
+    diagnostics["distil_loss_start"], diagnostics["distil_loss_end"] = loss_curve_ends(curve)
     probes = {"before": predictor(start, task)} if config.start == "average" else {}
-    yield Snapshot(task.rounds, predictor(student, task), draw, probes, found)
+    yield Snapshot(task.rounds, predictor(student, task), draw, probes, diagnostics)
 
 
 def stages(task: Task, config: Config) -> Waves:
-    return [
-        [
-            partial(client_cvae, task, cvae_config(config), client)
-            for client in range(task.n_clients)
-        ]
-    ]
+    """The cached stages that ``run`` calls, in waves."""
+    cvae = partial(client_cvae, task, cvae_config(config))
+    return [[partial(cvae, client) for client in range(task.n_clients)]]
 
 
 def distil_decoders(
-    task: Task, config: Config, decoders: Decoders, at_once: int = 8
+    task: Task, config: Config, decoders: Decoders, batches_per_draw: int = 8
 ) -> tuple[State, float]:
-    """One decoder that imitates the clients', noise by noise and label by label, and its last batch's loss."""
-    source, rng = task.source, stream(task.seed, "decoder")
-    shape, server = (
-        flop_shapes(task, config, source.n_classes),
-        new_decoder(task, config, source.n_classes),
-    )
+    """Train one decoder that imitates the clients' decoders, noise by noise and label by label.
+
+    Args:
+        task: gives the seed and the precision.
+        config: gives the steps, the batch and the learning rate.
+        decoders: the clients' decoders, which are drawn by the clients' label counts.
+        batches_per_draw: how many batches the clients' decoders draw at a time.
+
+    Returns:
+        The decoder's state, and the loss of its last batch.
+
+    Raises:
+        FloatingPointError: the loss or a weight is not finite.
+    """
+    source = task.source
+    rng = stream(task.seed, "decoder")
+    shapes = flop_shapes(task, config, source.n_classes)
+    server = new_decoder(task, config, source.n_classes)
     adam = torch.optim.Adam(server.parameters(), lr=config.kd_lr, fused=True)
-    for first in range(0, config.kd_steps, at_once):
-        z, labels, clients = decoders.plan(
-            config.kd_batch * min(at_once, config.kd_steps - first), rng
-        )
-        drawn = (decoders.decode(z, labels, clients).flatten(1) + 1) / 2  # (n, P) in [0, 1]
-        for batch in torch.arange(len(z), device=z.device).split(config.kd_batch):
-            with metered("decoder", *shape, items=len(batch)):
+    loss = torch.zeros(())
+    for first in range(0, config.kd_steps, batches_per_draw):
+        n_batches = min(batches_per_draw, config.kd_steps - first)
+        noise, labels, clients = decoders.plan(config.kd_batch * n_batches, rng)
+        images = decoders.decode(noise, labels, clients)
+        targets = (images.flatten(1) + 1) / 2  # (n, P) in [0, 1]
+
+        for batch in torch.arange(len(noise), device=noise.device).split(config.kd_batch):
+            with metered("decoder", *shapes, items=len(batch)):
                 with autocast(task.precision):
-                    logits = server(with_label(z[batch], labels[batch], source.n_classes)).float()
-                loss = reconstruction(logits, drawn[batch], source.channels)
+                    inputs = with_label(noise[batch], labels[batch], source.n_classes)
+                    logits = server(inputs).float()
+                loss = reconstruction(logits, targets[batch], source.channels)
                 adam.zero_grad(set_to_none=True)
                 loss.backward()
             adam.step()
-    state, end = LiveNetwork(server).save(), loss.item()
+
+    # The losses do not see the result of the last step, so the weights are checked too
+    state = LiveNetwork(server).save()
+    end = loss.item()
     if not math.isfinite(end + sum(float(tensor.sum()) for tensor in state.values())):
         raise FloatingPointError(f"the server's decoder diverged: lower kd_lr {config.kd_lr}")
     return state, end
 
 
-def draw_by_nobody(decoders: Decoders, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """``n`` images (n, C, S, S) of the server's decoder; no client's drew them (-1)."""
-    return decoders.draw(n, rng)[0], torch.full((n,), -1)
+def draw_at_server(decoders: Decoders, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """``n`` images (n, C, S, S) of the server's decoder, and -1 for each: no client drew it."""
+    images, _ = decoders.draw(n, rng)
+    return images, torch.full((n,), -1)

@@ -1,14 +1,17 @@
-"""FedRS: a client's softmax is restricted, so that the classes it lacks are pushed away less in its local training.
+"""FedRS: a client's softmax is restricted, so that the classes it lacks are pushed away less in its
+local training.
 
-Li and Zhan, FedRS: Federated Learning with Restricted Softmax for Label Distribution Non-IID Data, KDD 2021. A client
-multiplies its logits of the classes it lacks by alpha; nothing about its labels leaves it.
+Li and Zhan, FedRS: Federated Learning with Restricted Softmax for Label Distribution Non-IID Data,
+KDD 2021. A client multiplies its logits of the classes it lacks by alpha. Nothing about its labels
+leaves it.
 
 Differs from the paper and its code:
-- ``scaling="missing"`` is the text: alpha for a class without a sample, 1 for any other. The code's factor is
-  alpha + (1 - alpha) n_c / max n, below 1 also where a class is only rare: ``scaling="share"``. One of the code's two
-  copies compounds it at each step; that is not followed.
-- The classifier has a bias, which is scaled with the rest of the logit; the authors' has none.
-- Every client takes part in every round; SGD is the task's, without the code's clipped gradients.
+- ``scaling="missing"`` is the text: alpha for a class without a sample, 1 for any other. The code's
+  factor is alpha + (1 - alpha) n_c / max n, below 1 also where a class is only rare:
+  ``scaling="share"``. One of the code's two copies applies it again at each step; this is not
+  followed.
+- The classifier has a bias, which is scaled with the rest of the logit. The authors' has none.
+- SGD is the task's, without the code's clipped gradients.
 - alpha is 0.5, the paper's stronger setting; its tables have 0.9 too.
 - Where widths differ it is FedRolex with the restricted softmax.
 """
@@ -38,6 +41,8 @@ NEEDS = ()
 
 @dataclass(frozen=True)
 class Config:
+    """Settings of FedRS."""
+
     alpha: float = 0.5  # factor of a missing class's logit; 1 is FedAvg exactly
     scaling: str = choice("missing", "share")  # the paper's text, its code
 
@@ -46,6 +51,7 @@ SPACE = {"alpha": (0.1, 1.0)}
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
+    """Run T rounds of FedRS and yield the server's model of each scored round."""
     server = federated_model(task, 0)
     for t in range(1, task.rounds + 1):
         clients = client_updates(task, server, t, loss_of=partial(restricted, config=config))
@@ -55,20 +61,22 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 
 
 def restricted(shard: Shard, received: State, config: Config) -> Loss:
-    """The loss of a client with these samples a class."""
-    return partial(
-        restricted_cross_entropy, factors=factors(shard.label_counts, config).to(device())
-    )
+    """The loss of a client, given its number of samples per class."""
+    scales = factors(shard.label_counts, config).to(device())
+    return partial(restricted_cross_entropy, factors=scales)
 
 
 def factors(label_counts: Tensor, config: Config) -> Tensor:
-    """What a client multiplies its logits by (K,), from its samples a class (K,)."""
-    held = label_counts > 0 if config.scaling == "missing" else label_counts / label_counts.max()
-    return torch.lerp(torch.tensor(config.alpha), torch.tensor(1.0), held.float())
+    """The factors (K,) of a client's logits, from its number of samples per class (K,)."""
+    if config.scaling == "missing":
+        presence = (label_counts > 0).float()
+    else:
+        presence = (label_counts / label_counts.max()).float()
+    return torch.lerp(torch.tensor(config.alpha), torch.tensor(1.0), presence)
 
 
 def restricted_cross_entropy(
     model: nn.Module, images: Tensor, labels: Tensor, factors: Tensor
 ) -> Tensor:
-    """Cross entropy of a batch (B, C, H, W) with labels (B,), after the logits are multiplied by ``factors`` (K,)."""
+    """Cross entropy of a batch (B, C, H, W) with labels (B,), of logits times ``factors`` (K,)."""
     return F.cross_entropy(model(images).float() * factors, labels)

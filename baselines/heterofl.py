@@ -1,15 +1,17 @@
 """HeteroFL: each client trains the first channels of every layer, as many as its width allows.
 
-Diao et al., HeteroFL: Computation and Communication Efficient Federated Learning for Heterogeneous Clients, ICLR 2021,
-arXiv:2010.01264, Algorithm 1. Narrow clients' models nest in the wide ones'; outer channels are seen by wide clients
-alone. At full width it is FedAvg to the bit.
+Diao et al., HeteroFL: Computation and Communication Efficient Federated Learning for Heterogeneous
+Clients, ICLR 2021, arXiv:2010.01264, Algorithm 1. Narrow clients' models are nested in the wide
+ones'. Only wide clients train the outer channels. At full width it is FedAvg to the bit.
 
 Differs from the paper and its code:
-- Clients weigh n_k instead of 1; every client takes part in every round and keeps its width.
-- No logits are masked by default, as for all methods here; ``mask="zero"`` is the paper's masked cross entropy. Every
-  client counts in all classes' rows of the classifier; in the code only in those of classes it has.
-- BatchNorm follows the task's policy. The code measures its statistics on the whole pooled training set.
-- No scaler: BatchNorm right behind it takes any factor out.
+- Clients weigh n_k instead of 1, and keep their width in all rounds.
+- No logits are masked by default, as for all methods here. ``mask="zero"`` is the paper's masked
+  cross entropy. All clients count in the classifier's rows of all classes; in the code a client
+  counts only in those of classes it has.
+- BatchNorm follows the task's policy. The code measures its statistics on the whole pooled training
+  set.
+- No scaler: the BatchNorm layer right behind it would cancel any factor.
 - SGD is the task's, without the code's clipped gradients and falling learning rate.
 """
 
@@ -41,15 +43,17 @@ NEEDS = ()
 
 @dataclass(frozen=True)
 class Config:
-    mask: str = choice(
-        "none", "zero"
-    )  # of logits of absent classes in local training; the paper: zero
+    """Settings of HeteroFL."""
+
+    # of logits of classes that a client lacks, in its local training; the paper: zero
+    mask: str = choice("none", "zero")
 
 
 SPACE = {}
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
+    """Run T rounds of HeteroFL and yield the server's model of each scored round."""
     server = federated_model(task, 0)
     for t in range(1, task.rounds + 1):
         server = one_round(task, config, server, t)
@@ -58,32 +62,26 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 
 
 def one_round(task: Task, config: Config, server: State, t: int) -> State:
-    """Round ``t``: the server's model, each coordinate averaged over the clients that hold it."""
-    shards, parts = participants(task, t), task.layout
+    """Round ``t`` of Algorithm 1, from the server's model before it to the one after it."""
+    shards = participants(task, t)
 
     def clients() -> Iterator[tuple[State, Window]]:
         for shard in shards:
-            held = window(task.spec_at(shard.width))  # the same in each round
-            received, loss = download(cut(server, parts, held)), loss_of(shard, config)
-            yield (
-                upload(
-                    train(
-                        received,
-                        shard,
-                        task,
-                        round=t,
-                        width=shard.width,
-                        loss=loss,
-                    )
-                ),
-                held,
-            )
+            # (1) The client downloads its sub-model: the same first channels in each round.
+            channels = window(task.spec_at(shard.width))
+            received = download(cut(server, task.layout, channels))
 
-    return average_parts(server, clients(), [shard.size for shard in shards], parts)
+            # (2) It trains the sub-model on its own data and uploads it.
+            loss = loss_of(shard, config)
+            trained = train(received, shard, task, round=t, width=shard.width, loss=loss)
+            yield upload(trained), channels
+
+    # (3) Each coordinate is averaged over the clients that hold it.
+    return average_parts(server, clients(), [shard.size for shard in shards], task.layout)
 
 
 def loss_of(shard: Shard, config: Config) -> Loss:
-    """The loss of a client with these samples a class."""
+    """The loss of a client, given its number of samples per class."""
     if config.mask == "none":
         return cross_entropy
     return partial(masked_cross_entropy, absent=(shard.label_counts == 0).to(device()))
@@ -92,5 +90,12 @@ def loss_of(shard: Shard, config: Config) -> Loss:
 def masked_cross_entropy(
     model: nn.Module, images: Tensor, labels: Tensor, absent: Tensor
 ) -> Tensor:
-    """Cross entropy of a batch (B, C, H, W) with labels (B,), with 0 for the logits of ``absent`` classes (K,)."""
+    """Cross entropy whose logits of ``absent`` classes are 0.
+
+    Args:
+        model: the client's network.
+        images: a batch (B, C, H, W).
+        labels: (B,).
+        absent: whether the client has no sample of a class (K,), boolean.
+    """
     return F.cross_entropy(model(images).float().masked_fill(absent, 0.0), labels)

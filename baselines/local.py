@@ -1,7 +1,8 @@
 """Local: nobody collaborates. The floor of every comparison.
 
-Each client trains the common initial model alone, for the local work of all rounds; nothing crosses the network. The
-result is the mean of the clients' accuracies on the full test set. At mixed widths a client trains its static prefix.
+Each client trains the common initial model alone, for the local work of all rounds; nothing crosses
+the network. The result is the mean of the clients' accuracies on the full test set. At mixed widths
+a client trains the first channels of every layer, as many as its width allows.
 """
 
 from collections.abc import Iterator
@@ -20,18 +21,22 @@ NEEDS = ()
 
 @dataclass(frozen=True)
 class Config:
-    pass
+    """Training alone has no settings of its own."""
 
 
 SPACE = {}
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
-    models = [independent_client_model(task, i) for i in range(task.n_clients)]
-    yield Snapshot(
-        task.rounds, [predictor(model, task, task.width(i)) for i, model in enumerate(models)]
-    )
+    """Train each client alone and yield all their models after the local work of T rounds."""
+    predictors = []
+    for client in range(task.n_clients):
+        # Cached: SGD on the client's own data, T times the local steps of a round
+        model = independent_client_model(task, client)
+        predictors.append(predictor(model, task, task.width(client)))
+    yield Snapshot(task.rounds, predictors)
 
 
 def stages(task: Task, config: Config) -> Waves:
+    """The cached stages that ``run`` calls, in waves."""
     return waves_of_independent_models(task)

@@ -1,24 +1,33 @@
 """Mosaic, part 1: each client trains a lightweight unconditional generator on its own real data.
 
-Mosaic, arXiv 2505.19699, phase 1:  L_G = L_adv + lambda_e L_entropy + lambda_d L_diversity + lambda_i L_inversion,
-with the client's frozen model f_i as the judge of the last three.
+Mosaic, arXiv 2505.19699, phase 1:
 
-Differs from the paper or takes a side where its text and its code differ:
-- f_i is the client's model of the last warm-up round, frozen in eval mode; the code trains a fresh classifier and
-  leaves it in training mode, so that fakes drift its BatchNorm statistics.
-- The discriminator is a network of its own, as in the code, but without BatchNorm: where each batch of real and of fake
-  images is standardised by itself, the generators of clients with one or two classes end in checkerboards.
-  Its weights start from He's law, since DCGAN's N(0, 0.02) leaves a network without BatchNorm blind at first.
-- Entropy and diversity are taken over the classes that the client holds (the code: over all of them), so that nobody
-  is asked for images of a class it has never seen. Diversity wants them as frequent as the client has them; with
-  ``diversity="uniform"``, the code's, a client with 31 images of one class and 5,400 of another is driven to noise that
-  its model gives to both by half.
-- The inversion loss matches the BatchNorm statistics of f_i and has a gradient, for clients with fewer than ``tau``
-  samples, as the text says; in the code it is switched off, and would run without gradients. It is a mean of squares
-  over layers and channels: as DeepInversion's sum of norms, lambda_i = 10 drowns the adversarial loss on small images.
-- The generator's tanh range [-1, 1] is that of the data; in the code data are standardised beyond it.
-- All clients train for the same number of steps; the code trains for 200 epochs (about 17,000 steps of 64 for an
-  average client of 5,400 images), which is 100 times more for a large client than for a small one.
+    L_G = L_adv + lambda_e L_entropy + lambda_d L_diversity + lambda_i L_inversion
+
+The last three come from the client's frozen model f_i, the classifier of the generator's images.
+
+Differs from the paper, or takes a side where its text and its code differ:
+- f_i is the client's model of the last warm-up round, frozen in eval mode. The code trains a new
+  classifier and leaves it in training mode, so that generated images change its BatchNorm
+  statistics.
+- The discriminator is a network of its own, as in the code, but without BatchNorm. Where each batch
+  of real and of generated images is standardised by itself, the generators of clients with one or
+  two classes end in checkerboards. Its weights start from He's law, since with DCGAN's N(0, 0.02) a
+  network without BatchNorm gives all images the same logit at first.
+- Entropy and diversity are taken over the classes that the client holds (the code: over all
+  classes), so that no generator is driven towards classes that its client has never seen. Diversity
+  wants the classes as frequent as they are in the client's data. With ``diversity="uniform"``, the
+  code's, a client with 31 images of one class and 5,400 of another is driven to noise to which its
+  model gives half of each.
+- The inversion loss matches the BatchNorm statistics of f_i and has a gradient, for clients with
+  fewer than ``tau`` samples, as the text says. In the code it is switched off, and would run
+  without gradients. It is a mean of squares over layers and channels: as DeepInversion's sum of
+  norms it drowns the adversarial loss on small images, at lambda_i = 10.
+- The generator's tanh range [-1, 1] is that of the data. In the code data are standardised beyond
+  it.
+- All clients train for the same number of steps. The code trains for 200 epochs (about 17,000 steps
+  of 64 for an average client of 5,400 images), which is 100 times more for a large client than for
+  a small one.
 - All classes are used; the code's filter drops class 0.
 """
 
@@ -33,35 +42,40 @@ from mosaic.fl.cache import stage
 from mosaic.fl.channel import upload
 from mosaic.fl.contract import choice, scaled_steps
 from mosaic.fl.costs import metered
-from mosaic.fl.data.federation import open_federation
+from mosaic.fl.data.federation import Shard, open_federation
 from mosaic.fl.data.transforms import augment, normalise
 from mosaic.fl.device import autocast, device
 from mosaic.fl.models.live_network import LiveNetwork
 from mosaic.fl.models.spec import State
 from mosaic.fl.rng import seed_of, stream
-from mosaic.fl.synthesis.dcgan import Generator, dcgan_init, discriminator
+from mosaic.fl.synthesis import dcgan
 from mosaic.fl.task import Task
 from mosaic.fl.training import losses
 from mosaic.fl.training.prediction import frozen_network
 from mosaic.fl.training.sgd import batches
 from mosaic.starting_models import own_model
 
+LOSSES = ("discriminator", "adversarial", "entropy", "diversity", "inversion")
+"""The losses that a client reports of its generator's training."""
+
+IMAGES_PER_PASS = 512  # that a generator draws at a time
+
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    protocol: str = choice("rounds", "oneshot")  # whose model the judge is: see clients.py
-    latent: int = 100  # DCGAN's
+    """What determines the clients' generators."""
+
+    protocol: str = choice("rounds", "oneshot")  # whose model f_i is: see starting_models.py
+    latent: int = 100  # values of a noise vector; DCGAN's
     ngf: int = 64  # channels of the last hidden layer: 3.57 M parameters in all
     generator_steps: int = scaled_steps(17_000, "client")
     generator_batch: int = 64
     generator_lr: float = 2e-4  # Adam, beta1 0.5: DCGAN's, and the code's
     discriminator_norm: str = choice("none", "batch")  # the code: batch
-    lambda_e: float = 1.0  # entropy; the text's range 0.5-2, the code 0
-    lambda_d: float = 5.0  # diversity; the text's range 2-10, the code 5
-    lambda_i: float = 10.0  # inversion; the text's range 5-15, the code 10 but unused
-    diversity: str = choice(
-        "shares", "uniform"
-    )  # how frequent the client's classes shall be; the code: uniform
+    lambda_e: float = 1.0  # weight of the entropy; the text's range 0.5-2, the code 0
+    lambda_d: float = 5.0  # weight of the diversity; the text's range 2-10, the code 5
+    lambda_i: float = 10.0  # weight of the inversion; the text's range 5-15, the code 10 but unused
+    diversity: str = choice("shares", "uniform")  # wanted frequency of classes; the code: uniform
     tau: int = 500  # inversion for clients with fewer samples; the text gives no number
 
 
@@ -69,111 +83,163 @@ class GeneratorConfig:
 def client_generator(
     task: Task, config: GeneratorConfig, client: int
 ) -> dict[str, State | dict[str, float]]:
-    """One client's trained generator, uploaded, and the means of its losses over the last tenth of its steps."""
+    """Train one client's generator and upload it.
+
+    Args:
+        task: the federated problem.
+        config: the generator's settings.
+        client: the client's number.
+
+    Returns:
+        The generator's ``state``, and its ``losses``: the means of :data:`LOSSES` over the last
+        tenth of the steps.
+
+    Raises:
+        FloatingPointError: a loss is not finite.
+    """
     shard = open_federation(task).shards[client]
-    torch.manual_seed(seed_of(task.seed, "generator", client))
-    source = task.source
-    G = Generator(config.latent, config.ngf, source.channels, source.size)
-    D = discriminator(
-        config.ngf, source.channels, source.size, config.discriminator_norm == "batch"
-    )
-    for network in (G, D):
-        dcgan_init(network)
-        network.to(device(), memory_format=torch.channels_last).train()
-    judge_spec = task.spec_at(shard.width)
-    judge = frozen_network(own_model(task, config.protocol, client), judge_spec)
-    held = shard.classes.to(device())
-    shares = (
-        shard.label_counts[shard.classes].to(device())
-        if config.diversity == "shares"
-        else torch.ones_like(held)
-    )
-    shares = shares / shares.sum()
-    adam = {"lr": config.generator_lr, "betas": (0.5, 0.999), "fused": True}
-    of_G, of_D = torch.optim.Adam(G.parameters(), **adam), torch.optim.Adam(D.parameters(), **adam)
+    generator, discriminator = new_networks(task, config, client)
+    of_generator = new_adam(generator, config)
+    of_discriminator = new_adam(discriminator, config)
+    spec = task.spec_at(shard.width)
+    classifier = frozen_network(own_model(task, config.protocol, client), spec)
+    classes = shard.classes.to(device())
+    shares = wanted_shares(shard, config)
+    inverts = config.lambda_i > 0 and shard.size < config.tau
 
     rng = stream(task.seed, "generator", client, "noise")
-    order = shard.indices[
-        batches(shard.size, config.generator_batch, config.generator_steps, rng).to(device())
-    ]
-    inverts = config.lambda_i > 0 and shard.size < config.tau
-    late = config.generator_steps - max(1, config.generator_steps // 10)
-    means = torch.zeros(5, device=device())
+    order = batches(shard.size, config.generator_batch, config.generator_steps, rng)
+    order = shard.indices[order.to(device())]
+    last_tenth = config.generator_steps - max(1, config.generator_steps // 10)
+    totals = torch.zeros(len(LOSSES), device=device())
     for step, batch in enumerate(order):
-        real = normalise(
-            augment(shard.images[batch], rng) if source.augment else shard.images[batch]
-        )
-        real = real.contiguous(memory_format=torch.channels_last)
-        z = torch.randn(len(batch), config.latent, generator=rng).to(device(), non_blocking=True)
-        with metered("generator", config, inverts, real.shape[1:], judge_spec, items=len(batch)):
+        real = real_images(task, shard, batch, rng)
+        noise = torch.randn(len(batch), config.latent, generator=rng)
+        noise = noise.to(device(), non_blocking=True)
+        with metered("generator", config, inverts, real.shape[1:], spec, items=len(batch)):
+            # (1) The discriminator's step minimises -log D(x) - log(1 - D(G(z))).
             with autocast(task.precision):
-                fake = G(z)
-                loss_D = losses.adversarial_discriminator(
-                    *told_apart(D, real, fake.detach(), config)
-                )
-            of_D.zero_grad(set_to_none=True)
-            loss_D.backward()
-            of_D.step()
+                fake = generator(noise)
+                logits = discriminator_logits(discriminator, real, fake.detach(), config)
+                discriminator_loss = losses.adversarial_discriminator(*logits)
+            of_discriminator.zero_grad(set_to_none=True)
+            discriminator_loss.backward()
+            of_discriminator.step()
 
-            D.requires_grad_(False)  # the generator's step needs no gradient of D's weights
+            # (2) The generator's step minimises L_G; it needs no gradient of the discriminator's
+            #     weights. L_adv is -log D(G(z)).
+            discriminator.requires_grad_(False)
             with autocast(task.precision):
-                adversarial = losses.adversarial_generator(D(fake).float())
-                entropy, diversity, inversion = judged(judge, fake, held, shares, inverts)
-            loss_G = (
+                adversarial = losses.adversarial_generator(discriminator(fake).float())
+                terms = classifier_losses(classifier, fake, classes, shares, inverts)
+                entropy, diversity, inversion = terms
+            loss = (
                 adversarial
                 + config.lambda_e * entropy
                 + config.lambda_d * diversity
                 + config.lambda_i * inversion
             )
-            of_G.zero_grad(set_to_none=True)
-            loss_G.backward()
-            of_G.step()
-            D.requires_grad_(True)
-        if step >= late:
-            means += torch.stack([loss_D, adversarial, entropy, diversity, inversion]).detach()
-    means = dict(
-        zip(
-            ("discriminator", "adversarial", "entropy", "diversity", "inversion"),
-            means.tolist(),
-            strict=True,
-        )
-    )
-    if not all(math.isfinite(mean) for mean in means.values()):
+            of_generator.zero_grad(set_to_none=True)
+            loss.backward()
+            of_generator.step()
+            discriminator.requires_grad_(True)
+        if step >= last_tenth:
+            totals += torch.stack([discriminator_loss, adversarial, *terms]).detach()
+
+    totals = dict(zip(LOSSES, totals.tolist(), strict=True))
+    if not all(math.isfinite(total) for total in totals.values()):
         raise FloatingPointError(
-            f"client {client}'s generator diverged: {means}; lower generator_lr or the lambdas"
+            f"client {client}'s generator diverged: {totals}; lower generator_lr or the lambdas"
         )
+    counted = config.generator_steps - last_tenth
     return {
-        "state": upload(LiveNetwork(G).save(), "generator"),
-        "losses": {k: v / (config.generator_steps - late) for k, v in means.items()},
+        "state": upload(LiveNetwork(generator).save(), "generator"),
+        "losses": {name: total / counted for name, total in totals.items()},
     }
 
 
-def told_apart(
-    D: nn.Module, real: Tensor, fake: Tensor, config: GeneratorConfig
+def new_networks(
+    task: Task, config: GeneratorConfig, client: int
+) -> tuple[dcgan.Generator, nn.Sequential]:
+    """The client's generator and discriminator, in training mode; sets the global random state."""
+    source = task.source
+    torch.manual_seed(seed_of(task.seed, "generator", client))
+    generator = dcgan.Generator(config.latent, config.ngf, source.channels, source.size)
+    batch_norm = config.discriminator_norm == "batch"
+    discriminator = dcgan.discriminator(config.ngf, source.channels, source.size, batch_norm)
+    for network in (generator, discriminator):
+        dcgan.dcgan_init(network)
+        network.to(device()).to(memory_format=torch.channels_last).train()
+    return generator, discriminator
+
+
+def new_adam(network: nn.Module, config: GeneratorConfig) -> torch.optim.Adam:
+    """DCGAN's optimiser."""
+    return torch.optim.Adam(
+        network.parameters(), lr=config.generator_lr, betas=(0.5, 0.999), fused=True
+    )
+
+
+def wanted_shares(shard: Shard, config: GeneratorConfig) -> Tensor:
+    """How frequent each of the client's classes is meant to be among generated images, summing to
+    1."""
+    counts = shard.label_counts[shard.classes].to(device())
+    if config.diversity == "uniform":
+        counts = torch.ones_like(counts)
+    return counts / counts.sum()
+
+
+def real_images(task: Task, shard: Shard, batch: Tensor, rng: torch.Generator) -> Tensor:
+    """The client's images (B, C, S, S) with these indices (B,), augmented where the data set is."""
+    images = shard.images[batch]
+    if task.source.augment:
+        images = augment(images, rng)
+    return normalise(images).contiguous(memory_format=torch.channels_last)
+
+
+def discriminator_logits(
+    discriminator: nn.Module, real: Tensor, fake: Tensor, config: GeneratorConfig
 ) -> tuple[Tensor, Tensor]:
-    """The discriminator's logits (B, 1) of real and of fake images (B, C, S, S); BatchNorm sees them apart."""
+    """The discriminator's logits (B, 1) of real and of generated images (B, C, S, S).
+
+    With BatchNorm real and generated images are batches of their own, else they are one pass.
+    """
     if config.discriminator_norm == "batch":
-        return D(real).float(), D(fake).float()
-    of_real, of_fake = D(torch.cat([real, fake])).float().chunk(2)
+        return discriminator(real).float(), discriminator(fake).float()
+    of_real, of_fake = discriminator(torch.cat([real, fake])).float().chunk(2)
     return of_real, of_fake
 
 
-def judged(
-    judge: nn.Module, fake: Tensor, held: Tensor, shares: Tensor, inverts: bool
+def classifier_losses(
+    classifier: nn.Module, fake: Tensor, classes: Tensor, shares: Tensor, inverts: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """L_entropy, L_diversity (over the classes ``held``) and L_inversion of a batch, by the client's frozen model."""
+    """The three losses that come from the client's frozen model.
+
+    Args:
+        classifier: f_i in eval mode.
+        fake: generated images (B, C, S, S).
+        classes: the classes that the client holds, which entropy and diversity are taken over.
+        shares: the wanted frequency of each of these classes, summing to 1.
+        inverts: whether the inversion loss is computed; it is 0 otherwise.
+
+    Returns:
+        L_entropy, L_diversity and L_inversion.
+    """
     if inverts:
-        with losses.StatisticsMatch(judge) as match:
-            logits = judge(fake)
+        with losses.StatisticsMatch(classifier) as match:
+            logits = classifier(fake)
         inversion = match.squares()
     else:
-        logits, inversion = judge(fake), fake.new_zeros(())
-    logits = logits.float()[:, held]
-    return losses.prediction_entropy(logits), losses.class_imbalance(logits, shares), inversion
+        logits = classifier(fake)
+        inversion = fake.new_zeros(())
+    logits = logits.float()[:, classes]
+    entropy = losses.prediction_entropy(logits)
+    diversity = losses.class_imbalance(logits, shares)
+    return entropy, diversity, inversion
 
 
 class Ensemble:
-    """The clients' generators, in eval mode, as one source of images; client i drawn with probability p_i."""
+    """The clients' generators in eval mode, as one source of images."""
 
     def __init__(
         self,
@@ -182,26 +248,48 @@ class Ensemble:
         trained: Sequence[dict],
         probabilities: Sequence[float],
     ):
-        """``trained``: what ``client_generator`` returned for each client; it is read as it is needed."""
+        """Build the one network that the clients' states are loaded into.
+
+        Args:
+            task: gives the shape of an image and the precision.
+            config: gives the networks' shape.
+            trained: what ``client_generator`` returned for each client; an item is read when its
+                client draws.
+            probabilities: how likely each client draws an image, up to a common factor.
+        """
         source = task.source
-        self.task, self.trained = task, trained
+        self.task = task
+        self.trained = trained
         self.shape = (config.latent, config.ngf, source.channels, source.size)
         with torch.random.fork_rng(devices=[]):
-            network = Generator(*self.shape).to(device(), memory_format=torch.channels_last)
-        self.home = LiveNetwork(network.eval().requires_grad_(False))
+            network = dcgan.Generator(*self.shape)
+        network.to(device()).to(memory_format=torch.channels_last)
+        self.network = network.eval().requires_grad_(False)
+        self.live = LiveNetwork(self.network)
         self.probabilities = torch.tensor(probabilities, dtype=torch.float64)
 
     @torch.no_grad()
     def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """``n`` images (n, C, S, S) in [-1, 1] in random order, and the client (n,) whose generator drew each."""
+        """Draw images, each by the generator of a random client.
+
+        Args:
+            n: number of images.
+            rng: source of clients and noise.
+
+        Returns:
+            Images (n, C, S, S) in [-1, 1] in random order, and the client (n,) whose generator drew
+            each.
+        """
+        latent, _, channels, size = self.shape
         clients = torch.multinomial(self.probabilities, n, replacement=True, generator=rng)
-        z = torch.randn(n, self.home.network.latent, generator=rng).to(device())
-        shape = (n, self.shape[2], self.shape[3], self.shape[3])
-        images = torch.empty(shape, device=device(), memory_format=torch.channels_last)
+        noise = torch.randn(n, latent, generator=rng).to(device())
+        images = torch.empty(
+            (n, channels, size, size), device=device(), memory_format=torch.channels_last
+        )
         for client in clients.unique().tolist():
-            self.home.load(self.trained[client]["state"])
-            mine = (clients == client).nonzero().flatten().to(device())
-            for part in mine.split(512):
+            self.live.load(self.trained[client]["state"])
+            of_client = (clients == client).nonzero().flatten().to(device())
+            for part in of_client.split(IMAGES_PER_PASS):
                 with metered("draw", *self.shape, items=len(part)), autocast(self.task.precision):
-                    images[part] = self.home.network(z[part]).float()
+                    images[part] = self.network(noise[part]).float()
         return images, clients.to(device())

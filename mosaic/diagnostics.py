@@ -1,78 +1,101 @@
-"""What a record says of Mosaic beside its result: probes to be scored on the test set, and its failure signatures."""
+"""What a record tells of Mosaic beside its result: models scored for diagnosis, and failure signs.
+
+The failure signs are the known ones of Mosaic: generators that collapse, experts that are the copy
+of one client, and a distillation loss that does not fall.
+"""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mosaic.experts import predictions
 from mosaic.fl.contract import Predict
 from mosaic.fl.models.spec import State
 from mosaic.fl.task import Task
+from mosaic.fl.training.distillation import loss_curve_ends
 from mosaic.fl.training.prediction import predictor
+from mosaic.fl.training.teachers import clients_mean
 from mosaic.starting_models import Clients
 
 
 def probes(
-    task: Task, clients: Clients, experts: list[State], meta: torch.nn.Module, teacher: str
-) -> dict:
-    """What the harness scores on the test set for diagnosis: before distillation, the clients' mean, experts, teacher.
+    task: Task, clients: Clients, experts: list[State], meta: nn.Module, teacher: str
+) -> dict[str, Predict]:
+    """The models that the harness scores on the test set, for diagnosis only.
 
-    The source teacher needs to know who drew an image; it has no answer for a real one, and so no probe.
+    Args:
+        task: the federated problem.
+        clients: the server's and the clients' models before distillation.
+        experts: one model per class.
+        meta: the meta model over the experts.
+        teacher: "meta", "experts" or "source". The source teacher needs to know which client drew
+            an image; it has no logits for a real one, and so no probe.
+
+    Returns:
+        By name: "before" (the server's model before distillation), "ensemble" (the mean of the
+        clients' logits), "experts" (the mean of the experts' logits), "expert_0", "expert_1", ...
+        and "teacher".
     """
-    said = last_remembered(partial(predictions, experts, task))
-    found = {f"expert_{c}": lambda images, c=c: said(images)[:, c] for c in range(len(experts))}
-    found["before"] = predictor(clients.server, task)
-    found["ensemble"] = clients_mean(clients.models, task)
-    found["experts"] = lambda images: said(images).mean(1)
+    # All probes of one batch need the same experts' logits
+    logits = cached_for_last_batch(partial(predictions, experts, task))
+    named: dict[str, Predict] = {}
+    for c in range(len(experts)):
+        named[f"expert_{c}"] = partial(expert_logits, logits, c)
+    named["before"] = predictor(clients.server, task)
+    named["ensemble"] = clients_mean(clients.models, task)
+    named["experts"] = lambda images: logits(images).mean(1)
     if teacher == "meta":
-        found["teacher"] = lambda images: meta(said(images))
+        named["teacher"] = lambda images: meta(logits(images))
     elif teacher == "experts":
-        found["teacher"] = found["experts"]
-    return found
+        named["teacher"] = named["experts"]
+    return named
 
 
-def last_remembered(predict: Predict) -> Predict:
-    """The same function, which computes once what it is asked several times in a row of the same tensor."""
-    asked, answer = None, None
+def expert_logits(logits: Predict, expert: int, images: Tensor) -> Tensor:
+    """One expert's logits (B, K), of all experts' logits (B, E, K)."""
+    return logits(images)[:, expert]
 
-    def remembered(images: Tensor) -> Tensor:
-        nonlocal asked, answer
-        if images is not asked:
-            asked, answer = images, predict(images)
-        return answer
 
-    return remembered
+def cached_for_last_batch(predict: Predict) -> Predict:
+    """``predict``, computed once where it is called several times in a row with the same tensor."""
+    last_images: Tensor | None = None
+    last_logits: Tensor | None = None
+
+    def cached(images: Tensor) -> Tensor:
+        nonlocal last_images, last_logits
+        if last_logits is None or images is not last_images:
+            last_images = images
+            last_logits = predict(images)
+        return last_logits
+
+    return cached
 
 
 def diagnostics(
     generators: Sequence[dict], label_counts: Tensor, curve: list[float]
 ) -> dict[str, float]:
-    """The seed's failure signatures: the generators' diversity, the experts' balance, the distillation's course."""
-    share = label_counts / label_counts.sum(0).clamp_min(
-        1
-    )  # (N, K): each client's weight in each expert
-    tenth = max(1, len(curve) // 10)
-    lost = [generator["losses"] for generator in generators]
-    found = {f"generator_{k}": sum(losses[k] for losses in lost) / len(lost) for k in lost[0]}
-    return found | {
-        "expert_weight_entropy": -torch.special.xlogy(share, share).sum(0).mean().item(),
-        "distil_loss_start": sum(curve[:tenth]) / tenth,
-        "distil_loss_end": sum(curve[-tenth:]) / tenth,
-    }
+    """The numbers by which Mosaic's known failures are recognised.
 
+    Args:
+        generators: what each client reports of its generator, with its ``losses``.
+        label_counts: samples per client and class (N, K).
+        curve: the distillation's losses.
 
-def clients_mean(clients: Sequence[State], task: Task) -> Predict:
-    """The plain ensemble: the mean of the clients' logits, each by its own running BatchNorm statistics."""
-    task = replace(task, batch_norm="average")
+    Returns:
+        The clients' mean of each loss of their generators; the mean entropy of the clients' shares
+        in an expert, which is 0 where each expert is one client's model; and the distillation loss
+        at its start and at its end.
+    """
+    of_clients = [generator["losses"] for generator in generators]
+    named: dict[str, float] = {}
+    for name in of_clients[0]:
+        total = sum(of_client[name] for of_client in of_clients)
+        named[f"generator_{name}"] = total / len(of_clients)
 
-    def mean(images: Tensor) -> Tensor:
-        said = (
-            predictor(state, task, task.width(client))(images)
-            for client, state in enumerate(clients)
-        )
-        return torch.stack(list(said)).mean(0)
-
-    return mean
+    shares = label_counts / label_counts.sum(0).clamp_min(1)  # (N, K)
+    entropies = -torch.special.xlogy(shares, shares).sum(0)  # (K,)
+    named["expert_weight_entropy"] = entropies.mean().item()
+    named["distil_loss_start"], named["distil_loss_end"] = loss_curve_ends(curve)
+    return named

@@ -1,8 +1,9 @@
 """Mosaic, part 3: one expert per class, from class-weighted client models.
 
-W_c = sum_k n_k^c w_k / sum_k n_k^c (arXiv 2505.19699, phase 2), coordinate by coordinate where widths differ: one that
-no client with class c covers keeps the server's value, and the expert of a class that nobody has is the server model.
-BatchNorm statistics are averaged like weights, as in the authors' code (which knows full-width models only).
+W_c = sum_k n_k^c w_k / sum_k n_k^c (arXiv 2505.19699, phase 2), coordinate by coordinate where
+widths differ. A coordinate that is held by no client with class c keeps the server's value, and the
+expert of a class that no client has is the server's model. BatchNorm statistics are averaged like
+weights, as in the authors' code (which has full-width models only).
 """
 
 import torch
@@ -16,13 +17,24 @@ from mosaic.starting_models import Clients
 
 
 def class_experts(
-    task: Task, clients: Clients, label_counts: Tensor, at_once: int = 5
+    task: Task, clients: Clients, label_counts: Tensor, experts_per_pass: int = 5
 ) -> list[State]:
-    """The K experts, from the clients' models and ``label_counts`` (N, K); each pass over the models makes a few."""
-    parts, experts = task.layout, []
-    for of_classes in label_counts.T.split(at_once):
-        models = zip(clients.models, clients.windows, strict=True)
-        experts += averages_of_parts(clients.server, models, of_classes.tolist(), parts)
+    """The K experts, one per class.
+
+    Args:
+        task: gives the network's layout.
+        clients: the server's model, and the clients' models with their channels.
+        label_counts: samples per client and class (N, K).
+        experts_per_pass: how many experts are summed in one pass over the clients' models. Each
+            pass reads all models; each expert's sum takes a model's memory in float64.
+
+    Returns:
+        K models of the server's width.
+    """
+    experts: list[State] = []
+    for counts in label_counts.T.split(experts_per_pass):
+        parts = zip(clients.models, clients.windows, strict=True)
+        experts += averages_of_parts(clients.server, parts, counts.tolist(), task.layout)
     return experts
 
 

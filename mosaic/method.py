@@ -1,26 +1,30 @@
 """Mosaic: data-free knowledge distillation through a mixture of experts.
 
-Mosaic, arXiv 2505.19699. The paper's three phases: (1) clients train generators and state prototypes, (2) the server
-builds one expert per class and a meta model over them, (3) the mixture teaches the global model on synthetic images.
-Each part's own deviations stand in its file.
+Mosaic, arXiv 2505.19699. The paper's three phases: (1) clients train generators and compute
+prototypes, (2) the server builds one expert per class and a meta model over them, (3) the mixture
+teaches the global model on synthetic images. Each part's own deviations are listed in its file.
 
-Differs from the paper or takes a side where its text and its code differ:
-- The warm-up is T rounds of FedAvg (FedRolex where widths differ), and its last models are the experts' material; the
-  code runs 300 rounds, then 41 more while it gathers prototypes. Generators, prototypes and counts cross once. With
-  ``protocol="oneshot"`` there is no warm-up: clients train alone once and upload once (``clients.py``).
-- The teacher is the meta model over the experts, as in the paper; ``teacher`` can be the experts' plain mean, or for
-  each image the model of the client whose generator drew it ("source"), which the server knows.
-- The loss is soft and hard distillation, as in the text; the code's third term is a field, off by default, and is the
-  Jensen-Shannon divergence it is named after.
+Differs from the paper, or takes a side where its text and its code differ:
+- The warm-up is T rounds of FedAvg (FedRolex where widths differ), and its last models are what the
+  experts are built from. The code runs 300 rounds, then 41 more while it gathers prototypes.
+  Generators, prototypes and counts are uploaded once. With ``protocol="oneshot"`` there is no
+  warm-up: clients train alone once and upload once (``starting_models.py``).
+- The teacher is the meta model over the experts, as in the paper. ``teacher`` can also be the
+  experts' plain mean, or for each image the model of the client whose generator drew it ("source"),
+  which the server knows.
+- The loss is soft and hard distillation, as in the text. The code's third term is a field, off by
+  default, and is the Jensen-Shannon divergence it is named after.
 - The code's 39 rounds of fine-tuning at lr 1e-4 are a field, off by default: the text has none.
 - The student's BatchNorm statistics stay as they are, as in the code.
-- ``generator="cvae"`` is neither text nor code: each client sends the decoder of a conditional VAE (FedCVAE's part) in
-  place of a GAN, so that what the images bring can be told from what the teacher brings.
+- ``generator="cvae"`` is neither in the text nor in the code: each client sends the decoder of a
+  conditional VAE (as in FedCVAE) in place of a GAN, so that the effect of the images can be told
+  from that of the teacher.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,9 +48,9 @@ from mosaic.fl.training import losses
 from mosaic.fl.training.distillation import distil
 from mosaic.fl.training.prediction import predictor
 from mosaic.meta_model import train_meta
-from mosaic.prototypes import client_prototypes
+from mosaic.prototypes import Prototypes, client_prototypes
 from mosaic.starting_models import gather
-from mosaic.starting_models import stages as of_clients
+from mosaic.starting_models import stages as starting_stages
 
 PAPER = "Mosaic, 2025 (arXiv 2505.19699)"
 PROTOCOL = "once, after the rounds"
@@ -56,21 +60,45 @@ STUDENT = ("average", "kept")
 
 @dataclass(frozen=True)
 class Config(GeneratorConfig, CvaeConfig):
-    generator: str = choice("dcgan", "cvae")
-    k: int = 10  # prototypes a client and class; the code's
+    """Settings of Mosaic. Those of the clients' generators are inherited.
+
+    From ``GeneratorConfig`` (``client_generators.py``, which gives the sources of the defaults):
+        protocol: "rounds" or "oneshot": what the server starts from.
+        latent: values of the GAN's noise vector.
+        ngf: width of the GAN.
+        generator_steps: steps of a client's GAN; scaled.
+        generator_batch: images per step.
+        generator_lr: Adam's learning rate, for generator and discriminator.
+        discriminator_norm: "none" or "batch".
+        lambda_e: weight of the entropy loss.
+        lambda_d: weight of the diversity loss.
+        lambda_i: weight of the inversion loss.
+        diversity: wanted frequency of classes, the client's "shares" or "uniform".
+        tau: the inversion loss is for clients with fewer samples than this.
+
+    From ``CvaeConfig`` (``fl/synthesis/cvae.py``), in use with ``generator="cvae"`` only:
+        cvae_latent: values of the noise vector.
+        cvae_hidden: units of each hidden layer.
+        cvae_steps: steps of a client's CVAE; scaled.
+        cvae_batch: images per step.
+        cvae_lr: Adam's learning rate.
+        cvae_kl: weight of the KL term.
+        cvae_truncation: noise is drawn from a normal law that is cut off at this value.
+    """
+
+    generator: str = choice("dcgan", "cvae")  # what clients train; the paper: dcgan
+    k: int = 10  # prototypes per client and class; the code's
     meta: str = choice("linear", "gate", "transformer")  # the code: transformer
-    meta_patience: int = added_later(
-        20
-    )  # epochs without a better loss on held-out prototypes; the code: 150 steps, no stop
-    teacher: str = choice("meta", "experts", "source")
+    meta_patience: int = added_later(20)  # epochs without a gain; the code: 150 steps, no stop
+    teacher: str = choice("meta", "experts", "source")  # the paper: meta
     sampling: str = choice("uniform", "size")  # which generator draws an image; the code: uniform
     distil_steps: int = scaled_steps(1500, "server")  # the code's
     distil_batch: int = 320  # 32 of each of ten generators
     distil_lr: float = 1e-4  # Adam; the code's
-    weight_soft: float = 0.8  # the code's
-    weight_hard: float = 0.2  # the code's
-    weight_jsd: float = 0.0  # the code: 1.0
-    finetune_rounds: int = 0  # the code: 39
+    weight_soft: float = 0.8  # of soft distillation; the code's
+    weight_hard: float = 0.2  # of hard distillation; the code's
+    weight_jsd: float = 0.0  # of the Jensen-Shannon divergence; the code: 1.0
+    finetune_rounds: int = 0  # of FedAvg after the distillation; the code: 39
     finetune_lr: float = 1e-4
 
 
@@ -87,141 +115,184 @@ Teacher = Callable[[Tensor, Tensor], Tensor]
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
-    federation = open_federation(task)
+    """Run Mosaic after the warm-up; one snapshot, and one per round of fine-tuning."""
     clients = gather(task, config.protocol)
-    label_counts = torch.stack(
-        [upload(shard.label_counts, "counts") for shard in federation.shards]
-    )
+    shards = open_federation(task).shards
+    label_counts = torch.stack([upload(shard.label_counts, "counts") for shard in shards])
 
-    # (1) Each client trains a generator and condenses its classes to prototypes; both are uploaded once.
+    # (1) Each client trains a generator and computes prototypes of its classes; both are uploaded
+    # once.
     generators, ensemble = ENSEMBLES[config.generator](task, config, label_counts)
-    prototypes = {
-        k: torch.cat([p[k] for p in client_prototypes(task, config.k, config.protocol)])
-        for k in ("features", "labels", "weights")
-    }
+    prototypes = joined(client_prototypes(task, config.k, config.protocol))
 
-    # (2) One expert per class, and a meta model that learns from the prototypes whom to believe.
+    # (2) One expert per class, and a meta model that learns from the prototypes to combine them.
     experts = class_experts(task, clients, label_counts)
-    said = torch.stack([head(expert, prototypes["features"]) for expert in experts], 1)  # (P, E, K)
-    meta, learned = train_meta(
-        config.meta, said, prototypes, stream(task.seed, "meta"), config.meta_patience
+    logits = [head(expert, prototypes["features"]) for expert in experts]
+    meta, meta_numbers = train_meta(
+        config.meta,
+        torch.stack(logits, 1),  # (P, E, K)
+        prototypes,
+        stream(task.seed, "meta"),
+        config.meta_patience,
     )
-    teachers = {
+    teachers: dict[str, Teacher] = {
         "meta": lambda images, _: meta(predictions(experts, task, images)),
         "experts": lambda images, _: predictions(experts, task, images).mean(1),
         "source": partial(source_predictions, clients.models, task),
     }
 
-    # (3) The teacher's knowledge of synthetic images becomes the global model's.
-    rng = stream(task.seed, "distil")
-    lesson = lessons(
-        ensemble, teachers[config.teacher], config.distil_steps, config.distil_batch, rng
+    # (3) The global model learns the teacher's logits for synthetic images.
+    batches = labelled_batches(
+        ensemble,
+        teachers[config.teacher],
+        config.distil_steps,
+        config.distil_batch,
+        stream(task.seed, "distil"),
     )
     adam = partial(torch.optim.Adam, lr=config.distil_lr, fused=True)
-    student, curve = distil(
-        clients.server,
-        lesson,
-        task,
-        adam,
-        partial(distillation_loss, config=config),
-        frozen_norms=True,
-    )
+    loss = partial(distillation_loss, config=config)
+    student, curve = distil(clients.server, batches, task, adam, loss, frozen_norms=True)
 
-    yield Snapshot(
+    snapshot = Snapshot(
         round=task.rounds,
         predict=predictor(student, task),
         synthesise=ensemble.draw,
         probes=probes(task, clients, experts, meta, config.teacher),
-        diagnostics=learned | diagnostics(generators, label_counts, curve),
+        diagnostics=meta_numbers | diagnostics(generators, label_counts, curve),
     )
+    yield snapshot
+    yield from fine_tuned(task, config, student, snapshot)
 
-    # (4) Fine-tuning, where asked for: FedAvg from the distilled model.
+
+def fine_tuned(
+    task: Task, config: Config, student: State, snapshot: Snapshot
+) -> Iterator[Snapshot]:
+    """(4) FedAvg from the distilled model, for ``finetune_rounds`` rounds at ``finetune_lr``.
+
+    The images, probes and diagnostics of each round are those of the distillation's snapshot,
+    because the record takes them from the last one.
+    """
     gentle = replace(task, lr=config.finetune_lr)
-    for t in range(task.rounds + 1, task.rounds + 1 + config.finetune_rounds):
+    first = task.rounds + 1
+    for t in range(first, first + config.finetune_rounds):
         student = average_round(gentle, student, client_updates(gentle, student, t), t)
-        yield Snapshot(round=t, predict=predictor(student, task))
+        yield replace(snapshot, round=t, predict=predictor(student, task))
 
 
 def stages(task: Task, config: Config) -> Waves:
-    cvae = config.generator == "cvae"
-    trained = (
-        partial(client_cvae, task, cvae_config(config))
-        if cvae
-        else partial(client_generator, task, generator_config(config))
-    )
-    generators = [partial(trained, client) for client in range(task.n_clients)]
-    return [
-        *of_clients(task, config.protocol),
-        [*generators, partial(client_prototypes, task, config.k, config.protocol)],
-    ]
+    """The cached stages that ``run`` calls, in waves."""
+    if config.generator == "cvae":
+        generator = partial(client_cvae, task, cvae_config(config))
+    else:
+        generator = partial(client_generator, task, generator_config(config))
+    last_wave: list[partial] = [partial(generator, client) for client in range(task.n_clients)]
+    last_wave.append(partial(client_prototypes, task, config.k, config.protocol))
+    return [*starting_stages(task, config.protocol), last_wave]
 
 
 def gans(task: Task, config: Config, label_counts: Tensor) -> tuple[Sequence[dict], Ensemble]:
-    """What each client says of its generator, and all of them as one source of images."""
-    generators = LazyModels(
-        partial(client_generator, task, generator_config(config)), task.n_clients
-    )
-    likely = torch.ones(task.n_clients) if config.sampling == "uniform" else label_counts.sum(1)
-    return generators, Ensemble(task, config, generators, likely.tolist())
+    """The clients' GANs.
+
+    Args:
+        task: the federated problem.
+        config: the generators' settings, and ``sampling``.
+        label_counts: samples per client and class (N, K).
+
+    Returns:
+        What ``client_generator`` returns per client, and all generators as one source of images.
+    """
+    generator = partial(client_generator, task, generator_config(config))
+    generators = LazyModels(generator, task.n_clients)
+    probabilities = torch.ones(task.n_clients)
+    if config.sampling == "size":
+        probabilities = label_counts.sum(1)
+    return generators, Ensemble(task, config, generators, probabilities.tolist())
 
 
 def cvaes(task: Task, config: Config, label_counts: Tensor) -> tuple[list[dict], Decoders]:
-    """The same with conditional VAEs: a client's labels are as frequent as in its data."""
-    generators = [client_cvae(task, cvae_config(config), i) for i in range(task.n_clients)]
-    share = (
-        label_counts / label_counts.sum(1, keepdim=True)
-        if config.sampling == "uniform"
-        else label_counts
-    )
-    return generators, Decoders(task, config, [g["state"] for g in generators], share)
+    """The clients' conditional VAEs, as ``gans``: labels are as frequent as in the client's
+    data."""
+    generators: list[Any] = [
+        client_cvae(task, cvae_config(config), i) for i in range(task.n_clients)
+    ]
+    weights = label_counts
+    if config.sampling == "uniform":
+        weights = label_counts / label_counts.sum(1, keepdim=True)
+    return generators, Decoders(task, config, [g["state"] for g in generators], weights)
 
 
 ENSEMBLES = {"dcgan": gans, "cvae": cvaes}
 
 
 def generator_config(config: Config) -> GeneratorConfig:
-    """What of the configuration determines the generators: the rest does not make them anew."""
+    """The settings that determine the GANs: a change of any other keeps the cached ones valid."""
     return GeneratorConfig(**{f.name: getattr(config, f.name) for f in fields(GeneratorConfig)})
 
 
+def joined(prototypes: list[Prototypes]) -> Prototypes:
+    """All clients' prototypes as one set."""
+    names = ("features", "labels", "weights")
+    return {name: torch.cat([of_client[name] for of_client in prototypes]) for name in names}
+
+
 def head(expert: State, features: Tensor) -> Tensor:
-    """An expert's classifier on penultimate features (P, F), to logits (P, K)."""
+    """An expert's logits (P, K) for penultimate features (P, F)."""
     return features @ expert["linear.weight"].T + expert["linear.bias"]
 
 
 def source_predictions(
     clients: Sequence[State], task: Task, images: Tensor, drawn_by: Tensor
 ) -> Tensor:
-    """For each image the logits of the client whose generator drew it, by its own running BatchNorm statistics."""
-    task, logits = replace(task, batch_norm="average"), None
+    """The source teacher: for each image the logits of the client whose generator drew it.
+
+    Args:
+        clients: the clients' models, each used with its own running BatchNorm statistics.
+        task: gives the clients' widths.
+        images: (B, C, H, W).
+        drawn_by: the client (B,) of each image.
+
+    Returns:
+        Logits (B, K).
+    """
+    task = replace(task, batch_norm="average")
+    logits = torch.empty(len(images), task.source.n_classes, device=images.device)
     for client in drawn_by.unique().tolist():
-        mine = (drawn_by == client).nonzero().flatten()
-        said = predictor(clients[client], task, task.width(client))(images[mine])
-        logits = said.new_empty(len(images), said.shape[1]) if logits is None else logits
-        logits[mine] = said
+        of_client = (drawn_by == client).nonzero().flatten()
+        predict = predictor(clients[client], task, task.width(client))
+        logits[of_client] = predict(images[of_client])
     return logits
 
 
-def lessons(
+def labelled_batches(
     ensemble: Ensemble | Decoders,
     teacher: Teacher,
     steps: int,
     batch: int,
     rng: torch.Generator,
-    at_once: int = 8,
-):
-    """``steps`` batches of fresh images and the teacher's logits; drawn and labelled ``at_once`` batches at a time."""
-    for first in range(0, steps, at_once):
-        images, drawn_by = ensemble.draw(batch * min(at_once, steps - first), rng)
+    batches_per_draw: int = 8,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The student's batches: new images, and the teacher's logits for them.
+
+    Args:
+        ensemble: the source of images.
+        teacher: the source of logits.
+        steps: number of batches.
+        batch: images per batch.
+        rng: source of the images' randomness.
+        batches_per_draw: how many batches are drawn and labelled at a time, so that the teacher's
+            models are loaded once for all of them.
+    """
+    for first in range(0, steps, batches_per_draw):
+        n_batches = min(batches_per_draw, steps - first)
+        images, drawn_by = ensemble.draw(batch * n_batches, rng)
         logits = teacher(images, drawn_by)
         yield from zip(images.split(batch), logits.split(batch), strict=True)
 
 
 def distillation_loss(student: Tensor, teacher: Tensor, config: Config) -> Tensor:
+    """weight_soft L_soft + weight_hard L_hard + weight_jsd L_JSD, of logits (B, K)."""
     loss = config.weight_soft * losses.soft_distillation(student, teacher)
     loss = loss + config.weight_hard * losses.hard_distillation(student, teacher)
-    return (
-        loss + config.weight_jsd * losses.jensen_shannon(student, teacher)
-        if config.weight_jsd
-        else loss
-    )
+    if config.weight_jsd:
+        loss = loss + config.weight_jsd * losses.jensen_shannon(student, teacher)
+    return loss

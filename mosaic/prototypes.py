@@ -1,12 +1,15 @@
-"""Mosaic, part 2: what each client says about its classes, once.
+"""Mosaic, part 2: each client condenses each of its classes to a few prototypes, once.
 
-For each client and class the k-means centres of its penultimate features; their mean where it has fewer than k
-samples of the class. arXiv 2505.19699, phase 1, and BASELINES of the authors' code (k = 10).
+For each client and class they are the k-means centres of its penultimate features, or their mean
+where the client has fewer than k samples of the class. arXiv 2505.19699, phase 1, and BASELINES of
+the authors' code (k = 10).
 
-Differs from the authors' code: features come from the server model after the last warm-up round, in one pass over all
-of a client's samples, not from 41 successive models over ten batches each; each prototype carries the number of
-samples it stands for. Narrow clients embed with the full server model too: one inference pass, no training. In the
-one-shot protocol, where no server model comes back, each client embeds with its own.
+Differs from the authors' code:
+- Features come from the server's model after the last warm-up round, in one pass over all of a
+  client's samples. The code takes them from 41 successive models, over ten batches each.
+- Each prototype carries the number of samples in its cluster.
+- Narrow clients compute features with the full server model too: one inference pass, no training.
+- In the one-shot protocol, in which no server model is sent back, each client uses its own model.
 """
 
 import warnings
@@ -28,52 +31,76 @@ from mosaic.fl.task import Task
 from mosaic.fl.training.prediction import features
 
 Prototypes = dict[str, Tensor]
-"""``features`` (P, F), ``labels`` (P,) and ``weights`` (P,): the samples that each prototype stands for."""
+"""P prototypes: ``features`` (P, F), ``labels`` (P,), and ``weights`` (P,), their cluster sizes."""
 
 
 @stage(version=2)
 def client_prototypes(task: Task, k: int, protocol: str) -> list[Prototypes]:
-    """Each client's prototypes, uploaded."""
-    return [
-        upload(prototypes_of(embedded(task, shard, protocol), shard, k), "prototypes")
-        for shard in open_federation(task).shards
-    ]
+    """All clients' prototypes, uploaded.
+
+    Args:
+        task: the federated problem.
+        k: prototypes per client and class.
+        protocol: "rounds" or "oneshot".
+
+    Returns:
+        One set of prototypes per client.
+    """
+    prototypes = []
+    for shard in open_federation(task).shards:
+        of_client = prototypes_of(embedded(task, shard, protocol), shard, k)
+        prototypes.append(upload(of_client, "prototypes"))
+    return prototypes
 
 
 def embedded(task: Task, shard: Shard, protocol: str) -> Tensor:
-    """The features (n, F) of a client's samples: by the server model, which travels to it, or one-shot by its own.
+    """The features of a client's samples.
 
-    A narrow model's features stand at the channels that it holds; the others are 0.
+    Args:
+        task: the federated problem.
+        shard: the client's data.
+        protocol: "rounds" (features of the server's model, which the client downloads) or "oneshot"
+            (features of its own model).
+
+    Returns:
+        Features (n, F) of the server's width. The features of a narrow model are at the channels
+        that it has; the others are 0.
     """
     images = shard.images[shard.indices]
     if protocol == "rounds":
         return features(download(federated_model(task, task.rounds)), task, images)
-    own = features(independent_client_model(task, shard.client), task, images, width=shard.width)
-    last = channel_groups(task.model)[
-        -1
-    ]  # whose channels are features, in the networks that have narrower versions
-    held = client_windows(task, 0)[shard.client][last]
-    if held is None:
-        return own
-    wide = own.new_zeros(len(own), full_channels(task.spec, last))
-    wide[:, held.to(own.device)] = own
+
+    model = independent_client_model(task, shard.client)
+    own_features = features(model, task, images, width=shard.width)
+
+    # The last group of channels are the features, in the networks that have narrower versions
+    last = channel_groups(task.model)[-1]
+    channels = client_windows(task, 0)[shard.client][last]
+    if channels is None:
+        return own_features
+    wide = own_features.new_zeros(len(own_features), full_channels(task.spec, last))
+    wide[:, channels.to(wide.device)] = own_features
     return wide
 
 
 def prototypes_of(embedded: Tensor, shard: Shard, k: int) -> Prototypes:
-    """The prototypes of one client from its samples' features (n, F)."""
+    """The prototypes of one client.
+
+    Args:
+        embedded: the features (n, F) of its samples.
+        shard: the client's data.
+        k: prototypes per class.
+    """
     labels = shard.labels[shard.indices]
-    centres, sizes, classes = [], [], []
+    centres: list[Tensor] = []
+    sizes: list[int] = []
+    classes: list[int] = []
     for c in shard.classes.tolist():
-        own, assigned = embedded[labels == c], None
-        if k > 1 and len(own) >= k:
-            assigned = cluster(own, k)
-        for cluster_index in [None] if assigned is None else range(k):
-            members = own if cluster_index is None else own[assigned == cluster_index]
-            if len(members):
-                centres.append(members.mean(0))
-                sizes.append(len(members))
-                classes.append(c)
+        for members in clusters_of(embedded[labels == c], k):
+            centres.append(members.mean(0))
+            sizes.append(len(members))
+            classes.append(c)
+
     device = embedded.device
     return {
         "features": torch.stack(centres),
@@ -82,14 +109,22 @@ def prototypes_of(embedded: Tensor, shard: Shard, k: int) -> Prototypes:
     }
 
 
+def clusters_of(points: Tensor, k: int) -> list[Tensor]:
+    """The points (n, F) of each of k clusters that is not empty; one cluster for fewer than k
+    points."""
+    if k <= 1 or len(points) < k:
+        return [points]
+    assigned = cluster(points, k)
+    clusters = [points[assigned == i] for i in range(k)]
+    return [members for members in clusters if len(members) > 0]
+
+
 def cluster(points: Tensor, k: int) -> Tensor:
     """The k-means cluster (n,) of each point (n, F)."""
-    with (
-        threadpool_limits(1, "openmp"),
-        warnings.catch_warnings(),
-    ):  # one thread: the order of sums is fixed
-        warnings.simplefilter(
-            "ignore", ConvergenceWarning
-        )  # fewer distinct points than k: the empty clusters go
-        found = KMeans(k, n_init=1, random_state=0).fit_predict(points.cpu().numpy())
-    return torch.from_numpy(found).to(points.device)
+    # One thread: the order of sums, and so the last bits, must not depend on the machine
+    with threadpool_limits(1, "openmp"), warnings.catch_warnings():
+        # Fewer distinct points than k leave clusters empty, which is no problem here
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        kmeans = KMeans(k, n_init=1, random_state=0)  # pyright: ignore[reportArgumentType]
+        assigned = kmeans.fit_predict(points.cpu().numpy())
+    return torch.from_numpy(assigned).to(points.device)

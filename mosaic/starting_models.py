@@ -1,8 +1,9 @@
-"""What Mosaic's server works on: its own model and the clients', by one of two protocols.
+"""What Mosaic's server starts from: its own model and the clients', by one of two protocols.
 
-"rounds": T rounds of FedAvg (FedRolex where widths differ), and the models that its last average is over; so the
-authors' code. "oneshot": each client trains alone from the common start, for the local work of all rounds, and uploads
-once; nothing comes back before the result, and the server's first model is the average of what it got.
+"rounds": T rounds of FedAvg (FedRolex where widths differ), and the models that the last average is
+over, as in the authors' code. "oneshot": each client trains alone from the common initial model,
+for the local work of all rounds, and uploads once. Nothing is sent back to the clients before the
+result; the server's first model is the average of what it received.
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,13 @@ from mosaic.fl.task import Task
 
 @dataclass(frozen=True, eq=False)
 class Clients:
-    """The server model, the clients' models, and the channels of the server's that each of them holds."""
+    """The models that Mosaic's server works on.
+
+    Attributes:
+        server: the server's model.
+        models: the clients' models, in the clients' order; read from the cache as needed.
+        windows: for each client, the server's channels that its model has.
+    """
 
     server: State
     models: Sequence[State]
@@ -37,12 +44,17 @@ class Clients:
 
 
 def gather(task: Task, protocol: str) -> Clients:
+    """The server's and the clients' models by the protocol "rounds" or "oneshot".
+
+    In the one-shot protocol the clients' uploads are counted here.
+    """
     if protocol == "rounds":
         return Clients(
-            federated_model(task, task.rounds),
-            final_client_models(task),
-            client_windows(task, task.rounds),
+            server=federated_model(task, task.rounds),
+            models=final_client_models(task),
+            windows=client_windows(task, task.rounds),
         )
+
     models = LazyModels(partial(independent_client_model, task), task.n_clients)
     for model in models:
         upload(model)
@@ -51,13 +63,14 @@ def gather(task: Task, protocol: str) -> Clients:
 
 
 def own_model(task: Task, protocol: str, client: int) -> State:
-    """A client's model at the end of its local training."""
-    return (
-        final_client_model(task, client)
-        if protocol == "rounds"
-        else independent_client_model(task, client)
-    )
+    """A client's model at the end of its local training, by the protocol "rounds" or "oneshot"."""
+    if protocol == "rounds":
+        return final_client_model(task, client)
+    return independent_client_model(task, client)
 
 
 def stages(task: Task, protocol: str) -> Waves:
-    return waves_of_all_rounds(task) if protocol == "rounds" else waves_of_independent_models(task)
+    """The cached stages that ``gather`` calls, in waves."""
+    if protocol == "rounds":
+        return waves_of_all_rounds(task)
+    return waves_of_independent_models(task)

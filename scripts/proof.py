@@ -1,7 +1,7 @@
-"""Proof that a rewrite changes no result: cell keys of all suites and scales, and the tables of results/quick.
+"""Proof that a rewrite changes no result: keys of all suites and scales, tables of results/quick.
 
-    python scripts/proof.py > proof.txt          # keys: suite, scale, cells, hash of all keys in order of their text
-    python scripts/proof.py --tables             # a copy of results/quick is complete, and its tables' hashes
+    python scripts/proof.py             # per suite and scale: number of cells, hash of their keys
+    python scripts/proof.py --tables    # a copy of results/quick is complete; its tables' hashes
 
 Keys are hashed sorted: the order in which cells run may change, what they are may not.
 """
@@ -17,7 +17,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path.cwd()))
 
-SUITES = "heterogeneity model_heterogeneity scalability communication oneshot lambda_sweep".split()
+SUITES = [
+    "heterogeneity",
+    "model_heterogeneity",
+    "scalability",
+    "communication",
+    "oneshot",
+    "lambda_sweep",
+]
 
 
 def run(*options: str) -> str:

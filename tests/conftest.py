@@ -1,4 +1,7 @@
-"""Shared fixtures: a tiny real task on digits, a store of one's own, one thread."""
+"""Fixtures for all tests: a tiny task on real digits, a cache in a folder of the test's own.
+
+Helper functions that are no fixtures are in helpers.py.
+"""
 
 import dataclasses
 
@@ -8,7 +11,7 @@ import torch
 from mosaic.fl.cache import use_cache
 from mosaic.fl.task import Task
 
-torch.set_num_threads(1)  # the order of sums, and so the last bits, are those of Task.threads
+torch.set_num_threads(1)  # as Task.threads: it fixes the order of sums, and so the last bits
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def task() -> Task:
 
 @pytest.fixture
 def store(tmp_path):
-    """A store under a folder of the test's own; afterwards none is in use."""
+    """The folder of a cache that only this test uses. After the test no cache is in use."""
     folder = tmp_path / "store"
     use_cache(folder)
     yield folder
@@ -38,14 +41,14 @@ def store(tmp_path):
 
 @pytest.fixture
 def figures():
-    """Asked for by a test that looks at figures: rendering them is most of a small run's time."""
+    """Requested by tests that look at figures, which take most of the time of a small run."""
 
 
 @pytest.fixture
 def unrendered(monkeypatch, request):
-    """Figures are laid out and their files are empty, but where a test asks for ``figures``."""
+    """Figures are laid out, but not written to files, unless the test requests ``figures``."""
     if "figures" not in request.fixturenames:
-        monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *given, **named: None)
+        monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *args, **kwargs: None)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The command, run as a user runs it: what it writes, what it refuses, and that it can be stopped and go on."""
+"""The command, as a user runs it: what it writes, what it refuses, how it goes on when stopped."""
 
 import json
 import re
@@ -15,30 +15,16 @@ from benchmarks.run import main
 from mosaic.fl.cache import use_cache, watch_stages
 
 TINY = [
-    *(
-        "--omega",
-        "0.1",
-        "--clients",
-        "3",
-        "--seeds",
-        "1",
-        "--widths",
-        "full",
-        "--device",
-        "cpu",
-        "--precision",
-        "fp32",
-    ),
-    *(
-        "--set",
-        "task.rounds=2",
-        "--set",
-        "task.steps=2",
-        "--set",
-        "task.base_width=4",
-        "--set",
-        "task.score_every=1",
-    ),
+    "--omega=0.1",
+    "--clients=3",
+    "--seeds=1",
+    "--widths=full",
+    "--device=cpu",
+    "--precision=fp32",
+    "--set=task.rounds=2",
+    "--set=task.steps=2",
+    "--set=task.base_width=4",
+    "--set=task.score_every=1",
 ]
 FAST = [*TINY, "--methods", "local,fedavg,centralised"]
 # what may differ between two runs of one cell
@@ -48,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("unrendered")
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind(monkeypatch):
-    """The command points this process at a store, a data folder and a watcher; the next test starts without."""
+    """The command points this process at a store, a data folder and a watcher: undo that."""
     monkeypatch.setenv("MOSAIC_DATA", "")
     yield
     use_cache(None)
@@ -70,9 +56,8 @@ def records(out: Path, suite: str = "heterogeneity") -> pd.DataFrame:
 
 def test_a_cell_that_another_suite_ran_is_taken_over(tmp_path, monkeypatch):
     assert run(tmp_path) == 0
-    monkeypatch.setattr(
-        "benchmarks.running.processes.run_cell", None
-    )  # from here on nothing can be computed
+    # from here on nothing can be computed
+    monkeypatch.setattr("benchmarks.running.processes.run_cell", None)
     assert run(tmp_path, "--suite", "scalability") == 0
     first, again = records(tmp_path), records(tmp_path, "scalability")
     pd.testing.assert_frame_equal(first.drop(columns="suite"), again.drop(columns="suite"))
@@ -86,31 +71,24 @@ def test_the_command_writes_records_tables_and_figures(tmp_path, figures):
         f"--set=mosaic.{setting}"
         for setting in ("generator_steps=4", "distil_steps=2", "ngf=4", "distil_batch=30")
     ]
-    assert (
-        main([*TINY, "--methods", "fedavg,mosaic", "--jobs", "1", "--out", str(tmp_path), *steps])
-        == 0
-    )
+    command = ["--methods", "fedavg,mosaic", "--jobs", "1", "--out", str(tmp_path), *steps]
+    assert main([*TINY, *command]) == 0
     folder = tmp_path / "heterogeneity"
-    for name in (
-        "records.csv",
-        "summary.csv",
-        "table.md",
-        "table.tex",
-        "figures/learning_curves.png",
-    ):
+    tables = ["records.csv", "summary.csv", "table.md", "table.tex"]
+    for name in [*tables, "figures/learning_curves.png"]:
         assert (folder / name).stat().st_size > 0
     frame = pd.read_csv(folder / "records.csv")
-    mosaic = frame[frame["method"] == "mosaic"].iloc[-1]
+    mosaic = frame[frame["label"] == "mosaic"].iloc[-1]
     assert mosaic["selection"].startswith("last") and 0 <= mosaic["accuracy"] <= 1
     assert mosaic["fid_domain"] > mosaic["fid_domain_floor"] >= 0  # four steps make no digits
-    assert list(frame[frame["method"] == "fedavg"]["round"]) == [1, 2]
-    # by hand: 3 clients x 2 rounds x 4 bytes x the CNN's state, each way. Convolutions 9 (1 4 + 4 8 + 8 16 + 16 16),
-    # BatchNorm 4 (4 + 8 + 16 + 16), classifier 16 10 + 10
+    assert list(frame[frame["label"] == "fedavg"]["round"]) == [1, 2]
+    # by hand: 3 clients x 2 rounds x 4 bytes x the CNN's state, each way. Convolutions
+    # 9 (1 4 + 4 8 + 8 16 + 16 16), BatchNorm 4 (4 + 8 + 16 + 16), classifier 16 10 + 10
     state = 9 * (4 + 32 + 128 + 256) + 4 * 44 + 170
-    fedavg = frame[frame["method"] == "fedavg"].iloc[-1]
+    fedavg = frame[frame["label"] == "fedavg"].iloc[-1]
     assert fedavg["upload_bytes"] == fedavg["download_bytes"] == 3 * 2 * 4 * state
-    # Mosaic: the same models up, label counts of ten int64 a client, and one generator each; the server model goes
-    # down once more for the prototypes
+    # Mosaic: the same models up, label counts of ten int64 per client, and one generator each; the
+    # server model goes down once more for the prototypes
     assert mosaic["upload_bytes_model"] == fedavg["upload_bytes"]
     assert mosaic["upload_bytes_counts"] == 3 * 10 * 8
     assert mosaic["download_bytes"] == fedavg["download_bytes"] + 3 * 4 * state
@@ -120,7 +98,8 @@ def test_the_command_writes_records_tables_and_figures(tmp_path, figures):
 def test_a_finished_cell_is_not_run_again_unless_forced(tmp_path):
     assert run(tmp_path) == 0
     cells = sorted((tmp_path / "heterogeneity" / "cells").glob("*.jsonl"))
-    before, kept = [path.stat().st_mtime_ns for path in cells], records(tmp_path)
+    before = [path.stat().st_mtime_ns for path in cells]
+    kept = records(tmp_path)
     assert run(tmp_path) == 0
     assert [path.stat().st_mtime_ns for path in cells] == before
     [partition] = (tmp_path / "heterogeneity" / "partitions").glob("*.json")
@@ -165,20 +144,14 @@ def test_two_runs_on_one_folder_both_finish(tmp_path):
     both = [start(tmp_path) for _ in range(2)]
     errors = [process.communicate(timeout=120)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], errors
-    assert set(records(tmp_path)["method"]) == {"local", "fedavg", "centralised"}
+    assert set(records(tmp_path)["label"]) == {"local", "fedavg", "centralised"}
 
 
 def test_a_failing_cell_leaves_its_traceback_and_stops_no_other(tmp_path, capsys):
-    methods = [
-        "--methods",
-        "dense,fedavg",
-        "--set",
-        "dense.epochs=1",
-        "--set",
-        "dense.synthesis_lr=1e30",
-    ]
+    diverging = ["--set=dense.epochs=1", "--set=dense.synthesis_lr=1e30"]
+    methods = ["--methods=dense,fedavg", *diverging]
     assert run(tmp_path, *methods) == 1
-    frame = records(tmp_path).set_index("method")
+    frame = records(tmp_path).set_index("label")
     assert frame.loc["dense", "status"] == "failed" and "not finite" in frame.loc["dense", "reason"]
     assert set(frame.loc["fedavg", "status"]) == {"done"}
     (failed,) = (tmp_path / "heterogeneity" / "cells").glob("*.failed.json")
@@ -209,7 +182,7 @@ def test_a_users_own_suite_works(tmp_path):
         'question = "mine?"\nomega = [1.0]\nclients = [2]\n[[method]]\nname = "fedavg"\n'
     )
     assert main([*TINY, "--suite", str(suite), "--jobs", "1", "--out", str(tmp_path)]) == 0
-    assert set(records(tmp_path, "mine")["method"]) == {"fedavg"}
+    assert set(records(tmp_path, "mine")["label"]) == {"fedavg"}
 
 
 WRONG = {
@@ -246,8 +219,8 @@ WRONG = {
 def test_a_wrong_command_is_explained_and_exits_with_2(given, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("mosaic.fl.data.download._download", lambda *_: "offline")
     assert main([*FAST, "--jobs", "1", "--out", str(tmp_path / "out"), *given.split()]) == 2
-    said = " ".join(capsys.readouterr().err.split())
-    assert WRONG[given] in said
+    message = " ".join(capsys.readouterr().err.split())
+    assert WRONG[given] in message
     assert not (tmp_path / "out" / "heterogeneity").exists()
 
 

@@ -1,7 +1,7 @@
-"""Accuracy: the share of test images whose largest logit is the label's, overall and by class."""
+"""Accuracy: the share of test images whose largest logit is the label's, overall and per class."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,13 @@ from mosaic.fl.data.transforms import normalise
 
 @dataclass(frozen=True)
 class Score:
-    """``accuracy`` in [0, 1]; ``class_accuracy`` (K,) float64, NaN for a class without images; of ``n`` images."""
+    """The accuracy of a model, or the mean accuracy of several.
+
+    Args:
+        accuracy: in [0, 1].
+        class_accuracy: the same per class, (K,) float64; NaN for a class without images.
+        n: number of images.
+    """
 
     accuracy: float
     class_accuracy: Tensor
@@ -28,20 +34,29 @@ def score(
     batch: int = 1000,
     device: torch.device | str | None = None,
 ) -> Score:
-    """Score ``predict`` on uint8 ``images`` (N, C, H, W) with ``labels`` (N,) in 0..K-1.
+    """Score a model, or several, on labelled images.
 
-    Of several predictors (``local``: each client's own model) the result is the mean of their accuracies, each over
-    all the images. ``batch`` and ``device`` as in :func:`predict_all`, and so are the errors.
+    Args:
+        predict: normalised images to logits. Of several models (``local``: each client's own) the
+            result is the mean of their accuracies, each over all the images.
+        images: uint8 (N, C, H, W).
+        labels: (N,) in 0..K-1.
+        n_classes: K.
+        batch: as in :func:`predict_all`.
+        device: as in :func:`predict_all`.
+
+    Raises:
+        ValueError, FloatingPointError: as :func:`predict_all`.
     """
     labels = labels.cpu()
     counts = labels.bincount(minlength=n_classes)  # (K,)
-    predicted = predict_all(
-        [predict] if callable(predict) else predict, images, batch, device=device
-    )
+    predicts = [predict] if callable(predict) else predict
+    predicted = predict_all(predicts, images, batch, device=device)
+
     hits = [labels[classes == labels].bincount(minlength=n_classes) for classes in predicted]
     mean_hits = torch.stack(hits).double().mean(0)  # (K,)
-    # 0 / 0 is the NaN of a class without images
-    return Score((mean_hits.sum() / len(labels)).item(), mean_hits / counts, len(labels))
+    class_accuracy = mean_hits / counts  # 0 / 0 is the NaN of a class without images
+    return Score((mean_hits.sum() / len(labels)).item(), class_accuracy, len(labels))
 
 
 def accuracies(
@@ -50,13 +65,23 @@ def accuracies(
     labels: Tensor,
     device: torch.device | str | None = None,
 ) -> dict[str, float]:
-    """The accuracy, in [0, 1], of each probe by its name; images, labels and errors as in :func:`score`."""
+    """Return the accuracy, in [0, 1], of each of several models by its name.
+
+    Args:
+        probes: the models by name: normalised images to logits.
+        images: uint8 (N, C, H, W).
+        labels: (N,) in 0..K-1.
+        device: as in :func:`predict_all`.
+
+    Raises:
+        ValueError, FloatingPointError: as :func:`predict_all`.
+    """
     predicted = predict_all(list(probes.values()), images, device=device)
     labels = labels.cpu()
-    return {
-        name: (classes == labels).float().mean().item()
-        for name, classes in zip(probes, predicted, strict=True)
-    }
+    result = {}
+    for name, classes in zip(probes, predicted, strict=True):
+        result[name] = (classes == labels).float().mean().item()
+    return result
 
 
 @torch.no_grad()
@@ -64,30 +89,45 @@ def predict_all(
     predicts: Sequence[Predict],
     images: Tensor,
     batch: int = 1000,
-    normalise: Callable[[Tensor], Tensor] = normalise,
     device: torch.device | str | None = None,
 ) -> list[Tensor]:
-    """The classes (N,), int64 on the CPU, that each of the predictors gives to uint8 ``images`` (N, C, H, W).
+    """Predict the classes of images with several models.
 
-    At most ``batch`` images go through at once, and all predictors see one tensor before the next comes: what several
-    of them have in common can be computed once. Each batch is moved to ``device`` (None: it stays where it is) as uint8
-    and normalised there. Raises ValueError for no images, FloatingPointError for logits that are not finite.
+    All models get the same tensor of a batch before the next batch: what they have in common can be
+    computed once.
+
+    Args:
+        predicts: the models: normalised images to logits.
+        images: uint8 (N, C, H, W); they are normalised on ``device``.
+        batch: the most images that go through a model at once.
+        device: where each batch is moved to, as uint8; None: it stays where it is.
+
+    Returns:
+        For each model the classes (N,), int64 on the CPU.
+
+    Raises:
+        ValueError: there are no images.
+        FloatingPointError: logits are NaN or infinite.
     """
     if not len(images):
         raise ValueError("there are no images to score.")
     classes: list[list[Tensor]] = [[] for _ in predicts]
     broken = []
-    # equal batches rather than full ones and a rest: BatchNorm on the batch's own statistics fails on a rest of one
+    # Equal batches rather than full ones and a remainder: BatchNorm on the batch's own statistics
+    # fails on a remainder of one image.
     for part in images.tensor_split(math.ceil(len(images) / batch)):
         ready = normalise(part.to(device))
-        for predict, found in zip(predicts, classes, strict=True):
+        for i, predict in enumerate(predicts):
             logits = predict(ready)  # (B, K)
-            found.append(logits.argmax(1))
+            classes[i].append(logits.argmax(1))
             broken.append((~logits.isfinite()).any(1).sum())
-    # read once, after the loop: asking each batch would make the GPU wait for the CPU
-    if broken and (n_broken := int(torch.stack(broken).sum())):
+
+    # Read once, after the loop: a check per batch would make the GPU wait for the CPU.
+    n_broken = int(torch.stack(broken).sum()) if broken else 0
+    if n_broken:
         raise FloatingPointError(
-            f"the logits of {n_broken} of {len(images) * len(predicts)} images are NaN or infinite: the model has "
-            "diverged. A smaller learning rate, or float32 instead of bfloat16, may help."
+            f"the logits of {n_broken} of {len(images) * len(predicts)} images are NaN or "
+            "infinite: the model has diverged. A smaller learning rate, or float32 instead of "
+            "bfloat16, may help."
         )
-    return [torch.cat(found).cpu() for found in classes]
+    return [torch.cat(parts).cpu() for parts in classes]

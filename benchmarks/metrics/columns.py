@@ -1,11 +1,9 @@
-"""Every column of a record and what it means; for metrics also their unit, direction and place in reports.
+"""Every column of a record and what it means; of metrics also unit, direction and use.
 
-``METRICS`` is the one table of metrics: the order of the columns in records.csv, what is averaged over seeds, what the
-cost table shows and what can be tuned for all derive from it.
+``METRICS`` is the one table of metrics: the order of the columns in records.csv, what is averaged
+over seeds, what the table of costs shows and what can be tuned for all derive from it.
 
-    python -m benchmarks.metrics.columns
-
-prints the whole list as Markdown.
+``python -m benchmarks.metrics.columns`` prints the whole list as Markdown.
 """
 
 from dataclasses import dataclass
@@ -53,13 +51,7 @@ _TABLE = (
         averaged=False,  # the tables have its mean, spread and tests
         tunable=True,
     ),
-    Metric(
-        "accuracy_validation",
-        "",
-        "higher",
-        "the same on the held-out validation images",
-        averaged=False,
-    ),
+    Metric("accuracy_validation", "", "higher", "the same on validation images", averaged=False),
     Metric(
         "accuracy_before",
         "",
@@ -71,7 +63,7 @@ _TABLE = (
         "accuracy_ensemble",
         "",
         "higher",
-        "test accuracy of the mean of the clients' logits",
+        "test accuracy of the clients' mean logits",
         averaged=False,
     ),
     # generated images
@@ -84,29 +76,25 @@ _TABLE = (
         tunable=True,
     ),
     Metric(
-        "fid_domain_floor",
-        "",
-        "",
-        "the same distance between two halves of real images, at the same sample size",
-        heading="(floor)",
+        "fid_domain_floor", "", "", "the same of real images against real ones", heading="(floor)"
     ),
     Metric(
         "is_domain",
         "",
         "higher",
-        "Inception Score of generated images, by the same classifier",
+        "Inception Score by the same classifier",
         heading="IS domain",
         tunable=True,
     ),
-    Metric("is_domain_real", "", "", "Inception Score of real images", heading="(real)"),
+    Metric("is_domain_real", "", "", "the same of real images", heading="(real)"),
     Metric(
         "kid_domain",
         "",
         "lower",
-        "KID of generated images over the same features; may be slightly negative",
+        "KID over the same features; may be slightly negative",
         tunable=True,
     ),
-    Metric("kid_domain_floor", "", "", "the same between two halves of real images"),
+    Metric("kid_domain_floor", "", "", "the same of real images against real ones"),
     Metric(
         "fid_inception",
         "",
@@ -118,19 +106,19 @@ _TABLE = (
         "fid_inception_floor",
         "",
         "",
-        "the same distance between two halves of real images",
+        "the same of real images against real ones",
         heading="[floor]",
     ),
     Metric("is_inception", "", "higher", "Inception Score over Inception", heading="IS Inception"),
-    Metric("is_inception_real", "", "", "the same of real images over Inception", heading="[real]"),
+    Metric("is_inception_real", "", "", "the same of real images", heading="[real]"),
     Metric("kid_inception", "", "lower", "KID over Inception's features"),
-    Metric("kid_inception_floor", "", "", "the same between two halves of real images"),
+    Metric("kid_inception_floor", "", "", "the same of real images against real ones"),
     Metric("fidelity_n", "images", "", "images on each side of FID, IS and KID"),
     Metric(
         "duplicate_ratio",
         "",
         "lower",
-        "share of generated images that have a near-duplicate; about 0.01 for real images",
+        "share of generated images with a near-duplicate; about 0.01 for real ones",
         averaged=False,
         first=False,
     ),
@@ -218,7 +206,7 @@ _TABLE = (
 )
 
 METRICS: dict[str, Metric] = {metric.column: metric for metric in _TABLE}
-"""Every metric by its column, in the order of the columns; a user's own metrics join at the end."""
+"""Every metric by its column, in the order of the columns; a user's own come last."""
 
 COST_TABLE = (
     "upload_bytes",
@@ -258,7 +246,7 @@ def averaged_columns() -> list[str]:
 
 
 def cost_columns() -> dict[str, tuple[str, float]]:
-    """Return the columns of the table of costs: heading to (column, what to divide its values by)."""
+    """Return the columns of the table of costs: heading to (column, divisor of its values)."""
     others = [column for column in METRICS if column not in COST_TABLE]
     shown = {}
     for column in (*COST_TABLE, *others):

@@ -115,7 +115,7 @@ def _run(path: Path, name: str) -> ModuleType:
 
 
 def _described(path: Path, module: ModuleType) -> Metric:
-    """The Metric that the file's constants and docstring describe; InputError names what is missing."""
+    """The Metric that the file describes; InputError names the line that is missing."""
     meaning = " ".join((module.__doc__ or "").split("\n\n")[0].split())
     if not meaning:
         raise InputError(

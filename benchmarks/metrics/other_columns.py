@@ -7,7 +7,7 @@ BEFORE_METRICS = {
     "method": "the method's name in METHODS, e.g. mosaic",
     "status": "done, failed or skipped",
     "dataset": "name of the data set",
-    "omega": "Dirichlet concentration of the partition; inf: every client's labels are like the pool's",
+    "omega": "Dirichlet concentration of the partition; inf: all clients have the pool's labels",
     "n_clients": "number of clients",
     "widths": "full, mixed, or the list of the clients' widths",
     "seed": "fixes the partition, the initial weights and all random draws",
@@ -20,12 +20,12 @@ BEFORE_METRICS = {
 AFTER_METRICS = {
     "partition": "name of the file in partitions/ that says which client holds what",
     "reason": "why the cell failed or was skipped",
-    "warnings": 'diagnostics that are out of bounds, joined by "; " (a JSON list if a text has "; ")',
+    "warnings": 'diagnostics out of bounds, joined by "; " (a JSON list if a text has "; ")',
 }
 """The columns that come after the metrics in every records.csv; all others follow by name."""
 
 OTHER_COLUMNS = {
-    "class_accuracy": "test accuracy per class, separated by spaces; nan for a class without images",
+    "class_accuracy": "test accuracy per class, separated by spaces; nan: no images of the class",
     "notes": "remarks on how the generated images were scored, joined as warnings are",
     "data": "fingerprint of the training images and labels",
     "traceback": "of a failed cell",

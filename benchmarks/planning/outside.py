@@ -1,17 +1,16 @@
 """Data sets, models, metrics and splits from outside: what a user gave, and its name here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
-
-from mosaic.fl.data.partition_file import register_partition
-from mosaic.fl.data.user_data import register_data
-from mosaic.fl.models.registration import load_model_file
 
 from benchmarks.metrics.metric_file import load_metric_file
 from benchmarks.planning.plugins import Kind, Plugin, entry_points, find_file, load_method, remember
 from mosaic.fl.data.datasets import DATASETS
+from mosaic.fl.data.partition_file import register_partition
+from mosaic.fl.data.user_data import register_data
 from mosaic.fl.errors import InputError, did_you_mean
+from mosaic.fl.models.registration import load_model_file
 from mosaic.fl.models.registry import MODELS
 
 
@@ -70,12 +69,13 @@ def _call(entry_point: str) -> Any:
         ) from error
 
 
-def resolve_model(given: str) -> str:
+def resolve_model(given: str, sizes: tuple[int, ...]) -> str:
     """The name in MODELS of what a user gave as ``task.model``.
 
     Args:
         given: a name, the path of a ``.py`` file, or an entry point of the group
             ``mosaic_bench.models``: a module like such a file.
+        sizes: the heights of the images that it must work with.
 
     Returns:
         The name for ``Task.model``; of a file it contains the hash of its content.
@@ -83,7 +83,13 @@ def resolve_model(given: str) -> str:
     Raises:
         InputError: if it is none of these, or if it is not a model.
     """
-    return _resolve_file("model", given, MODELS, load_model_file)
+    if given in MODELS:
+        return given
+
+    path = _python_file("model", given, MODELS)
+    name = load_model_file(path, sizes)
+    remember(Plugin("model", name, str(path), sizes=sizes))
+    return name
 
 
 def resolve_metric(given: str) -> str:
@@ -95,26 +101,25 @@ def resolve_metric(given: str) -> str:
     Raises:
         InputError: if it is neither, or if it is not a metric.
     """
-    return _resolve_file("metric", given, {}, load_metric_file)
-
-
-def _resolve_file(
-    kind: Kind, given: str, known: dict[str, Any], load: Callable[[Path], str]
-) -> str:
-    """The name of something that is known, or that ``load`` makes of a Python file."""
-    if given in known:
-        return given
-    if given.endswith(".py"):
-        path = find_file(given)
-    else:
-        points = entry_points(kind)
-        if given not in points:
-            raise did_you_mean(kind, given, [*known, *points])
-        path = Path(str(points[given].load().__file__))
-
-    name = load(path)
-    remember(Plugin(kind, name, str(path)))
+    path = _python_file("metric", given, ())
+    name = load_metric_file(path)
+    remember(Plugin("metric", name, str(path)))
     return name
+
+
+def _python_file(kind: Kind, given: str, known: Collection[str]) -> Path:
+    """The file that was given, or the module of the installed package that was named.
+
+    Raises:
+        InputError: if there is neither.
+    """
+    if given.endswith(".py"):
+        return find_file(given)
+
+    points = entry_points(kind)
+    if given not in points:
+        raise did_you_mean(kind, given, [*known, *points])
+    return Path(str(points[given].load().__file__))
 
 
 def resolve_partition(path: Path) -> str:
@@ -134,7 +139,6 @@ def resolve_partition(path: Path) -> str:
 
 _LOADERS: dict[Kind, Callable[[Path], str]] = {
     "dataset": register_data,
-    "model": load_model_file,
     "metric": load_metric_file,
     "partition": register_partition,
 }
@@ -153,7 +157,11 @@ def load_plugin(plugin: Plugin) -> None:
         _call(plugin.path)
         return
 
-    name = _LOADERS[plugin.kind](Path(plugin.path))
+    path = Path(plugin.path)
+    if plugin.kind == "model":
+        name = load_model_file(path, plugin.sizes)
+    else:
+        name = _LOADERS[plugin.kind](path)
     if name != plugin.name:
         raise InputError(
             f"{plugin.path} has changed since the command began "

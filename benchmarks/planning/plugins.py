@@ -40,6 +40,7 @@ class Plugin:
         path: where it was found, for error messages; the folder or file of a data set.
         source: the text of its Python file; empty for data.
         installed: it is the entry point ``name`` of an installed package, which every process has.
+        sizes: the heights of the images that a model was checked for.
     """
 
     kind: Kind
@@ -47,6 +48,7 @@ class Plugin:
     path: str
     source: str = ""
     installed: bool = False
+    sizes: tuple[int, ...] = ()
 
 
 _loaded: dict[tuple[Kind, str], Plugin] = {}

@@ -1,4 +1,4 @@
-"""report: from a suite's records to its CSV files, tables and figures."""
+"""From a suite's records to its CSV files, tables and figures."""
 
 import json
 import warnings
@@ -9,85 +9,131 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.planning.cell import Cell
+from benchmarks.reporting import comparison
 from benchmarks.reporting.figures.heatmaps import is_grid_point, write_heatmaps
 from benchmarks.reporting.figures.images import generated_images, label_distribution
 from benchmarks.reporting.figures.suite_figures import write_figures
-from benchmarks.reporting.tables import write_tables
+from benchmarks.reporting.frames import groups, with_infinities, with_status
+from benchmarks.reporting.names import omega_names
+from benchmarks.reporting.tables import check_pages, write_tables
 from benchmarks.running.records import load_records
 from mosaic.fl.files import write_whole
 
+SERVER_IMAGES_PER_ROW = 8
 
-def report(folder: Path, cells: Sequence[Cell]) -> pd.DataFrame:
-    """Write records.csv, the tables and the figures of these cells' records into ``folder``; the records come back."""
+
+def report(
+    folder: Path,
+    cells: Sequence[Cell],
+    pages: Sequence[str] = (),
+    reference: str = comparison.REFERENCE,
+) -> pd.DataFrame:
+    """Write records.csv, the tables and the figures of these cells' records.
+
+    Args:
+        folder: the suite's folder, which has the records and gets the files.
+        cells: the cells of the suite.
+        pages: names of further pages, as in the suite's file (``tables.PAGES``).
+        reference: label of the method that the others are compared with.
+
+    Returns:
+        The records, one row per cell and scored round.
+
+    Raises:
+        InputError: there is no page of such a name.
+    """
+    check_pages(pages)
     records = load_records(folder, cells)
     write_whole(folder / "records.csv", records.to_csv(index=False).encode())
-    if (records["status"] == "done").any():
-        write_tables(records, folder)
-        figures = folder / "figures"
-        figures.mkdir(exist_ok=True)
-        write_heatmaps(records, figures)
-        _write_label_distribution(records, folder)
-        others = records[
-            ~is_grid_point(records)
-        ]  # a line for each point of a grid would hide all others
-        if (others["status"] == "done").any():
-            write_figures(others, figures)
-            _write_pictures(others, folder)
+    records = with_infinities(records)
+    if len(with_status(records, "done")) == 0:
+        return records
+
+    write_tables(records, folder, reference=reference, pages=pages)
+    figures = folder / "figures"
+    figures.mkdir(exist_ok=True)
+    write_heatmaps(records, figures)
+    _write_label_distribution(records, folder)
+
+    # The points of a grid have heat maps; as lines they would hide all other methods.
+    others = records.loc[~is_grid_point(records)]
+    if len(with_status(others, "done")):
+        write_figures(others, figures, pages=pages)
+        _write_pictures(others, folder)
     return records
 
 
+def _of_first_seed(records: pd.DataFrame) -> pd.DataFrame:
+    """The rows of finished cells with the first seed of all records."""
+    done = with_status(records, "done")
+    return done.loc[done["seed"] == min(records["seed"])]
+
+
 def _write_label_distribution(records: pd.DataFrame, folder: Path) -> None:
-    """Clients x classes of each data set, number of clients and omega, at the first seed."""
+    """Images per client and class at the first seed.
+
+    The figure has a panel per data set, number of clients and omega.
+    """
     counts = {}
-    done = records[(records["status"] == "done") & (records["seed"] == records["seed"].min())]
-    for (dataset, n, omega), rows in done.groupby(["dataset", "n_clients", "omega"]):
+    names = omega_names(records)
+    by = ["dataset", "n_clients", "omega"]
+    for (dataset, n_clients, omega), rows in groups(_of_first_seed(records), by):
+        clients = f"{n_clients} clients, {names[omega]}"
         path = folder / "partitions" / f"{rows['partition'].iloc[0]}.json"
-        panel = f"{dataset}, {n} clients, ω {omega:g}"
-        if path.exists():
-            counts[panel.replace(", ", "\n", 1)] = np.array(
-                json.loads(path.read_text())["label_counts"]
-            )
-        else:
+        if not path.exists():
             warnings.warn(
-                f"label_distribution is without {panel}: no {path}; --force writes it again",
+                f"label_distribution is without {dataset}, {clients}: no {path}; --force writes it "
+                "again",
                 stacklevel=2,
             )
+            continue
+        partition = json.loads(path.read_text())
+        counts[f"{dataset}\n{clients}"] = np.array(partition["label_counts"])
     label_distribution(counts, folder / "figures")
 
 
 def _write_pictures(records: pd.DataFrame, folder: Path) -> None:
-    """Per data set, generator and omega a grid of generated images, a row a client, beside real ones.
+    """Draw generated images beside real ones, a row per client.
 
-    Of the first seed; at full width, or else at the first widths that there are.
+    There is a figure per data set, generators and omega: of the first seed, at full width if there
+    are such cells, else at the first widths of the records.
     """
-    widths = "full" if (records["widths"] == "full").any() else records["widths"].iloc[0]
-    done = records[
-        (records["status"] == "done")
-        & (records["seed"] == records["seed"].min())
-        & (records["widths"] == widths)
-    ]
+    widths = records["widths"].iloc[0]
+    if "full" in set(records["widths"]):
+        widths = "full"
+    first = _of_first_seed(records)
+    cells = first.loc[first["widths"] == widths].drop_duplicates("cell")
+
     drawn = set()
-    for row in done.drop_duplicates("cell").itertuples():
-        path = folder / "pictures" / f"{row.cell}.npz"
+    for row in cells.to_dict("records"):
+        path = folder / "pictures" / f"{row['cell']}.npz"
         if not path.exists():
             continue
-        with np.load(path) as kept:
-            generated, real, clients = kept["generated"], kept["real"], kept["clients"]
+        with np.load(path) as file:
+            generated = file["generated"]
+            real = file["real"]
+            clients = file["clients"]
+
         if generated.tobytes() in drawn:
-            continue  # a variant with the same generators
+            continue  # a variant of a method with the same generators
         drawn.add(generated.tobytes())
-        name = f"generated_{row.method}_{row.dataset}_omega{row.omega:g}_{row.n_clients}"
+
+        label = row["label"]
         if real.size:
-            panels = [("real", _hwc(real)), (f"{row.method}, generated", _hwc(generated))]
-            labels = [f"client {client}" for client in clients]
-        else:  # the server's generator: rows of eight
             panels = [
-                (f"{row.method}, generated", _hwc(generated.reshape(-1, 8, *generated.shape[2:])))
+                ("real", _channels_last(real)),
+                (f"{label}, generated", _channels_last(generated)),
             ]
-            labels = [""] * len(panels[0][1])
-        generated_images(panels, folder / "figures", name, labels)
+            names = [f"client {client}" for client in clients]
+        else:
+            # Images of the server's generator, which belong to no client.
+            rows = generated.reshape(-1, SERVER_IMAGES_PER_ROW, *generated.shape[2:])
+            panels = [(f"{label}, generated", _channels_last(rows))]
+            names = [""] * len(rows)
+        name = f"generated_{label}_{row['dataset']}_omega{row['omega']:g}_{row['n_clients']}"
+        generated_images(panels, folder / "figures", name, names)
 
 
-def _hwc(images: np.ndarray) -> np.ndarray:
+def _channels_last(images: np.ndarray) -> np.ndarray:
     """(R, M, C, H, W) to (R, M, H, W, C)."""
     return images.transpose(0, 1, 3, 4, 2)

@@ -4,17 +4,27 @@ import math
 import re
 from dataclasses import dataclass
 
+NOTHING = "–"
+"""The cell of a table that has no value."""
+
 LATEX = str.maketrans(
-    {c: f"\\{c}" for c in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", '"': "''"}
-    | {
+    {
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "{": r"\{",
+        "}": r"\}",
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        '"': "''",
         "<": "$<$",
         ">": "$>$",
         "|": "$|$",
-        "[": "{[}",
+        "[": "{[}",  # a bare [ at the start of a row would end \\[...]
         "]": "{]}",
-    }  # a row that opens with [ would end \\[...]
-    | {
         "±": r"$\pm$",
         "ω": r"$\omega$",
         "α": r"$\alpha$",
@@ -28,81 +38,138 @@ LATEX = str.maketrans(
 
 @dataclass(frozen=True)
 class Page:
-    """A table before it has a format: plain texts, the (row, column) of those in bold, and the notes under it."""
+    """A table before it has a format: plain texts, and what is bold.
+
+    Args:
+        caption: the title above the table.
+        header: one heading per column.
+        rows: the cells, row by row.
+        notes: sentences under the table.
+        bold: the (row, column) of the cells in bold.
+        rules: the rows that have a line above them.
+        n_names: number of leading columns that are text; the others are numbers.
+    """
 
     caption: str
     header: list[str]
     rows: list[list[str]]
     notes: list[str]
     bold: frozenset[tuple[int, int]] = frozenset()
-    rules: frozenset[int] = frozenset()  # a line is drawn above these rows
-    n_names: int = 1  # so many leading columns are text; the others are numbers
+    rules: frozenset[int] = frozenset()
+    n_names: int = 1
 
 
 def mean_sd(mean: float, sd: float) -> str:
-    """Fractions in per cent, one decimal; the sd only where there is one."""
-    return (
-        "–"
-        if math.isnan(mean)
-        else f"{100 * mean:.1f}" + ("" if math.isnan(sd) else f" ± {100 * sd:.1f}")
-    )
+    """Fractions in per cent with one decimal, e.g. "73.0 ± 1.2"; the sd only where it is known."""
+    if math.isnan(mean):
+        return NOTHING
+    text = f"{100 * mean:.1f}"
+    if not math.isnan(sd):
+        text += f" ± {100 * sd:.1f}"
+    return text
 
 
 def p_value(p: float) -> str:
-    return "–" if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
+    """A p value with three decimals."""
+    if math.isnan(p):
+        return NOTHING
+    if p < 0.001:
+        return "<0.001"
+    return f"{p:.3f}"
 
 
 def short(value: float) -> str:
     """A number of at least 0 at about three digits."""
-    if math.isnan(value) or value >= 100 or value == 0:
-        return "–" if math.isnan(value) else f"{value:.0f}"
-    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
+    if math.isnan(value):
+        return NOTHING
+    if value >= 100 or value == 0:
+        return f"{value:.0f}"
+    if value >= 1:
+        return f"{value:.1f}"
+    return f"{value:.2g}"
+
+
+def signed(points: float) -> str:
+    """A difference with one decimal and its sign, e.g. "+5.7" or "−1.7" (a true minus sign)."""
+    if math.isnan(points):
+        return NOTHING
+    return f"{points:+.1f}".replace("-", "−")
+
+
+def rules_between(values: list[str]) -> frozenset[int]:
+    """The rows whose value differs from that of the row above: a line is drawn above these."""
+    return frozenset(i for i in range(1, len(values)) if values[i] != values[i - 1])
 
 
 def markdown(page: Page) -> str:
-    def escape(text: str) -> str:
-        return re.sub(r"([\\|*_`<\[])", r"\\\1", text)
+    """The page as Markdown: a heading, the table, and the notes as a list."""
+    alignments = []
+    for j in range(len(page.header)):
+        alignments.append("---" if j < page.n_names else "---:")
 
-    def cell(i: int, j: int) -> str:
-        return f"**{escape(page.rows[i][j])}**" if (i, j) in page.bold else escape(page.rows[i][j])
+    lines = [f"### {_markdown_text(page.caption)}", ""]
+    lines.append(_markdown_row(page.header))
+    lines.append(_markdown_row(alignments))
+    for i, row in enumerate(page.rows):
+        cells = []
+        for j, text in enumerate(row):
+            cell = _markdown_text(text)
+            cells.append(f"**{cell}**" if (i, j) in page.bold else cell)
+        lines.append(_markdown_row(cells))
+    lines.append("")
 
-    rows = [page.header, ["---" if j < page.n_names else "---:" for j in range(len(page.header))]]
-    rows += [[cell(i, j) for j in range(len(row))] for i, row in enumerate(page.rows)]
-    lines = [f"### {escape(page.caption)}", "", *(f"| {' | '.join(row)} |" for row in rows), ""]
-    return "\n".join([*lines, *(f"- {escape(note)}" for note in page.notes), ""])
+    for note in page.notes:
+        lines.append(f"- {_markdown_text(note)}")
+    lines.append("")
+    return "\n".join(lines)
+
+
+def _markdown_row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _markdown_text(text: str) -> str:
+    return re.sub(r"([\\|*_`<\[])", r"\\\1", text)
 
 
 def latex(page: Page) -> str:
-    def tex(text: str) -> str:
-        return (
-            text.translate(LATEX).encode("ascii", "replace").decode()
-        )  # what LaTeX may not know becomes ?
-
-    def cell(i: int, j: int) -> str:
-        return (
-            f"\\textbf{{{tex(page.rows[i][j])}}}" if (i, j) in page.bold else tex(page.rows[i][j])
-        )
-
+    """The page as a LaTeX table, in ASCII; it needs the package booktabs."""
     columns = "l" * page.n_names + "r" * (len(page.header) - page.n_names)
-    lines = ["\\begin{table}[tbp]", "\\centering\\footnotesize\\setlength{\\tabcolsep}{4pt}"]
-    lines += [f"\\caption{{{tex(page.caption)}}}", f"\\begin{{tabular}}{{{columns}}}", "\\toprule"]
-    lines += [" & ".join(map(tex, page.header)) + " \\\\", "\\midrule"]
-    for i, row in enumerate(page.rows):
-        lines += ["\\midrule"] * (i in page.rules) + [
-            " & ".join(cell(i, j) for j in range(len(row))) + " \\\\"
-        ]
-    lines += [
-        "\\bottomrule",
-        "\\end{tabular}",
-        "\\par\\smallskip",
-        "\\begin{minipage}{\\linewidth}\\raggedright",
+    lines = [
+        "\\begin{table}[tbp]",
+        "\\centering\\footnotesize\\setlength{\\tabcolsep}{4pt}",
+        f"\\caption{{{_latex_text(page.caption)}}}",
+        f"\\begin{{tabular}}{{{columns}}}",
+        "\\toprule",
+        _latex_row([_latex_text(heading) for heading in page.header]),
+        "\\midrule",
     ]
-    return "\n".join(
-        [
-            *lines,
-            *(f"{tex(note)}\\par" for note in page.notes),
-            "\\end{minipage}",
-            "\\end{table}",
-            "",
-        ]
-    )
+
+    for i, row in enumerate(page.rows):
+        if i in page.rules:
+            lines.append("\\midrule")
+        cells = []
+        for j, text in enumerate(row):
+            cell = _latex_text(text)
+            cells.append(f"\\textbf{{{cell}}}" if (i, j) in page.bold else cell)
+        lines.append(_latex_row(cells))
+
+    lines.append("\\bottomrule")
+    lines.append("\\end{tabular}")
+    lines.append("\\par\\smallskip")
+    lines.append("\\begin{minipage}{\\linewidth}\\raggedright")
+    for note in page.notes:
+        lines.append(f"{_latex_text(note)}\\par")
+    lines.append("\\end{minipage}")
+    lines.append("\\end{table}")
+    lines.append("")
+    return "\n".join(lines)
+
+
+def _latex_row(cells: list[str]) -> str:
+    return " & ".join(cells) + " \\\\"
+
+
+def _latex_text(text: str) -> str:
+    """The text with its special characters escaped; other characters beyond ASCII become "?"."""
+    return text.translate(LATEX).encode("ascii", "replace").decode()

@@ -1,13 +1,20 @@
 """Progress of a run on the terminal: cells done, what runs now, time left."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from benchmarks.planning.cell import Cell
 from benchmarks.running.records import done_file, read_rows
@@ -15,50 +22,66 @@ from benchmarks.running.session import Outcome
 
 
 class Estimate:
-    """Seconds that cells take, by what cells of the same method, data set and size took: here before, or in this run.
+    """Seconds that cells will take, from finished cells of the same method, data set and size.
 
-    A stage counts once for all cells of one partition, and not at all where a finished cell has used it.
+    These are cells that ran here before, or earlier in this run. A stage counts once for all cells
+    of one partition, and not at all if a finished cell has used it.
+
+    Args:
+        folder: the suite's folder.
+        cells: those whose records are looked at.
     """
 
     def __init__(self, folder: Path, cells: Sequence[Cell]):
         self.folder = folder
-        self.own: dict[tuple, list[float]] = {}  # by kind of cell: its method's seconds
-        self.stages: dict[tuple, dict[str, list[float]]] = {}  # by kind of cell and stage
-        self.computed: set[tuple] = set()
+        self.method_seconds: dict[tuple, list[float]] = {}  # by kind of cell
+        self.stage_seconds: dict[tuple, dict[str, list[float]]] = {}  # by kind of cell and stage
+        self.computed: set[tuple] = set()  # (partition, stage)
         for cell in cells:
             self.add(cell)
 
     def add(self, cell: Cell) -> None:
-        """Learn from the record of a cell, where it is done."""
-        row = (read_rows(done_file(self.folder, cell)) or [{}])[-1]
-        if row.get("status") == "done":
-            self.own.setdefault(_kind(cell), []).append(row["method_s"])
-            for stage in (
-                column for column in row if column.startswith("stage_s_") and row[column]
-            ):
-                self.stages.setdefault(_kind(cell), {}).setdefault(stage, []).append(row[stage])
-                self.computed.add((_partition(cell), stage))
+        """Learn from the record of a cell, if it is done."""
+        rows = read_rows(done_file(self.folder, cell))
+        if not rows or rows[-1]["status"] != "done":
+            return
+        row = rows[-1]
+        kind = _kind(cell)
+        self.method_seconds.setdefault(kind, []).append(row["method_s"])
+        for column, seconds in row.items():
+            if column.startswith("stage_s_") and seconds:
+                self.stage_seconds.setdefault(kind, {}).setdefault(column, []).append(seconds)
+                self.computed.add((_partition(cell), column))
 
-    def seconds(self, cells: Sequence[Cell], jobs: int) -> float | None:
-        """For these cells in ``jobs`` processes; None where nothing like them has run yet."""
-        if not self.own:
+    def seconds(self, cells: Iterable[Cell], jobs: int) -> float | None:
+        """Return the seconds that these cells take in ``jobs`` processes.
+
+        A cell of an unknown kind counts as the mean of the known kinds. None if no kind is known.
+        """
+        if not self.method_seconds:
             return None
-        own = {kind: fmean(values) for kind, values in self.own.items()}
-        overall = fmean(own.values())
+        by_kind = {kind: fmean(seconds) for kind, seconds in self.method_seconds.items()}
+        overall = fmean(by_kind.values())
+        total = 0.0
         stages: dict[tuple, float] = {}
         for cell in cells:
-            for stage, values in self.stages.get(_kind(cell), {}).items():
-                if (_partition(cell), stage) not in self.computed:
-                    stages[_partition(cell), stage] = fmean(values)
-        return (sum(own.get(_kind(cell), overall) for cell in cells) + sum(stages.values())) / jobs
+            kind = _kind(cell)
+            partition = _partition(cell)
+            total += by_kind.get(kind, overall)
+            for stage, seconds in self.stage_seconds.get(kind, {}).items():
+                if (partition, stage) not in self.computed:
+                    stages[partition, stage] = fmean(seconds)
+        return (total + sum(stages.values())) / jobs
 
     def text(self, cells: Sequence[Cell], jobs: int) -> str:
+        """Return the estimate in words."""
         if not cells:
             return "nothing to do"
         seconds = self.seconds(cells, jobs)
         if seconds is None:
             return "no cell like them has run here yet, so there is no estimate"
-        return f"about {duration(seconds)} with {jobs} job{'s' * (jobs > 1)}, by the cells that have run here"
+        processes = "1 job" if jobs == 1 else f"{jobs} jobs"
+        return f"about {duration(seconds)} with {processes}, by the cells that have run here"
 
 
 def _kind(cell: Cell) -> tuple:
@@ -71,9 +94,57 @@ def _partition(cell: Cell) -> tuple:
 
 
 def duration(seconds: float) -> str:
+    """Return a number of seconds as a short text, in the unit that suits it."""
     if seconds < 100:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+class _Bar:
+    """The bar below the printed lines: what runs now, and the time left for the cells left."""
+
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        estimate: Estimate,
+        jobs: int,
+        progress: Progress,
+        task: TaskID,
+    ):
+        self.progress = progress
+        self.task = task
+        self.cells = {cell.key: cell for cell in cells}
+        self.left = dict(self.cells)
+        self.now: dict[str, str] = {}  # by a cell's key: the text of what runs
+        self.estimate = estimate
+        self.jobs = jobs
+
+    def watch(self, key: str, stage: str) -> None:
+        """Show that a cell, or a stage for it, has started."""
+        cell = self.cells[key]
+        text = f"{cell.label} omega={cell.task.omega:g}"
+        if stage:
+            text += f": {stage}"
+        self.now[key] = text
+        self.refresh()
+
+    def end(self, outcome: Outcome) -> None:
+        """Count a cell that has ended."""
+        key = outcome.cell.key
+        self.now.pop(key, None)
+        self.left.pop(key, None)
+        if outcome.status == "done":
+            self.estimate.add(outcome.cell)
+        self.progress.advance(self.task)
+        self.refresh()
+
+    def refresh(self) -> None:
+        seconds = self.estimate.seconds(self.left.values(), self.jobs)
+        remaining = "no estimate yet" if seconds is None else f"{duration(seconds)} left"
+        running = escape("; ".join(self.now.values()))
+        self.progress.update(self.task, now=f"[cyan]{remaining}[/]  {running}")
 
 
 def show_progress(
@@ -84,47 +155,54 @@ def show_progress(
     jobs: int,
     console: Console,
 ) -> Iterator[Outcome]:
-    """Pass the outcomes on, a printed line each, above a bar with what runs now and the time left."""
-    by_key = {cell.key: cell for cell in cells}
-    now: dict[str, str] = {}
-    left = list(cells)
-    columns: list[Any] = [
+    """Pass on the outcomes of cells; print a line for each, above a bar.
+
+    Between two outcomes the caller may print to the same console, above the bar. Of a failed or
+    skipped cell the reason is printed; what a finished cell's record warns of is left to the
+    report, and Python warnings are printed once each at the end.
+
+    Args:
+        start: starts the run; it is given the function to call when a cell or a stage starts.
+        cells: the cells to run.
+        n_finished: how many were finished before.
+        estimate: learns from each finished cell.
+        jobs: number of processes.
+        console: where to print; the bar is shown only on a terminal.
+    """
+    warned: Counter[str] = Counter()
+    with Progress(
         BarColumn(20),
         MofNCompleteColumn(),
         TextColumn("cells"),
         TimeElapsedColumn(),
-    ]
-    with Progress(
-        *columns, TextColumn("{task.fields[now]}"), console=console, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task("", total=n_finished + len(cells), completed=n_finished, now="")
-
-        def refresh() -> None:
-            seconds = estimate.seconds(left, jobs)
-            remaining = f"{duration(seconds)} left" if seconds is not None else "no estimate yet"
-            bar.update(task, now=f"[cyan]{remaining}[/]  {escape('; '.join(now.values()))}")
-
-        def watch(key: str, stage: str) -> None:
-            now[key] = (
-                f"{by_key[key].label} omega={by_key[key].task.omega:g}{f': {stage}' if stage else ''}"
-            )
-            refresh()
-
-        for outcome in start(watch):
-            now.pop(outcome.cell.key, None)
-            left.remove(outcome.cell)
+        TextColumn("{task.fields[now]}"),
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
+        total = n_finished + len(cells)
+        task = progress.add_task("", total=total, completed=n_finished, now="")
+        bar = _Bar(cells, estimate, jobs, progress, task)
+        for outcome in start(bar.watch):
+            bar.end(outcome)
+            _print_outcome(console, outcome)
             if outcome.status == "done":
-                estimate.add(outcome.cell)
-            bar.advance(task)
-            refresh()
-            _print(console, outcome)
+                warned.update(set(outcome.notes))
             yield outcome
+    for text, n_cells in warned.items():
+        line = f"[yellow]{escape(text)}[/] [dim](cells: {n_cells})[/]"
+        console.print(line, highlight=False, soft_wrap=True)
 
 
-def _print(console: Console, outcome: Outcome) -> None:
-    colour = {"done": "green", "skipped": "yellow", "failed": "red"}[outcome.status]
-    result = f" {outcome.accuracy:.1%}" if outcome.status == "done" else ""
-    text = f"[{colour}]{outcome.status:7}[/] {escape(outcome.cell.title)}{result} [dim]{duration(outcome.seconds)}[/]"
+COLOURS = {"done": "green", "skipped": "yellow", "failed": "red"}
+
+
+def _print_outcome(console: Console, outcome: Outcome) -> None:
+    """A cell's line; below it the reason, if it failed or was skipped."""
+    text = f"[{COLOURS[outcome.status]}]{outcome.status:7}[/] {escape(outcome.cell.title)}"
+    if outcome.status == "done":
+        text += f" {outcome.accuracy:.1%}"
+    text += f" [dim]{duration(outcome.seconds)}[/]"
     console.print(text, highlight=False, soft_wrap=True)
-    for note in outcome.notes:
-        console.print(f"        [yellow]{escape(note)}[/]", highlight=False, soft_wrap=True)
+    if outcome.status != "done" and outcome.notes:
+        reason = f"        [yellow]{escape(outcome.notes[0])}[/]"
+        console.print(reason, highlight=False, soft_wrap=True)

@@ -1,25 +1,30 @@
-"""Cells and stages as Ray tasks: --ray. Where one runs changes no record, and no finished cell is lost with a node.
+"""Cells and stages as Ray tasks: ``--ray``. Where one runs changes no record.
 
-A task is a cell, or a stage that cells wait for, with its cores, memory and share of a GPU declared; Ray tries it again
-elsewhere when its worker or node dies. A node that sees the run's folder (one machine, or a shared file system) works
-in it, with the stage cache that all share; any other fills a folder of its own, computes there the stages that its
-cells need, and what a cell leaves comes back with its outcome.
+A task is a cell, or a stage that cells wait for. It declares its cores, memory and share of a GPU.
+Ray runs it again elsewhere if its worker or node dies, so no cell is lost with a node. A node that
+sees the run's folder (one machine, or a shared file system) works in it, with the stage cache that
+all nodes share. Any other node works in a folder of its own and computes there the stages that its
+cells need; the files that a cell leaves come back with its outcome.
 """
 
 import functools
 import hashlib
+import logging
+import pickle
 import platform
 import socket
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.planning.cell import Cell
-from benchmarks.running.processes import fill
+from benchmarks.planning.outside import load_plugin
+from benchmarks.running.processes import Watch, compute_stage
 from benchmarks.running.records import files_of
 from benchmarks.running.run_cell import run_cell
 from benchmarks.running.schedule import Schedule, Stage, Work
@@ -27,45 +32,58 @@ from benchmarks.running.session import Outcome, Session, prepare
 from mosaic.fl.errors import InputError
 from mosaic.fl.files import write_whole
 
-ROOT, PACKAGES = Path(__file__).parents[2], ("mosaic", "baselines", "benchmarks")
-MEMORY = 2 * 2**30  # bytes a cell may need; the laptop scale's peak is 1.2e9
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("mosaic", "baselines", "benchmarks")
+MEMORY = 2 * 2**30  # bytes that a cell may need; the laptop scale's peak is 1.2e9
 RETRIES = 5  # of a task whose worker or node died
-Watch = Callable[[str, str], None]
+DEFAULT_PORT = 6379
+
 Files = dict[str, bytes]
+"""Contents by path, relative to the suite's folder."""
 
 
 def cells_on_ray(
     cells: Sequence[Cell], session: Session, address: str, watch: Watch, gpu_share: float = 1.0
 ) -> Iterator[Outcome]:
-    """Run the cells on a cluster and yield each outcome as it comes, when its record is on this machine.
+    """Run cells on a cluster and yield each outcome as it ends, when its record is on this machine.
 
-    ``address``: "local" starts a cluster of this machine's cores, "auto" joins the one that runs here, anything else is
-    where one listens.
+    Args:
+        cells: in the order in which they are wanted.
+        session: the folder, device and data of the run.
+        address: "local" starts a cluster of this machine's cores, "auto" joins the one that runs
+            on this machine, anything else is the address of one.
+        watch: called when a cell is submitted.
+        gpu_share: fraction of a GPU per cell, if the session's device is a GPU.
+
+    Raises:
+        InputError: Ray is not installed, or no cluster answers.
     """
     ray = connect(address)
     token = session.out / f".ray-{uuid.uuid4().hex}"
     try:
         token.touch()
-        prepare(session)  # what is in the store is not planned
-        schedule, running = Schedule(cells), {}
-        gpus = gpu_share if session.device.startswith("cuda") else 0
-        task, needs = (
-            ray.remote(_work),
-            {"num_gpus": gpus, "memory": MEMORY, "max_retries": RETRIES},
-        )
+        prepare(session)  # stages that are in its cache are not scheduled
+        schedule = Schedule(cells)
+        on_gpu = session.device.startswith("cuda")
+        needs = {
+            "num_gpus": gpu_share if on_gpu else 0,
+            "memory": MEMORY,
+            "max_retries": RETRIES,
+        }
+        task = ray.remote(_run_pickled)
+        running: dict[Any, Work] = {}
         while schedule or running:
             while work := schedule.take():
-                cores = (work.cell if isinstance(work, Stage) else work).task.threads
-                running[
-                    task.options(num_cpus=cores, **needs).remote(work, session, token, code())
-                ] = work
+                cell = work.cell if isinstance(work, Stage) else work
+                submitted = task.options(num_cpus=cell.task.threads, **needs)
+                running[submitted.remote(pickle.dumps(work), session, token, code())] = work
                 if isinstance(work, Cell):
                     watch(work.key, "on the cluster")
             (ended,), _ = ray.wait(list(running), num_returns=1)
             work = running.pop(ended)
             schedule.ended(work)
-            outcome = _ended(ray, ended, work, session)
-            if outcome:
+            outcome = _outcome(ray, ended, work, session)
+            if outcome is not None:
                 yield outcome
     finally:
         token.unlink(missing_ok=True)
@@ -73,7 +91,17 @@ def cells_on_ray(
 
 
 def connect(address: str) -> ModuleType:
-    """Ray, connected; InputError where it is not installed or nobody answers at the address."""
+    """Connect to a cluster.
+
+    Args:
+        address: as for :func:`cells_on_ray`.
+
+    Returns:
+        The module ``ray``, connected.
+
+    Raises:
+        InputError: Ray is not installed, or no cluster answers.
+    """
     try:
         import ray
     except ImportError:
@@ -81,68 +109,113 @@ def connect(address: str) -> ModuleType:
             "--ray needs the package ray; install it: pip install 'mosaic-bench[cluster]'."
         ) from None
     try:
-        if address not in ("local", "auto"):  # Ray itself would knock for minutes
-            url = urlsplit(address if "://" in address else f"//{address}")
-            socket.create_connection((url.hostname, url.port or 6379), timeout=10).close()
+        if address not in ("local", "auto"):
+            _check_answers(address)
         ray.init(
             address=None if address == "local" else address,
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
         )
     except (OSError, ValueError, RuntimeError) as error:
+        problem = str(error).splitlines()[0]
         raise InputError(
-            f"no Ray cluster answers at {address!r} ({str(error).splitlines()[0]}); start one (ray start --head), give "
-            "its address, or use --ray local."
+            f"no Ray cluster answers at {address!r} ({problem}); start one (ray start --head), "
+            "give its address, or use --ray local."
         ) from None
     return ray
 
 
+def _check_answers(address: str) -> None:
+    """Raise OSError unless something listens at the address; Ray itself would try for minutes."""
+    url = urlsplit(address if "://" in address else f"//{address}")
+    socket.create_connection((url.hostname, url.port or DEFAULT_PORT), timeout=10).close()
+
+
 @functools.cache
 def code() -> str:
-    """The hash of the project's own sources: nodes that run other code than the command would mix up records."""
-    sources = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
-    texts = [f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes() for path in sources]
-    return hashlib.sha256(b"".join(texts)).hexdigest()
+    """Return the hash of the project's own sources.
+
+    A node that runs other code than the command would mix up records.
+    """
+    digest = hashlib.sha256()
+    sources = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    for path in sorted(sources):
+        digest.update(f"{path.relative_to(ROOT)}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def other_code() -> str:
-    return f"node {platform.node()} has another version of this project than the command; install the same one there"
+    """Return the reason why a node with other code than the command refuses to work."""
+    return (
+        f"node {platform.node()} has another version of this project than the command; "
+        "install the same one there"
+    )
 
 
-def _work(work: Work, session: Session, token: Path, wanted: str) -> tuple[Outcome | None, Files]:
-    """On a node: run the cell, or fill the shared store with a stage. A cell's outcome, and its files where this node
-    does not see the run's folder; such a node leaves stages to the cells."""
+def _run_pickled(
+    pickled: bytes, session: Session, token: Path, wanted: str
+) -> tuple[Outcome | None, Files]:
+    """On a node: :func:`_run` a pickled cell or stage.
+
+    The settings of a method from outside can be unpickled only after the method has been loaded.
+    """
+    for plugin in session.plugins:
+        load_plugin(plugin)
+    return _run(pickle.loads(pickled), session, token, wanted)
+
+
+def _run(work: Work, session: Session, token: Path, wanted: str) -> tuple[Outcome | None, Files]:
+    """On a node: run a cell, or compute a stage into the shared cache.
+
+    Args:
+        work: the cell or stage.
+        session: the command's session.
+        token: a file in the run's folder; a node that sees it shares the folder.
+        wanted: the hash of the command's code.
+
+    Returns:
+        The outcome of a cell, None for a stage; and the cell's files if this node does not share
+        the run's folder. Such a node computes stages within its cells only.
+    """
     shared = token.exists()
     if isinstance(work, Stage):
         if shared and code() == wanted:
             prepare(session)
-            fill(work)
+            compute_stage(work)
         return None, {}
+
     if code() != wanted:
         return Outcome(work, "failed", notes=(other_code(),)), {}
-    here = (
-        session
-        if shared
-        else replace(session, out=Path(tempfile.gettempdir()) / "mosaic-bench" / token.name)
-    )
-    here.out.mkdir(parents=True, exist_ok=True)
-    prepare(here)
-    outcome = run_cell(work, here)
-    folder = here.folder(work.suite)
-    found = [] if shared else files_of(folder, work)
-    return outcome, {str(path.relative_to(folder)): path.read_bytes() for path in found}
+    if shared:
+        prepare(session)
+        return run_cell(work, session), {}
+
+    out = Path(tempfile.gettempdir()) / "mosaic-bench" / token.name
+    out.mkdir(parents=True, exist_ok=True)
+    node_session = replace(session, out=out)
+    prepare(node_session)
+    outcome = run_cell(work, node_session)
+    folder = node_session.folder(work.suite)
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in files_of(folder, work)}
+    return outcome, files
 
 
-def _ended(ray: ModuleType, reference, work: Work, session: Session) -> Outcome | None:
+def _outcome(ray: ModuleType, reference: Any, work: Work, session: Session) -> Outcome | None:
+    """The outcome of a task that has ended, with the files that came back written."""
     try:
         outcome, files = ray.get(reference)
     except ray.exceptions.RayError as error:
-        if isinstance(work, Stage):  # who needs it computes it
+        if isinstance(work, Stage):  # the cells that need it compute it
             return None
-        told = f"the cluster lost it {RETRIES + 1} times, or its harness failed: {str(error).strip().splitlines()[-1]}"
-        return Outcome(work, "failed", notes=(told,))
-    for name, content in files.items():  # files_of names the record last: where it is, all else is
-        path = session.folder(work.suite) / name
+        problem = str(error).strip().splitlines()[-1]
+        reason = f"the cluster lost it {RETRIES + 1} times, or its harness failed: {problem}"
+        return Outcome(work, "failed", notes=(reason,))
+    if isinstance(work, Stage):
+        return None
+    folder = session.folder(work.suite)
+    for name, content in files.items():  # the record is last: once it is there, all the others are
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
     return outcome

@@ -1,12 +1,13 @@
 """Records: one finished cell is one file. If the file exists, the cell is done.
 
-``cells/<key>.jsonl`` has one flat JSON row per scored round, or one row for a skipped cell. A failed cell leaves
-``cells/<key>.failed.json`` with its traceback instead; the next run tries it again. The records of a suite may also
-be in one file, its archive (``benchmarks/running/archive.py``); the file of a cell comes before it.
+``cells/<key>.jsonl`` has one flat JSON row per scored round, or one row for a skipped cell. A
+failed cell leaves ``cells/<key>.failed.json`` with its traceback instead; the next run tries it
+again. The records of a suite may also be in one file, its archive (``archive.py``); the file of a
+cell comes before it.
 
-A record is self-contained: it names the method, the task and the settings that it was measured with, so a folder of
-records can be read without the suite that produced it. ``python -m benchmarks.metrics.columns`` prints what each
-column means.
+A record is self-contained: it names the method, the task and the settings that it was measured
+with, so a folder of records can be read without the suite that produced it.
+``python -m benchmarks.metrics.columns`` prints what each column means.
 """
 
 import json
@@ -93,7 +94,7 @@ def _archived_rows(path: Path) -> list[Row] | None:
 
 
 def _as_of_now(row: Row) -> Row:
-    """Bring a row into the form of this version: numbers as numbers, columns by their present names.
+    """Bring a row into the form of this version: infinities as numbers, present column names.
 
     Older records have the name in tables as ``method`` and the name in METHODS as ``algorithm``.
     """
@@ -123,7 +124,8 @@ def method_columns(cell: Cell) -> Row:
 def current_names(cell: Cell) -> Row:
     """Return the columns that may differ from a cell's record although its numbers are the same.
 
-    The label, the suite and the names of the widths and of the data set are not part of a cell's key.
+    The label, the suite and the names of the widths and of the data set are not part of a cell's
+    key.
     """
     names = {
         "label": cell.label,
@@ -215,7 +217,7 @@ def load_records(folder: Path, cells: Iterable[Cell] | None = None) -> pd.DataFr
     if cells is None:
         frame = frame.sort_values(ORDER, ignore_index=True)
     others = sorted(set(frame.columns) - set(FIRST_COLUMNS))
-    return frame[[*FIRST_COLUMNS, *others]].copy()
+    return frame.reindex(columns=[*FIRST_COLUMNS, *others]).copy()
 
 
 def _all_records(folder: Path) -> list[Path]:

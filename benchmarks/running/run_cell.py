@@ -38,7 +38,7 @@ HETEROGENEITY = ("moved", "mean_total_variation", "mean_classes_per_client", "gi
 
 
 def _ignore(stage: str) -> None:
-    """Nobody watches."""
+    """The default of ``announce``: nothing happens when a stage starts."""
 
 
 def run_cell(cell: Cell, session: Session, announce: Callable[[str], None] = _ignore) -> Outcome:
@@ -165,7 +165,7 @@ def _once_per_cell(cell: Cell, session: Session, snapshot: Snapshot) -> Row:
         row[f"accuracy_{name}"] = accuracy
     for name, value in snapshot.diagnostics.items():
         row[f"diag_{name}"] = float(value)
-    row |= measure_metrics(getattr(cell, "metrics", ()), cell.task.dataset, snapshot)
+    row |= measure_metrics(cell.metrics, cell.task.dataset, snapshot)
     if snapshot.synthesise is not None:
         row |= _fidelity(cell, session, snapshot.synthesise)
     return row

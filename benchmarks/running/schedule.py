@@ -1,8 +1,8 @@
 """Which work can run when: stages before the cells that need them, each of them once.
 
-A method that declares in ``stages(task, config)`` which cached stages it will use, wave after wave, has them computed
-side by side, and no process waits for a stage that another one computes. A method that declares nothing is one piece
-of work.
+A method that declares in ``stages(task, config)`` which cached stages it will use, wave after wave,
+has them computed side by side, and no process waits for a stage that another one computes. A method
+that declares nothing is one piece of work.
 """
 
 from collections.abc import Iterable, Iterator

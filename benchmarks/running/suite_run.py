@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from mosaic.fl.data.partition_file import read_partition, write_partition
 from rich.markup import escape
 
 from benchmarks.cli import console, number_of_jobs, writable
@@ -23,7 +22,7 @@ from benchmarks.planning.outside import (
     resolve_partition,
 )
 from benchmarks.planning.plugins import loaded_plugins
-from benchmarks.planning.scales import check_reporting
+from benchmarks.planning.scales import check_reporting, known_scale
 from benchmarks.planning.settings import Settings
 from benchmarks.planning.suite import Suite, read_suite, suite_path
 from benchmarks.reporting.report import report
@@ -34,10 +33,12 @@ from benchmarks.running.progress import Estimate, show_progress
 from benchmarks.running.ray_cluster import cells_on_ray
 from benchmarks.running.records import done_file, load_records, read_rows, take_over
 from benchmarks.running.request import Request
+from benchmarks.running.schedule import group_of
 from benchmarks.running.session import Outcome, Session
-from mosaic.fl.data.datasets import display_name
+from mosaic.fl.data.datasets import DATASETS, display_name
 from mosaic.fl.data.federation import split
 from mosaic.fl.data.loading import load, use_data_dir
+from mosaic.fl.data.partition_file import read_partition, write_partition
 from mosaic.fl.device import choose_precision, use_device
 from mosaic.fl.errors import InputError
 
@@ -160,27 +161,27 @@ class SuiteRun:
 
         left: dict[tuple, set[str]] = {}
         for cell in missing:
-            left.setdefault(comparison_of(cell), set()).add(cell.key)
+            left.setdefault(group_of(cell), set()).add(cell.key)
 
         printed = -math.inf
         estimate = Estimate(self.folder, self.cells)
         for outcome in show_progress(start, missing, n_finished, estimate, self.jobs, console):
             yield outcome
 
-            comparison = comparison_of(outcome.cell)
-            left[comparison].discard(outcome.cell.key)
-            if left[comparison]:
+            group = group_of(outcome.cell)
+            left[group].discard(outcome.cell.key)
+            if left[group]:
                 continue
 
-            del left[comparison]
+            del left[group]
             if left and time.monotonic() - printed > SECONDS_BETWEEN_TABLES:
-                self._print_interim_table(comparison)
+                self._print_interim_table(group)
                 printed = time.monotonic()
 
-    def _print_interim_table(self, comparison: tuple) -> None:
-        """The table of what is done of one setting; the final report prints all of them."""
-        setting = comparison[:3]
-        cells = [cell for cell in self.cells if comparison_of(cell)[:3] == setting]
+    def _print_interim_table(self, group: tuple) -> None:
+        """The table of what is done of a group's data set, number of clients and widths."""
+        setting = group[:3]
+        cells = [cell for cell in self.cells if group_of(cell)[:3] == setting]
         records = load_records(self.folder, cells)
         if len(records) and (records["status"] == "done").any():
             console.print(terminal_table(records))
@@ -202,6 +203,7 @@ def open_run(request: Request) -> SuiteRun:
     elif suite.datasets is not None:
         datasets = [resolve_dataset(given) for given in suite.datasets]
 
+    scale_datasets = list(known_scale(request.scale).datasets)
     clients = request.clients
     partition = ""
     if request.partition is not None:
@@ -218,7 +220,7 @@ def open_run(request: Request) -> SuiteRun:
         methods=request.methods,
         seeds=request.seeds,
         widths=request.widths,
-        settings=_with_resolved_model(request.settings),
+        settings=_with_resolved_model(request.settings, datasets or scale_datasets),
         precision=choose_precision(request.precision),
         threads=request.threads,
         metrics=tuple(resolve_metric(given) for given in request.metrics),
@@ -238,12 +240,15 @@ def open_run(request: Request) -> SuiteRun:
     return SuiteRun(request, name, suite, cells, session, jobs)
 
 
-def _with_resolved_model(settings: Settings) -> Settings:
+def _with_resolved_model(settings: Settings, datasets: list[str]) -> Settings:
     """The settings; a ``task.model`` that was given as a file has its name."""
     model = settings.get("task", {}).get("model")
     if model is None:
         return settings
-    return settings | {"task": settings["task"] | {"model": resolve_model(str(model))}}
+
+    sizes = tuple(sorted({DATASETS[name].size for name in datasets if name in DATASETS}))
+    name = resolve_model(str(model), sizes)
+    return settings | {"task": settings["task"] | {"model": name}}
 
 
 def _clients_of(partition: Path, clients: list[int] | None) -> list[int]:
@@ -258,12 +263,6 @@ def _clients_of(partition: Path, clients: list[int] | None) -> list[int]:
             f"{partition} has {n_clients} clients, but --clients is {clients}; leave --clients out."
         )
     return [n_clients]
-
-
-def comparison_of(cell: Cell) -> tuple:
-    """The data set, clients, widths, omega and seed: the cells that differ in the method alone."""
-    task = cell.task
-    return cell.dataset_name, task.n_clients, cell.widths, task.omega, task.seed
 
 
 def in_running_order(cells: list[Cell], omegas: list[float]) -> list[Cell]:

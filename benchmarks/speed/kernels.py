@@ -1,9 +1,10 @@
-"""The compiled kernel and the fast convolutions against PyTorch's operators."""
+"""The compiled kernel and the fast convolutions against PyTorch's operators, in milliseconds."""
 
 import contextlib
 import dataclasses
 import itertools
 import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from unittest.mock import patch
 
@@ -20,66 +21,126 @@ from mosaic.fl.models.live_network import initial_model
 from mosaic.fl.task import Task
 from mosaic.fl.training.sgd import train
 
+TURNS = 5  # timed turns of each variant, of which the fastest counts; the first one warms up
+
 
 def compare_kernels(task: Task) -> None:
-    """Milliseconds of the processor a training step, with the compiled BatchNorm and with PyTorch's operators."""
-    table = Table("base width", "precision", "compiled ms", "PyTorch ms", "times as fast")
+    """Print the milliseconds of processor time per training step of a client.
+
+    Compared are the compiled BatchNorm kernel and PyTorch's operators, by base width and precision.
+    """
     if kernels.library() is None:
         console.print("no compiled kernel here: no C++ compiler, or MOSAIC_KERNELS=torch")
         return
+    table = Table("base width", "precision", "compiled ms", "PyTorch ms", "times as fast")
     for width, precision in itertools.product((16, 32), ("bf16", "fp32")):
-        one = dataclasses.replace(task, base_width=width, precision=precision, steps=20)
-        shard, state = open_federation(one).shards[0], initial_model(one.spec, 0)
-        took: dict[bool, list[float]] = {True: [], False: []}
-        for again in range(5):
-            for fused in took:
-                begun = time.process_time()
-                with (
-                    contextlib.nullcontext()
-                    if fused
-                    else patch.object(kernels, "library", lambda: None)
-                ):
-                    train(state, shard, one, "speed")
-                took[fused] += [(time.process_time() - begun) / one.steps * 1e3] if again else []
-        ours, theirs = min(took[True]), min(took[False])
-        table.add_row(str(width), precision, f"{ours:.1f}", f"{theirs:.1f}", f"{theirs / ours:.2f}")
+        variant = dataclasses.replace(task, base_width=width, precision=precision, steps=20)
+        compiled, pytorch = _time_steps(variant)
+        table.add_row(
+            str(width),
+            precision,
+            f"{compiled:.1f}",
+            f"{pytorch:.1f}",
+            f"{pytorch / compiled:.2f}",
+        )
     console.print(table)
 
 
-LAYERS = {  # what it is: ours, PyTorch's with the same weights, what goes in
-    "a CNN's first, of grey images": (layers.Conv2d, nn.Conv2d, (1, 16, 3, 1, 1), (64, 1, 28, 28)),
-    "a discriminator's first": (layers.Conv2d, nn.Conv2d, (1, 16, 4, 2, 1), (64, 1, 28, 28)),
-    "a discriminator's last": (layers.Conv2d, nn.Conv2d, (64, 1, 3), (64, 64, 3, 3)),
-    "DENSE's last": (layers.Conv2d, nn.Conv2d, (64, 1, 3, 1, 1), (64, 64, 28, 28)),
-    "DFRD's last": (layers.ConvTranspose2d, nn.ConvTranspose2d, (64, 1, 4, 2, 1), (64, 64, 16, 16)),
-    "a generator's first": (
+def _time_steps(task: Task) -> tuple[float, float]:
+    """Milliseconds per step with the compiled kernel, and with PyTorch's operators."""
+    shard = open_federation(task).shards[0]
+    state = initial_model(task.spec, 0)
+
+    def steps() -> float:
+        begun = time.process_time()
+        train(state, shard, task, "speed")
+        return (time.process_time() - begun) / task.steps * 1e3
+
+    # In turn, so that other work on the machine slows both alike.
+    compiled: list[float] = []
+    pytorch: list[float] = []
+    for _ in range(TURNS):
+        compiled.append(steps())
+        with _without_kernel():
+            pytorch.append(steps())
+    return min(compiled[1:]), min(pytorch[1:])
+
+
+@contextlib.contextmanager
+def _without_kernel() -> Iterator[None]:
+    """In the block there is no compiled kernel, so that PyTorch's operators are used."""
+
+    def no_library() -> None:
+        return None
+
+    with patch.object(kernels, "library", no_library):
+        yield
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A convolution of this project, and PyTorch's of the same size."""
+
+    project: Callable[..., nn.Module]
+    pytorch: Callable[..., nn.Module]
+    arguments: tuple[int, ...]  # input channels, output channels, kernel size, stride, padding
+    shape: tuple[int, ...]  # of the input (B, C, H, W)
+
+
+LAYERS = {
+    "a CNN's first, of grey images": Pair(
+        layers.Conv2d, nn.Conv2d, (1, 16, 3, 1, 1), (64, 1, 28, 28)
+    ),
+    "a discriminator's first": Pair(layers.Conv2d, nn.Conv2d, (1, 16, 4, 2, 1), (64, 1, 28, 28)),
+    "a discriminator's last": Pair(layers.Conv2d, nn.Conv2d, (64, 1, 3), (64, 64, 3, 3)),
+    "DENSE's last": Pair(layers.Conv2d, nn.Conv2d, (64, 1, 3, 1, 1), (64, 64, 28, 28)),
+    "DFRD's last": Pair(
+        layers.ConvTranspose2d, nn.ConvTranspose2d, (64, 1, 4, 2, 1), (64, 64, 16, 16)
+    ),
+    "a generator's first": Pair(
         partial(layers.ConvTranspose2d, bias=False),
         nn.ConvTranspose2d,
         (100, 128, 4),
         (32, 100, 1, 1),
     ),
 }
+"""The layers that are timed, by what they are."""
 
 
 def compare_layers() -> None:
-    """Milliseconds of the processor, there and back, of the convolutions that ``layers`` computes its own way."""
-    table = Table("convolution, float32", "ours ms", "PyTorch ms", "times as fast")
-    for name, (ours, theirs, sizes, shape) in LAYERS.items():
-        x = (
-            torch.randn(shape, device=device())
-            .contiguous(memory_format=torch.channels_last)
-            .requires_grad_()
-        )
-        both = [
-            build(*sizes).to(device(), memory_format=torch.channels_last)
-            for build in (ours, theirs)
-        ]
-        g, took = torch.randn_like(both[0](x)), ([], [])
-        for _, i in itertools.product(range(10), (0, 1)):
-            begun = time.process_time()
-            for _ in range(5):
-                both[i](x).backward(g)
-            took[i].append((time.process_time() - begun) / 5 * 1e3)
-        mine, other = map(min, took)
-        table.add_row(name, f"{mine:.2f}", f"{other:.2f}", f"{other / mine:.2f}")
+    """Print the milliseconds of processor time of a forward and backward pass of each layer.
+
+    Compared are the convolutions that this project computes in its own way and PyTorch's.
+    """
+    table = Table("convolution, float32", "project ms", "PyTorch ms", "times as fast")
+    for name, pair in LAYERS.items():
+        project, pytorch = _time_layers(pair)
+        table.add_row(name, f"{project:.2f}", f"{pytorch:.2f}", f"{pytorch / project:.2f}")
     console.print(table)
+
+
+def _time_layers(pair: Pair) -> tuple[float, float]:
+    """Milliseconds per pass of this project's layer and of PyTorch's: the fastest of ten turns."""
+    x = torch.randn(pair.shape, device=device())
+    x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
+    project_layer = _build(pair.project, pair.arguments)
+    pytorch_layer = _build(pair.pytorch, pair.arguments)
+    gradient = torch.randn_like(project_layer(x))
+
+    def passes(layer: nn.Module, n: int = 5) -> float:
+        begun = time.process_time()
+        for _ in range(n):
+            layer(x).backward(gradient)
+        return (time.process_time() - begun) / n * 1e3
+
+    project: list[float] = []
+    pytorch: list[float] = []
+    for _ in range(10):
+        project.append(passes(project_layer))
+        pytorch.append(passes(pytorch_layer))
+    return min(project), min(pytorch)
+
+
+def _build(layer: Callable[..., nn.Module], arguments: tuple[int, ...]) -> nn.Module:
+    module = layer(*arguments)
+    return module.to(device=device(), memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -14,43 +14,66 @@ from benchmarks.speed.growth import growth
 from benchmarks.speed.output import console
 from mosaic.fl.cache import use_cache
 from mosaic.fl.contract import Skip
-from mosaic.fl.costs import Account, opened
+from mosaic.fl.costs import Account, Cost, opened
 from mosaic.fl.task import Task
 
 
 def compare_methods(task: Task, names: Sequence[str], rounds: int) -> None:
-    """Where each method's seconds go: the share of bare forward and backward passes in all that its clock counts.
+    """Print each method's seconds, and the share that forward and backward passes have in them.
 
-    ``rounds`` rounds from an empty store, at the laptop scale's sizes and a tenth of its generator and server steps.
+    The tasks have the laptop scale's sizes, and a tenth of its generator and server steps.
+
+    Args:
+        task: The task; sizes and rounds are replaced.
+        names: The methods.
+        rounds: Number of rounds, from an empty cache.
     """
-    scale = SCALES["laptop"]
-    task = dataclasses.replace(task, **scale.task | {"rounds": rounds, "score_every": rounds})
-    work = {"client": scale.client_work / 10, "server": scale.server_work / 10}
-    table = Table("method", "seconds", "a round", "bare passes", "steps")
+    sizes = SCALES["laptop"].task | {"rounds": rounds, "score_every": rounds}
+    task = dataclasses.replace(task, **sizes)
+    table = Table("method", "seconds", "per round", "bare passes", "steps")
     for name in names:
-        with tempfile.TemporaryDirectory() as scratch:
-            use_cache(Path(scratch))
-            try:
-                with opened(Account()) as account:
-                    for _ in METHODS[name].run(
-                        task, configure(name, work, scale.methods.get(name, {}))
-                    ):
-                        pass
-            except Skip as reason:
-                table.add_row(name, f"n/a: {reason}")
-                continue
-        cost = account.total()
+        try:
+            cost = _cost_of(name, task)
+        except Skip as reason:
+            table.add_row(name, f"n/a: {reason}")
+            continue
         steps = ", ".join(f"{n} {kind}" for kind, n in cost.steps.items())
-        share = f"{cost.pass_seconds / cost.seconds:.0%}"
-        table.add_row(name, f"{cost.seconds:.1f}", f"{cost.seconds / rounds:.2f}", share, steps)
+        table.add_row(
+            name,
+            f"{cost.seconds:.1f}",
+            f"{cost.seconds / rounds:.2f}",
+            f"{cost.pass_seconds / cost.seconds:.0%}",
+            steps,
+        )
     console.print(table)
 
 
-def compare_clients(task: Task, counts: Sequence[int], out: Path | None) -> None:
-    """Rounds of more and more clients, which share the images of Fashion-MNIST, and of digits, down to one each.
+def _cost_of(name: str, task: Task) -> Cost:
+    """Run the method from an empty cache; all that it cost."""
+    scale = SCALES["laptop"]
+    work = {"client": scale.client_work / 10, "server": scale.server_work / 10}
+    config = configure(name, work, scale.methods.get(name, {}))
+    with tempfile.TemporaryDirectory() as scratch:
+        use_cache(Path(scratch))
+        with opened(Account()) as account:
+            for _ in METHODS[name].run(task, config):
+                pass
+    return account.total()
 
-    Two steps a client: it is what a client costs beside its steps that could grow otherwise.
+
+def compare_clients(task: Task, counts: Sequence[int], out: Path | None) -> None:
+    """Print seconds and peak memory of FedAvg's rounds by number of clients.
+
+    The clients share the images of Fashion-MNIST, and then those of digits, down to one image per
+    client. A client takes two steps only, because what it costs beside its steps is what could
+    grow faster than the number of clients.
+
+    Args:
+        task: The task on Fashion-MNIST.
+        counts: Numbers of clients.
+        out: A folder for the figures. None: no figures.
     """
     short = dataclasses.replace(task, steps=2, base_width=16)
-    for one in (short, dataclasses.replace(short, dataset="digits", min_samples=1)):
-        console.print(growth(one, counts, out))
+    console.print(growth(short, counts, out))
+    digits = dataclasses.replace(short, dataset="digits", min_samples=1)
+    console.print(growth(digits, counts, out))

@@ -1,4 +1,4 @@
-"""The console that records what is printed."""
+"""The console of the command: it prints, and records what it prints for speed.txt."""
 
 from rich.console import Console
 

@@ -1,1 +1,1 @@
-"""What python -m benchmarks.tune is made of: a study's plan, its storage, its trials and its reports."""
+"""The parts of python -m benchmarks.tune: a study's plan, storage, trials and reports."""

@@ -1,10 +1,10 @@
-"""Plan: what a study is and how it is run; its cells on tuning seeds, and on reporting ones."""
+"""Plan: what a study is and how it is run, and its cells on tuning and on reporting seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.planning.axes import seeds_of
 from benchmarks.planning.cell import Cell
@@ -13,10 +13,12 @@ from benchmarks.planning.scales import TUNING_SEEDS_FROM, check_reporting
 from benchmarks.planning.suite import Entry, Suite
 from benchmarks.running.schedule import waves
 from benchmarks.running.session import Session
-from benchmarks.tuning.space import Space, another, text_of, within
+from benchmarks.tuning.distributions import Space, another, text_of, within
 from mosaic.fl.errors import InputError, did_you_mean
 
-OBJECTIVES = {
+Direction = Literal["minimize", "maximize"]
+
+OBJECTIVES: dict[str, Direction] = {
     "accuracy": "maximize",
     "fid_domain": "minimize",
     "kid_domain": "minimize",
@@ -26,7 +28,10 @@ OBJECTIVES = {
     "flops": "minimize",
     "seconds": "minimize",
 }
-"""What can be tuned for, each the last round's, and its better direction. Accuracy is that on validation images."""
+"""What can be tuned for, with the direction that is better.
+
+Each is measured in the last round. Accuracy is the accuracy on validation images.
+"""
 
 FIDELITY = {"fid_domain", "kid_domain", "is_domain"}
 DEFAULT = "default"
@@ -36,9 +41,13 @@ PRUNERS = ("wilcoxon", "median", "none")
 
 @dataclass(frozen=True)
 class Plan:
-    """One study. ``identity`` is what its numbers depend on; the other facts may change when it goes on."""
+    """One study.
 
-    study: str
+    ``identity`` has everything that its numbers depend on. The other fields (number of trials,
+    sampler, storage, session) may change when the study is continued.
+    """
+
+    study: str  # its name, and the name of its folder
     method: str
     dataset: str
     omega: float
@@ -48,70 +57,82 @@ class Plan:
     space: Space
     settings: dict[str, dict[str, Any]]  # of --set, by method and "task"
     objectives: tuple[str, ...]
-    seeds: tuple[int, ...]
+    seeds: tuple[int, ...]  # tuning seeds
     precision: str
     threads: int
-    trials: int  # in all, whoever ran them
+    trials: int  # in all, by every process that works on the study
     sampler: str
     pruner: str
-    points: int  # of a range, for the grid
-    hold: int  # trials that share one draw of the costly settings
+    points: int  # grid points per range
+    hold: int  # consecutive trials that share the costly settings
     seed: int  # the sampler's
-    storage: str | None
+    storage: str | None  # an Optuna URL; None: a journal file in the folder
     session: Session
 
     @property
     def folder(self) -> Path:
+        """The study's folder."""
         return self.session.folder(f"tuning/{self.study}")
 
     @property
-    def directions(self) -> list[str]:
+    def directions(self) -> list[Direction]:
+        """ "maximize" or "minimize" per objective, as Optuna takes it."""
         return [OBJECTIVES[name] for name in self.objectives]
 
     @property
     def identity(self) -> dict[str, Any]:
-        cell = self.cells({})[0]
-        facts = (
-            "method",
-            "dataset",
-            "omega",
-            "n_clients",
-            "widths",
-            "scale",
-            "precision",
-            "threads",
-            "pruner",
-        )
-        return {
-            **{fact: getattr(self, fact) for fact in facts},
+        """Everything that the study's numbers depend on.
+
+        It is stored in the study, so keys and texts must not change. A study of the same name
+        and another identity is another study.
+        """
+        identity: dict[str, Any] = {
+            "method": self.method,
+            "dataset": self.dataset,
+            "omega": self.omega,
+            "n_clients": self.n_clients,
+            "widths": self.widths,
+            "scale": self.scale,
+            "precision": self.precision,
+            "threads": self.threads,
+            "pruner": self.pruner,
             "objective": ",".join(self.objectives),
             "seeds": ",".join(map(str, self.seeds)),
-            **{
-                f"--set task.{key}": getattr(cell.task, key)
-                for key in self.settings.get("task", {})
-            },
-            **{
-                f"--set {self.method}.{key}": getattr(cell.config, key)
-                for key in self.settings.get(self.method, {})
-            },
-            **{f"--space {key}": text_of(distribution) for key, distribution in self.space.items()},
         }
+        # Settings as the cells have them: text of the command line has become numbers there.
+        cell = self.cells({})[0]
+        for key in self.settings.get("task", {}):
+            identity[f"--set task.{key}"] = getattr(cell.task, key)
+        for key in self.settings.get(self.method, {}):
+            identity[f"--set {self.method}.{key}"] = getattr(cell.config, key)
+        for key, distribution in self.space.items():
+            identity[f"--space {key}"] = text_of(distribution)
+        return identity
 
     def cells(
         self, params: dict[str, Any], seeds: Sequence[int] | None = None, label: str = "trial"
     ) -> list[Cell]:
-        """One cell a seed, by default a tuning seed, with the method's settings and ``params`` on top of them."""
-        settings = {**self.settings, self.method: {**self.settings.get(self.method, {}), **params}}
-        entry = Entry(name=self.method, label=label)
+        """The cells of one setting, one per seed.
+
+        Args:
+            params: Values of settings in the space; the others are those of --set or the default.
+            seeds: Seeds of the tasks. None: the tuning seeds.
+            label: Name of the cells in tables.
+
+        Raises:
+            InputError: If the method has no cell here, because it would equal FedAvg.
+        """
+        fixed = self.settings.get(self.method, {})
+        settings = {**self.settings, self.method: {**fixed, **params}}
         suite = Suite(
             question="",
             omega=[self.omega],
             clients=[self.n_clients],
             widths=[self.widths],
-            method=[entry],
+            method=[Entry(name=self.method, label=label)],
         )
         cells = expand_cells(
-            f"tuning/{self.study}/stability",
+            f"tuning/{self.study}/stability",  # the folder of the records, if they are written
             suite,
             self.scale,
             datasets=[self.dataset],
@@ -122,64 +143,93 @@ class Plan:
         )
         if not cells:
             raise InputError(
-                f"{self.method} at full width is FedAvg; give --widths mixed, or tune another method."
+                f"{self.method} at full width is FedAvg; give --widths mixed, "
+                "or tune another method."
             )
         return cells
 
     def default(self) -> dict[str, Any]:
-        """The values that ``benchmarks.run`` uses at this scale, of the settings in the space."""
+        """The values that ``benchmarks.run`` uses at this scale for the settings in the space."""
         config = self.cells({})[0].config
         return {key: getattr(config, key) for key in self.space}
 
+    def first(self) -> dict[str, Any]:
+        """The values of trial 0: the default, moved into the space where it is outside."""
+        return within(self.space, self.default())
+
     @cached_property
     def costly(self) -> tuple[str, ...]:
-        """The settings in the space that change what the method asks of the store, the clients' generators say.
+        """Tuned settings that invalidate cached stages (for example those of the generators).
 
-        Trials that share them share all of it. Empty for a method that does not say what it will ask for, and where
-        every setting changes it: then there is nothing to share.
+        Trials with the same values of these settings share all stages. Empty for a method that
+        does not announce its stages, and where every setting is costly, because then trials that
+        share them would be equal.
         """
-
-        def asked(params: dict[str, Any]) -> set[str]:
-            return {stage.key for wave in waves(self.cells(params)[0]) for stage in wave}
-
         first = self.first()
-        before = asked(first)
-        costly = tuple(
-            k for k, d in self.space.items() if asked(first | {k: another(d, first[k])}) != before
-        )
-        return costly if len(costly) < len(self.space) else ()
+        stages = self._stages(first)
+        costly = []
+        for key, distribution in self.space.items():
+            changed = first | {key: another(distribution, first[key])}
+            if self._stages(changed) != stages:
+                costly.append(key)
+        return tuple(costly) if len(costly) < len(self.space) else ()
 
-    def first(self) -> dict[str, Any]:
-        """Trial 0: the default, drawn into the ranges where it lies outside."""
-        return within(self.space, self.default())
+    def _stages(self, params: dict[str, Any]) -> set[str]:
+        """Keys of the stages that a trial with these values needs, on the first seed."""
+        cell = self.cells(params)[0]
+        return {stage.key for wave in waves(cell) for stage in wave}
 
 
 def tuning_seeds(given: str) -> tuple[int, ...]:
-    """ "2": the first two tuning seeds; "1000,1004": these. InputError for a reporting seed."""
+    """The seeds of --seeds.
+
+    Args:
+        given: "2" for the first two tuning seeds, or a list such as "1000,1004".
+
+    Raises:
+        InputError: For a reporting seed.
+    """
     seeds = seeds_of(given)
     if "," not in given:
         return tuple(TUNING_SEEDS_FROM + seed for seed in seeds)
-    for seed in seeds:
-        if seed < TUNING_SEEDS_FROM:
-            raise InputError(
-                f"seed {seed} is a reporting seed, which tuning must not see; tuning seeds begin at "
-                f"{TUNING_SEEDS_FROM}: give how many (2) or which ({TUNING_SEEDS_FROM},{TUNING_SEEDS_FROM + 1})."
-            )
+
+    reporting = [seed for seed in seeds if seed < TUNING_SEEDS_FROM]
+    if reporting:
+        raise InputError(
+            f"seed {reporting[0]} is a reporting seed, which tuning must not see; "
+            f"tuning seeds begin at {TUNING_SEEDS_FROM}: give how many (2) "
+            f"or which ({TUNING_SEEDS_FROM},{TUNING_SEEDS_FROM + 1})."
+        )
     return tuple(seeds)
 
 
 def reporting_seeds(given: str) -> list[int]:
-    """Those of ``benchmarks.run``: "3" is 0, 1, 2, and "0" none. InputError for a tuning seed."""
-    seeds = [] if given == "0" else seeds_of(given)
+    """The seeds of --stability-seeds: "3" is 0, 1, 2, and "0" none.
+
+    Raises:
+        InputError: For a tuning seed.
+    """
+    if given == "0":
+        return []
+    seeds = seeds_of(given)
     check_reporting(seeds)
-    return seeds
+    return list(seeds)
 
 
 def objectives_of(given: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
-    for name in names:
-        if name not in OBJECTIVES:
-            raise did_you_mean("objective", name, OBJECTIVES)
+    """The objectives of --objective, each once.
+
+    Args:
+        given: Names in OBJECTIVES, separated by commas.
+
+    Raises:
+        InputError: For an unknown name, or if there is none.
+    """
+    parts = [part.strip() for part in given.split(",")]
+    names = tuple(dict.fromkeys(part for part in parts if part))
     if not names:
         raise InputError(f"--objective is empty; possible, also several: {', '.join(OBJECTIVES)}.")
+    unknown = [name for name in names if name not in OBJECTIVES]
+    if unknown:
+        raise did_you_mean("objective", unknown[0], OBJECTIVES)
     return names

@@ -1,5 +1,7 @@
-"""From a study to its files: trials.csv, best.toml for ``benchmarks.run --params``, and the figures."""
+"""From a study to its files: trials.csv, best.toml for ``benchmarks.run --params``, and figures."""
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
@@ -9,106 +11,154 @@ from optuna.trial import FrozenTrial, TrialState
 from benchmarks.tuning.board import values_text
 from benchmarks.tuning.figures import write_figures
 from benchmarks.tuning.plan import Plan
-from benchmarks.tuning.space import toml_of
-from benchmarks.tuning.studies import counted
+from benchmarks.tuning.retries import counted
 from mosaic.fl.files import write_whole
 
 SUMS = ("wall_s", "computed_s", "saved_s")
 
 
 def write_report(study: optuna.Study, plan: Plan) -> bool:
-    """Write the files into the study's folder; best.toml and figures only where a trial has a result, which is told."""
+    """Write trials.csv into the study's folder, and best.toml and figures if there is a result.
+
+    Returns:
+        Whether any trial has a result.
+    """
     table = trial_table(study, plan)
     write_whole(plan.folder / "trials.csv", table.to_csv(index=False, lineterminator="\n").encode())
     ranked = best_trials(study, plan)
-    if ranked:
-        write_whole(plan.folder / "best.toml", best_toml(ranked[0], plan).encode())
-        write_figures(study, plan, plan.folder / "figures")
-    return bool(ranked)
+    if not ranked:
+        return False
+    write_whole(plan.folder / "best.toml", best_toml(ranked[0], plan).encode())
+    write_figures(study, plan, plan.folder / "figures")
+    return True
 
 
 def trial_table(study: optuna.Study, plan: Plan) -> pd.DataFrame:
-    """One row a trial that began, with its values, what each seed gave, and what came from the cache."""
-    front = (
-        {trial.number for trial in best_trials(study, plan)} if len(plan.objectives) > 1 else set()
-    )
+    """One row per trial that began: its settings, its values per seed, and its use of the cache.
+
+    With several objectives the column ``pareto`` marks the trials on the Pareto front.
+    """
     trials = [trial for trial in study.get_trials(False) if trial.state != TrialState.WAITING]
-    table = pd.DataFrame([_row(trial, plan) | _ending(study, trial) for trial in trials])
-    return table.assign(pareto=table["trial"].isin(front)) if front else table
+    rows = [_row(trial, plan) | _ending(study, trial) for trial in trials]
+    table = pd.DataFrame(rows)
+    if len(plan.objectives) == 1:
+        return table
+    front = {trial.number for trial in best_trials(study, plan)}
+    return table.assign(pareto=table["trial"].isin(list(front))) if front else table
 
 
 def _row(trial: FrozenTrial, plan: Plan) -> dict[str, Any]:
-    rows = seed_rows(trial, plan)
-    row = {
+    by_seed = seed_rows(trial, plan)
+    row: dict[str, Any] = {
         "trial": trial.number,
         "state": trial.state.name.lower(),
         "default": trial.user_attrs.get("default", False),
     }
-    means = {
-        name: sum(r[name] for r in rows.values()) / len(rows) if rows else None
-        for name in plan.objectives
-    }
-    row |= (
-        means
-        | {"n_seeds": len(rows)}
-        | {f"param.{key}": trial.params.get(key) for key in plan.space}
-    )
-    for seed, values in rows.items():
-        row |= {f"{name}.{seed}": values[name] for name in plan.objectives}
-    row |= {name: sum(values[name] for values in rows.values()) for name in SUMS}
+
+    # Means over the finished seeds; None where no seed has finished.
+    for name in plan.objectives:
+        values = [seed_row[name] for seed_row in by_seed.values()]
+        row[name] = sum(values) / len(values) if values else None
+    row["n_seeds"] = len(by_seed)
+    for key in plan.space:
+        row[f"param.{key}"] = trial.params.get(key)
+
+    for seed, seed_row in by_seed.items():
+        for name in plan.objectives:
+            row[f"{name}.{seed}"] = seed_row[name]
+
+    # What the seeds cost in all, and how often each stage was computed or came from the cache.
+    for name in SUMS:
+        row[name] = sum(seed_row[name] for seed_row in by_seed.values())
     for name in ("computed", "reused"):
-        counts: dict[str, int] = {}
-        for values in rows.values():
-            for stage, n in values[name].items():
-                counts[stage] = counts.get(stage, 0) + n
-        row[name] = " ".join(f"{stage}:{n}" for stage, n in counts.items())
-    return row | {"began": trial.datetime_start, "ended": trial.datetime_complete}
+        row[name] = _counts_text([seed_row[name] for seed_row in by_seed.values()])
+
+    row["began"] = trial.datetime_start
+    row["ended"] = trial.datetime_complete
+    return row
+
+
+def _counts_text(counts_by_seed: Sequence[dict[str, int]]) -> str:
+    """Sums over seeds as text, e.g. "warm_up:2 client_generator:20"."""
+    total: dict[str, int] = {}
+    for counts in counts_by_seed:
+        for stage, n in counts.items():
+            total[stage] = total.get(stage, 0) + n
+    return " ".join(f"{stage}:{n}" for stage, n in total.items())
 
 
 def _ending(study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
-    """Why a trial has no result, and which one it took the place of."""
-    number, reason = str(trial.number), trial.user_attrs.get("reason", "")
+    """Why a trial has no result, and which trial it replaces."""
+    number = str(trial.number)
+    reason = trial.user_attrs.get("reason", "")
     reason = study.user_attrs.get("gone", {}).get(number, reason)
-    if number in study.user_attrs.get("lost", {}):
-        reason = f"{study.user_attrs['lost'][number]}; tried again"
+    lost = study.user_attrs.get("lost", {})
+    if number in lost:
+        reason = f"{lost[number]}; tried again"
     return {"retry_of": trial.user_attrs.get("retry_of"), "reason": reason}
 
 
 def seed_rows(trial: FrozenTrial, plan: Plan) -> dict[int, dict[str, Any]]:
-    """What each finished seed of the trial gave."""
-    return {
-        seed: trial.user_attrs[f"seed {seed}"]
-        for seed in plan.seeds
-        if f"seed {seed}" in trial.user_attrs
-    }
+    """The measurements of each finished seed of the trial."""
+    attributes = trial.user_attrs
+    return {seed: attributes[f"seed {seed}"] for seed in plan.seeds if f"seed {seed}" in attributes}
 
 
 def completed(study: optuna.Study) -> list[FrozenTrial]:
-    return [
-        trial
-        for trial in counted(study, study.get_trials(False))
-        if trial.state == TrialState.COMPLETE
-    ]
+    """The trials with a result, in the order in which they began."""
+    trials = counted(study, study.get_trials(False))
+    return [trial for trial in trials if trial.state == TrialState.COMPLETE]
 
 
 def best_trials(study: optuna.Study, plan: Plan) -> list[FrozenTrial]:
-    """The finished trials, the best first, each setting once; of several objectives the Pareto front, by the first."""
+    """The trials with a result, best first, each setting once.
+
+    With several objectives only those on the Pareto front, ordered by the first objective.
+    """
     trials = study.best_trials if len(plan.objectives) > 1 else completed(study)
     sign = -1 if plan.directions[0] == "maximize" else 1
-    once: dict[str, FrozenTrial] = {}
-    for trial in sorted(trials, key=lambda trial: (sign * trial.values[0], trial.number)):
-        once.setdefault(repr(sorted(trial.params.items())), trial)
-    return list(once.values())
+
+    def rank(trial: FrozenTrial) -> tuple[float, int]:
+        return sign * trial.values[0], trial.number
+
+    by_setting: dict[str, FrozenTrial] = {}
+    for trial in sorted(trials, key=rank):
+        by_setting.setdefault(repr(sorted(trial.params.items())), trial)
+    return list(by_setting.values())
 
 
 def best_toml(trial: FrozenTrial, plan: Plan) -> str:
-    """The settings of a trial, with those that were fixed, as ``benchmarks.run --params`` takes them."""
+    """A trial's settings, with those of --set, as a file for ``benchmarks.run --params``."""
     config = plan.cells(trial.params)[0].config
     names = [*plan.settings.get(plan.method, {}), *plan.space]
     seeds = ", ".join(map(str, plan.seeds))
     comments = [
-        f"Trial {trial.number} of the study {plan.study}: {values_text(trial.values, plan)} on tuning seeds {seeds}.",
-        f"{plan.dataset}, omega {plan.omega:g}, {plan.n_clients} clients, widths {plan.widths}, scale {plan.scale}.",
-        "Used by: python -m benchmarks.run --params best.toml. Whether it is better on other seeds: stability.md.",
+        f"Trial {trial.number} of the study {plan.study}: {values_text(trial.values, plan)} "
+        f"on tuning seeds {seeds}.",
+        f"{plan.dataset}, omega {plan.omega:g}, {plan.n_clients} clients, widths {plan.widths}, "
+        f"scale {plan.scale}.",
+        "Used by: python -m benchmarks.run --params best.toml. "
+        "Whether it is better on other seeds: stability.md.",
     ]
     return toml_of(plan.method, {name: getattr(config, name) for name in names}, comments)
+
+
+def toml_of(method: str, values: dict[str, Any], comments: Sequence[str] = ()) -> str:
+    """A file for ``benchmarks.run --params``.
+
+    Args:
+        method: The name of its table.
+        values: The settings.
+        comments: Lines at its beginning.
+    """
+    lines = [f"# {comment}" for comment in comments]
+    lines.append(f"[{method}]")
+    lines += [f"{key} = {_toml_value(value)}" for key, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    # repr has all digits of a float. JSON writes text, true and false as TOML does.
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return repr(value)
+    return json.dumps(value)

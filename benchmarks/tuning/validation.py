@@ -1,4 +1,4 @@
-"""One cell as the tuner sees it: driven like any other, but scored on held-out training images only."""
+"""One cell as the tuner runs it: scored on held-out training images only."""
 
 import functools
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.metrics.accuracy import score
 from benchmarks.metrics.domain import domain_extractor
-from benchmarks.metrics.fidelity import Reference, fidelity, reference
+from benchmarks.metrics.fidelity import Extractor, Reference, fidelity, reference
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.methods import METHODS
 from benchmarks.running.record import cost_row
@@ -25,44 +25,71 @@ from mosaic.fl.task import Task
 
 
 def validate(
-    cell: Cell, with_fidelity: bool, announce: Callable[[str], None] = lambda stage: None
+    cell: Cell, with_fidelity: bool, announce: Callable[[str], None] | None = None
 ) -> dict[str, Any]:
-    """Run the cell's method; the last round's scores on validation images, its costs, and what came from the cache.
+    """Run the cell's method, and score the last round on validation images.
 
-    The test set is sealed meanwhile: neither the method nor what is scored here can load it. ``with_fidelity`` adds
-    FID, KID and IS of the generator against validation images; InputError where the method has none.
+    The test set is sealed meanwhile: neither the method nor the scores can load it.
+
+    Args:
+        cell: What is run.
+        with_fidelity: Whether to score generated images too (FID, KID and IS).
+        announce: Called with the name of each stage that starts to be computed.
+
+    Returns:
+        Scores (accuracy is a fraction), costs (bytes, FLOPs, seconds), and how many stages of each
+        name were computed or came from the cache.
+
+    Raises:
+        InputError: If fidelity is wanted and the method has no generator.
+        RuntimeError: If the method yields no snapshot of the last round.
     """
     torch.set_num_threads(cell.task.threads)
     watch_stages(announce)
-    account, row = Account(), None
+    account = Account()
+    scores: dict[str, float] | None = None
     with sealed_test_set(), computed_stages() as computed:
         for snapshot in on_the_clock(METHODS[cell.method].run(cell.task, cell.config), account):
             if snapshot.round >= cell.task.rounds:
-                row = _scores(cell, snapshot, with_fidelity)
-    if row is None:
+                scores = _scores(cell, snapshot, with_fidelity)
+    if scores is None:
         raise RuntimeError(f"{cell.method} yielded no snapshot of the last round")
+
     costs = cost_row(account)
-    kept = {name: costs[name] for name in ("upload_bytes", "download_bytes", "flops")}
-    seconds = {"seconds": costs["method_s"] + costs["stage_s"], "method_s": costs["method_s"]}
-    return row | kept | seconds | _reuse(account, computed)
+    return {
+        **scores,
+        "upload_bytes": costs["upload_bytes"],
+        "download_bytes": costs["download_bytes"],
+        "flops": costs["flops"],
+        "seconds": costs["method_s"] + costs["stage_s"],
+        "method_s": costs["method_s"],
+        **_reuse(account, computed),
+    }
 
 
 def _scores(cell: Cell, snapshot: Snapshot, with_fidelity: bool) -> dict[str, float]:
-    federation, n_classes = open_federation(cell.task), cell.task.source.n_classes
-    held_out = federation.validation_images, federation.validation_labels, n_classes
-    row = {"accuracy": score(snapshot.predict, *held_out, device=device()).accuracy}
-    if with_fidelity:
-        if snapshot.synthesise is None:
-            raise InputError(
-                f"{cell.method} has no generator whose images could be scored; tune it for accuracy."
-            )
-        extractor, real = _domain(cell.task), _real(cell.task, cell.fidelity_n)
-        images, _ = snapshot.synthesise(real.n, stream(cell.task.seed, "fidelity"))
-        row |= fidelity(extractor, images, real, seed=0)
-    return row
+    federation = open_federation(cell.task)
+    accuracy = score(
+        snapshot.predict,
+        federation.validation_images,
+        federation.validation_labels,
+        cell.task.source.n_classes,
+        device=device(),
+    ).accuracy
+    scores = {"accuracy": accuracy}
+    if not with_fidelity:
+        return scores
+
+    if snapshot.synthesise is None:
+        raise InputError(
+            f"{cell.method} has no generator whose images could be scored; tune it for accuracy."
+        )
+    real = _validation_reference(cell.task, cell.fidelity_n)
+    images, _ = snapshot.synthesise(real.n, stream(cell.task.seed, "fidelity"))
+    return scores | fidelity(_extractor_of(cell.task), images, real, seed=0)
 
 
-def _domain(task: Task):
+def _extractor_of(task: Task) -> Extractor:
     return _extractor(task.dataset, task.precision, task.threads)
 
 
@@ -70,22 +97,30 @@ _extractor = functools.lru_cache(maxsize=2)(domain_extractor)
 
 
 @functools.lru_cache(maxsize=8)
-def _real(task: Task, n: int) -> Reference:
+def _validation_reference(task: Task, n: int) -> Reference:
+    """Features of validation images: of ``n``, or of half of them where there are too few."""
     real = open_federation(task).validation_images
-    return reference(_domain(task), real, min(n, len(real) // 2), seed=0)
+    return reference(_extractor_of(task), real, min(n, len(real) // 2), seed=0)
 
 
 def _reuse(account: Account, computed: set[str]) -> dict[str, Any]:
-    """How many stages of each name were computed now, and how many came from the cache, with the seconds it saved."""
-    reused = account.stages.keys() - computed
+    """The stages that were computed now, and those from the cache with the seconds that it saved.
+
+    Args:
+        account: The account of the method's run.
+        computed: The "name/key" of each stage that was computed now.
+    """
+    used = account.stages.keys()
+    now = used & computed
+    from_cache = used - computed
     return {
-        "computed": _by_name(account.stages.keys() & computed),
-        "reused": _by_name(reused),
-        "computed_s": sum(account.stages[key].seconds for key in account.stages.keys() & computed),
-        "saved_s": sum(account.stages[key].seconds for key in reused),
+        "computed": _count_by_name(now),
+        "reused": _count_by_name(from_cache),
+        "computed_s": sum(account.stages[key].seconds for key in now),
+        "saved_s": sum(account.stages[key].seconds for key in from_cache),
     }
 
 
-def _by_name(keys: set[str]) -> dict[str, int]:
+def _count_by_name(keys: set[str]) -> dict[str, int]:
     names = sorted(key.split("/")[0] for key in keys)
     return {name: names.count(name) for name in dict.fromkeys(names)}

@@ -1,4 +1,4 @@
-"""What every method stands on: data, clients, networks, training, rounds. The public API.
+"""What all methods share: data, clients, networks, training, rounds. The public API.
 
 Everything that a method or a notebook needs can be imported from here. For example FedAvg, round
 by round, on 8x8 digits:

@@ -83,6 +83,7 @@ class Stage(Generic[Arguments, Result]):
 
     Attributes:
         stage_name: The stage's name in keys and in records.
+        __wrapped__: The function itself, which is not cached.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Stage(Generic[Arguments, Result]):
     ):
         functools.update_wrapper(self, function)
         self.stage_name = name
-        self._function = function
+        self.__wrapped__ = function
         self._signature = inspect.signature(function)
         self._version = version
         self._sees = sees
@@ -102,7 +103,7 @@ class Stage(Generic[Arguments, Result]):
     def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         call = self._bind(*args, **kwargs)
         key = self._key(call)
-        compute = functools.partial(self._function, *call.args, **call.kwargs)
+        compute = functools.partial(self.__wrapped__, *call.args, **call.kwargs)
 
         # The caller's clock stops: it is charged the seconds that the stage itself took
         with opened(Account()):
@@ -124,7 +125,7 @@ class Stage(Generic[Arguments, Result]):
 
     def __reduce__(self) -> str:
         """Pickle by name, as functions are."""
-        return self._function.__qualname__
+        return self.__wrapped__.__qualname__
 
     def _bind(self, *args: Any, **kwargs: Any) -> inspect.BoundArguments:
         """All arguments by name, with the task reduced to what the function sees."""

@@ -1,4 +1,4 @@
-"""One round of FedAvg or FedRolex: who takes part, what each client does, what the server averages.
+"""One round of FedAvg or FedRolex: the clients that take part, their training, the average.
 
 With ``server`` the model after round t - 1, round t is
 

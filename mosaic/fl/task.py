@@ -30,7 +30,7 @@ class Task:
 
     # Their split among clients
     omega: float = 0.1  # Dirichlet concentration; inf: each client's labels like the whole pool's
-    law: str = "class_balanced"  # class | class_balanced (the paper's) | client
+    law: str = "class_balanced"  # class | class_balanced (the paper's) | client | file
     min_samples: int = 10  # the least number of samples of a client
     n_clients: int = 10
     widths: tuple[float, ...] = ()  # of each client's sub-model, in (0, 1]; empty: all 1
@@ -60,6 +60,9 @@ class Task:
 
     participation: float = added_later(1.0)  # share of the clients drawn for each round, in (0, 1]
 
+    # The hash of a partition file, from partition_file.register_partition; only with law "file"
+    partition: str = added_later("")
+
     def __post_init__(self) -> None:
         _check_at_least("rounds", self.rounds, 1)
         _check_at_least("score_every", self.score_every, 1)
@@ -85,6 +88,17 @@ class Task:
         if not 0 < self.participation <= 1:
             raise InputError(
                 f"participation is {self.participation}; it is a share of the clients, in (0, 1]."
+            )
+
+        if self.law == "file" and not self.partition:
+            raise InputError(
+                "law is 'file', but no partition is given. Give the partition file, "
+                "or choose a law that draws the clients' images, e.g. 'class_balanced'."
+            )
+        if self.partition and self.law != "file":
+            raise InputError(
+                f"partition is {self.partition!r}, but law is {self.law!r}. "
+                "Set law to 'file' to use the partition file, or leave it out."
             )
 
         if self.widths and len(self.widths) != self.n_clients:
@@ -133,13 +147,19 @@ class Task:
         """Whether the snapshot after round ``t`` is scored: every ``score_every``, and the last."""
         return t % self.score_every == 0 or t >= self.rounds
 
-    # A stage that depends on less than the whole task gets a reduced one: a task in which all fields
-    # that do not matter have fixed values. Its key is then the same for all tasks that differ only
-    # in those, and they share its result. Either the caller reduces the task, or the stage itself
+    # A stage that depends on less than the whole task gets a reduced one, in which all fields that
+    # do not matter have fixed values. Its key is then the same for all tasks that differ only in
+    # those, and they share its result. Either the caller reduces the task, or the stage itself
     # does: @stage(..., sees=Task.without_models).
 
     def without_clients(self) -> "Task":
-        """The task with one client that has all data: for what does not depend on the partition."""
+        """The task with one client that has all data: for what does not depend on the partition.
+
+        A partition file stays, because it also decides which images are in the pool.
+        """
+        if self.partition:
+            return replace(self, omega=math.inf, min_samples=1, widths=())
+
         return replace(self, omega=math.inf, law="class", min_samples=1, n_clients=1, widths=())
 
     def without_models(self) -> "Task":
@@ -156,6 +176,7 @@ class Task:
             "min_samples",
             "n_clients",
             "seed",
+            "partition",
         )
         arithmetic = ("precision", "threads")
         return Task(**{name: getattr(self, name) for name in (*data, *arithmetic)})

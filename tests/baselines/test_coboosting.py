@@ -1,4 +1,4 @@
-"""Co-Boosting: whom its weights believe, which images it finds hard, and where it pushes them."""
+"""Co-Boosting: the ensemble's weights, hard images, and their perturbation."""
 
 import dataclasses
 from math import e, log
@@ -23,43 +23,47 @@ def images(n: int = 40) -> torch.Tensor:
 
 
 def test_equal_weights_are_the_plain_mean_and_their_sum_does_not_matter():
-    said = torch.tensor([[[1.0, 2.0]], [[3.0, 6.0]]])  # two clients, one image, two classes
-    assert weighted(said, torch.tensor([0.5, 0.5])).tolist() == [[2.0, 4.0]]
-    assert weighted(said, torch.tensor([0.2, 0.2])).tolist() == [[2.0, 4.0]]
-    assert weighted(said, torch.tensor([0.3, 0.9]))[0].tolist() == pytest.approx([2.5, 5.0])
+    logits = torch.tensor([[[1.0, 2.0]], [[3.0, 6.0]]])  # two clients, one image, two classes
+    assert weighted(logits, torch.tensor([0.5, 0.5])).tolist() == [[2.0, 4.0]]
+    assert weighted(logits, torch.tensor([0.2, 0.2])).tolist() == [[2.0, 4.0]]
+    assert weighted(logits, torch.tensor([0.3, 0.9]))[0].tolist() == pytest.approx([2.5, 5.0])
 
 
 def test_the_better_client_gains_a_step_and_the_worse_loses_one():
     """Logits (2, 0) and (-2, 0) of a label 0, w = (1/2, 1/2): f = (0, 0), dCE/df = (-1/2, 1/2).
 
-    df/dw_k = (f_k - f) / sum w = f_k, so dCE/dw = (-1, 1): the weights go to 1/2 + step and 1/2 - step.
+    df/dw_k = (f_k - f) / sum w = f_k, so dCE/dw = (-1, 1): the weights go to 1/2 + step and 1/2 -
+    step.
     """
-    said, label = torch.tensor([[[2.0, 0.0]], [[-2.0, 0.0]]]), torch.tensor([0])
-    assert reweighted(torch.tensor([0.5, 0.5]), said, label, 0.1).tolist() == pytest.approx(
+    logits, label = torch.tensor([[[2.0, 0.0]], [[-2.0, 0.0]]]), torch.tensor([0])
+    assert reweighted(torch.tensor([0.5, 0.5]), logits, label, 0.1).tolist() == pytest.approx(
         [0.6, 0.4]
     )
 
 
 def test_weights_stay_between_0_and_1_and_never_all_vanish():
-    said, label = torch.tensor([[[2.0, 0.0]], [[-2.0, 0.0]]]), torch.tensor([0])
+    logits, label = torch.tensor([[[2.0, 0.0]], [[-2.0, 0.0]]]), torch.tensor([0])
     weights = torch.tensor([0.5, 0.5])
     for _ in range(100):
-        weights = reweighted(weights, said, label, 0.03)
-        assert 0 <= weights.min() and weights.max() <= 1 and weights.sum() > 0
+        weights = reweighted(weights, logits, label, 0.03)
+        assert weights.min() >= 0 and weights.max() <= 1 and weights.sum() > 0
     assert weights.tolist() == [1.0, 0.0]
-    # f does not depend on the length of w, so a lone weight has no slope; but for rounding, which must not divide by 0
+    # f does not depend on the length of w, so a single weight has no slope; but for rounding, which
+    # must not divide by 0
     for seed in range(50):
         logits = torch.randn(2, 64, 10, generator=torch.Generator().manual_seed(seed))
         assert reweighted(torch.tensor([0.0, 0.02]), logits, torch.arange(64) % 10, 0.03).sum() > 0
 
 
 def test_an_image_that_the_ensemble_is_sure_of_weighs_little():
-    """Logits (log 3, 0): p = (3/4, 1/4), so 1 - p_y is 1/4 of label 0 and 3/4 of label 1, to the power h."""
-    said = torch.tensor([[log(3), 0.0], [log(3), 0.0]])
+    """Logits (log 3, 0): p = (3/4, 1/4), so 1 - p_y is 1/4 of label 0 and 3/4 of label 1, to the
+    power h.
+    """
+    logits = torch.tensor([[log(3), 0.0], [log(3), 0.0]])
     labels = torch.tensor([0, 1])
-    assert hardness(said, labels, 1.0).tolist() == pytest.approx([0.25, 0.75])
-    assert hardness(said, labels, 2.0).tolist() == pytest.approx([0.0625, 0.5625])
-    assert hardness(said, labels, 0.0).tolist() == [1.0, 1.0]
+    assert hardness(logits, labels, 1.0).tolist() == pytest.approx([0.25, 0.75])
+    assert hardness(logits, labels, 2.0).tolist() == pytest.approx([0.0625, 0.5625])
+    assert hardness(logits, labels, 0.0).tolist() == [1.0, 1.0]
     assert hardness(torch.tensor([[1.0, 0.0]]), torch.tensor([0]), 1.0).item() == pytest.approx(
         1 / (1 + e)
     )

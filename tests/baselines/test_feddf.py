@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from baselines import feddf
-from baselines.feddf import Config, falling_adam, taught
+from baselines.feddf import Config, falling_adam, labelled_batches
 from benchmarks.planning.methods import facts_of
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.loading import load
@@ -44,7 +44,9 @@ def test_noise_is_of_the_tasks_shape_and_the_same_again(task):
 
 
 def test_another_data_set_comes_in_the_tasks_shape_by_hand():
-    """Luma of pure red, green, blue and white: 76.2, 149.7, 29.1, 255. Four pixels to one: their mean."""
+    """Luma of pure red, green, blue and white: 76.2, 149.7, 29.1, 255. Four pixels to one: their
+    mean.
+    """
     colours = torch.tensor(
         [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]], dtype=torch.uint8
     )
@@ -89,13 +91,15 @@ def test_what_comes_before_the_first_distillation_is_fedavgs(widths, task, store
     assert not torch.equal(first.predict(images()), first.probes["before"](images()))
 
 
-def test_each_image_is_taught_by_the_ensembles_mean(task, store):
+def test_each_image_is_labelled_by_the_ensembles_mean(task, store):
     teachers, proxy = teachers_of(task, final_client_models(task)), proxy_images(task, "noise", 20)
     order = torch.tensor([[3, 5], [5, 7]])
-    for (shown, said), mine in zip(taught(teachers, proxy, order, task), order, strict=True):
-        assert torch.equal(shown, normalise(proxy[mine]))
+    for (shown, logits), batch in zip(
+        labelled_batches(teachers, proxy, order, task), order, strict=True
+    ):
+        assert torch.equal(shown, normalise(proxy[batch]))
         assert torch.allclose(
-            said, teacher_logits(teachers, normalise(proxy[mine]), task).mean(0), atol=1e-5
+            logits, teacher_logits(teachers, normalise(proxy[batch]), task).mean(0), atol=1e-5
         )
 
 

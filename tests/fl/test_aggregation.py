@@ -1,37 +1,44 @@
-"""Averages: equal models stay what they are, hand numbers, and coordinates that nobody covers."""
+"""Averages: equal models stay as they are, hand numbers, and coordinates that no sub-model has."""
 
 import pytest
 import torch
+from helpers import same
 
-from mosaic.fl.aggregation import average, average_parts
+from mosaic.fl.aggregation import average, average_parts, averages_of_parts
 from mosaic.fl.models.live_network import initial_model, layout_of
 from mosaic.fl.models.registry import MODELS
-from mosaic.fl.models.spec import Spec
-from mosaic.fl.submodel import cut, put, window
+from mosaic.fl.models.spec import Spec, State
+from mosaic.fl.submodel import Window, cut, put, window
 
 SPEC = {model: Spec(model, channels=1, n_classes=10, base_width=4) for model in MODELS}
+CNN = SPEC["cnn"]
+LAYOUT = layout_of(CNN)
+WHOLE = window(CNN)
 
 
-def narrow(width: float, shift: int = 0):
+def model_of(seed: int) -> State:
+    return initial_model(CNN, seed)
+
+
+def window_at(width: float, shift: int = 0) -> Window:
     return window(Spec("cnn", 1, 10, 4, width), shift)
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_averaging_equal_models_is_the_identity_to_the_last_bit(model):
-    state, weights = initial_model(SPEC[model], 0), [1 / 3, 0.1, 7, 1e-3, 12345]
-    whole = window(SPEC[model])
+def test_the_average_of_equal_models_is_that_model_to_the_last_bit(model):
+    spec = SPEC[model]
+    state = initial_model(spec, 0)
+    weights = [1 / 3, 0.1, 7, 1e-3, 12345]
     mean = average([state] * 5, weights)
-    by_part = average_parts(
-        initial_model(SPEC[model], 1), [(state, whole)] * 5, weights, layout_of(SPEC[model])
+    mean_of_parts = average_parts(
+        initial_model(spec, 1), [(state, window(spec))] * 5, weights, layout_of(spec)
     )
+    assert same(state, mean, mean_of_parts)
     for name in state:
-        assert torch.equal(mean[name], state[name]) and torch.equal(by_part[name], state[name]), (
-            name
-        )
-        assert mean[name].dtype == state[name].dtype
+        assert mean[name].dtype == mean_of_parts[name].dtype == state[name].dtype
 
 
-def test_hand_numbers():
+def test_an_average_by_hand():
     """(1 x [2, 4] + 3 x [6, 0]) / (1 + 3) = [20, 4] / 4."""
     mean = average([{"w": torch.tensor([2.0, 4.0])}, {"w": torch.tensor([6.0, 0.0])}], [1, 3])
     assert mean["w"].tolist() == [5.0, 1.0]
@@ -40,62 +47,63 @@ def test_hand_numbers():
 def test_models_are_taken_one_at_a_time_and_left_as_they_are():
     states = [{"w": torch.ones(2)}, {"w": torch.zeros(2)}]
     assert average(iter(states), [1, 1])["w"].tolist() == [0.5, 0.5]
-    assert states[0]["w"].tolist() == [1, 1] and states[1]["w"].tolist() == [0, 0]
+    assert states[0]["w"].tolist() == [1, 1]
+    assert states[1]["w"].tolist() == [0, 0]
 
 
-def test_an_average_of_nothing_or_of_mismatched_lengths_is_an_error():
+def test_weights_that_sum_to_zero_or_are_too_many_are_an_error():
     with pytest.raises(ValueError, match="at least one must be positive"):
         average([{"w": torch.ones(1)}], [0])
     with pytest.raises(ValueError):
         average([{"w": torch.ones(1)}], [1, 2])
 
 
-def test_full_windows_make_average_parts_the_average():
-    states, weights = [initial_model(SPEC["cnn"], seed) for seed in range(4)], [3, 1, 4, 1.5]
-    whole = window(SPEC["cnn"])
-    mean = average(states, weights)
-    by_part = average_parts(
-        initial_model(SPEC["cnn"], 9), [(s, whole) for s in states], weights, layout_of(SPEC["cnn"])
-    )
-    assert all(torch.equal(mean[name], by_part[name]) for name in mean)
+def test_with_full_windows_average_parts_is_average():
+    states = [model_of(seed) for seed in range(4)]
+    weights = [3, 1, 4, 1.5]
+    parts = [(state, WHOLE) for state in states]
+    assert same(average(states, weights), average_parts(model_of(9), parts, weights, LAYOUT))
 
 
-def test_a_coordinate_that_nobody_covers_keeps_the_servers_value():
-    server, client, parts = (
-        initial_model(SPEC["cnn"], 0),
-        initial_model(SPEC["cnn"], 1),
-        layout_of(SPEC["cnn"]),
-    )
-    held = narrow(0.5, shift=3)
-    part = cut(client, parts, held)
-    got, wanted = average_parts(server, [(part, held)], [5], parts), put(server, part, parts, held)
-    assert all(torch.equal(got[name], wanted[name]) for name in server)
+def test_a_coordinate_that_no_sub_model_has_keeps_the_servers_value():
+    server = model_of(0)
+    channels = window_at(0.5, shift=3)
+    part = cut(model_of(1), LAYOUT, channels)
+    mean = average_parts(server, [(part, channels)], [5], LAYOUT)
+    assert same(mean, put(server, part, LAYOUT, channels))
 
 
 def test_a_client_of_weight_zero_does_not_count():
-    server, parts = initial_model(SPEC["cnn"], 0), layout_of(SPEC["cnn"])
-    got = average_parts(server, [(initial_model(SPEC["cnn"], 1), window(SPEC["cnn"]))], [0], parts)
-    assert all(torch.equal(got[name], server[name]) for name in server)
+    server = model_of(0)
+    assert same(average_parts(server, [(model_of(1), WHOLE)], [0], LAYOUT), server)
 
 
-def test_hand_numbers_by_coordinate():
-    """Base 4, first layer's BatchNorm bias. A holds channels 0..3 with 1 (weight 1), B 2 and 3 with 5 (weight 3).
+def test_several_averages_in_one_pass_are_each_the_single_one():
+    server = model_of(0)
+    windows = [window_at(1.0), window_at(0.5, shift=1), window_at(0.25, shift=3)]
+    parts = [(cut(model_of(i + 1), LAYOUT, w), w) for i, w in enumerate(windows)]
+    weights = [[1, 2, 3], [0, 5, 0.1], [0, 0, 0]]
+    several = averages_of_parts(server, iter(parts), weights, LAYOUT)
+    assert same(several, [average_parts(server, parts, w, LAYOUT) for w in weights])
 
+
+def test_an_average_of_sub_models_by_hand():
+    """The bias of the first layer's BatchNorm, 4 channels.
+
+    Client A has channels 0 to 3, all of value 1 (weight 1); B has 2 and 3, of value 5 (weight 3).
     Channels 0, 1: 1. Channels 2, 3: (1 x 1 + 3 x 5) / 4 = 4.
     """
-    parts, whole, half = layout_of(SPEC["cnn"]), narrow(1.0), narrow(0.5, shift=2)
-    server = {
-        name: torch.zeros_like(tensor) for name, tensor in initial_model(SPEC["cnn"], 0).items()
-    }
+    half = window_at(0.5, shift=2)
+    server = {name: torch.zeros_like(tensor) for name, tensor in model_of(0).items()}
     a = {name: torch.ones_like(tensor) for name, tensor in server.items()}
-    b = {name: torch.full_like(tensor, 5.0) for name, tensor in cut(server, parts, half).items()}
-    mean = average_parts(server, [(a, whole), (b, half)], [1, 3], parts)
+    b = {name: torch.full_like(tensor, 5.0) for name, tensor in cut(server, LAYOUT, half).items()}
+    mean = average_parts(server, [(a, WHOLE), (b, half)], [1, 3], LAYOUT)
     assert mean["blocks.0.norm.bias"].tolist() == [1, 1, 4, 4]
-    assert mean["linear.bias"].tolist() == [4.0] * 10  # everybody has all classes
-    assert mean["blocks.1.conv.weight"][2, :, 0, 0].tolist() == [
-        1,
-        1,
-        4,
-        4,
-    ]  # B has rows 2..5, columns 2, 3
-    assert mean["blocks.1.conv.weight"][0, :, 0, 0].tolist() == [1, 1, 1, 1]
+
+    # All clients have all classes
+    assert mean["linear.bias"].tolist() == [4.0] * 10
+
+    # In the second layer B has rows 2 to 5 and columns 2 and 3
+    second = mean["blocks.1.conv.weight"][:, :, 0, 0]
+    assert second[2].tolist() == [1, 1, 4, 4]
+    assert second[0].tolist() == [1, 1, 1, 1]

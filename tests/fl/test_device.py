@@ -1,4 +1,4 @@
-"""Memory that a step frees stays with the process, until it is asked to give it back."""
+"""Memory that a step frees stays with the process, until the process returns it."""
 
 import subprocess
 import sys
@@ -27,12 +27,12 @@ faults(10)
 kept = faults(5)
 return_freed_memory()
 print(kept, faults(1))
-"""
+"""  # counts the pages that the system had to give to the process
 
 
 @pytest.mark.skipif(glibc() is None, reason="not glibc")
-def test_freed_memory_stays_and_can_be_given_back():
+def test_freed_memory_stays_with_the_process_and_can_be_returned():
     run = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
-    kept, given_back = map(int, run.stdout.split())
+    kept, returned = map(int, run.stdout.split())
     assert kept < 100  # of 20,480 pages that are written
-    assert given_back >= 8  # 16 MiB are 4,096 pages, or 8 where the system takes huge ones
+    assert returned >= 8  # 16 MiB are 4,096 pages, or 8 where the system takes huge ones

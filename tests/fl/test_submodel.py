@@ -1,9 +1,10 @@
-"""Width scaling: cut and put are inverse, static windows nest, rolling windows reach every channel."""
+"""Sub-models: cut and put are inverse, static windows nest, rolling ones reach every channel."""
 
 from dataclasses import replace
 
 import pytest
 import torch
+from helpers import same
 
 from mosaic.fl.models.live_network import initial_model, layout_of
 from mosaic.fl.models.registry import MODELS, full_channels, new_network, scaled_channels
@@ -22,7 +23,8 @@ def spec_of(model: str, width: float = 1.0) -> Spec:
 
 def numbered(model: str) -> dict[str, torch.Tensor]:
     """A state whose entries are all different."""
-    state, first = {}, 1
+    state = {}
+    first = 1
     for name, tensor in initial_model(spec_of(model), 0).items():
         state[name] = torch.arange(first, first + tensor.numel()).float().reshape(tensor.shape)
         first += tensor.numel()
@@ -33,45 +35,39 @@ def numbered(model: str) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("shift", SHIFTS)
 def test_cut_then_put_is_the_identity(model, width, shift):
-    state, parts, held = (
-        numbered(model),
-        layout_of(spec_of(model)),
-        window(spec_of(model, width), shift),
-    )
-    back = put(state, cut(state, parts, held), parts, held)
-    assert all(torch.equal(back[name], state[name]) for name in state)
+    state = numbered(model)
+    layout = layout_of(spec_of(model))
+    channels = window(spec_of(model, width), shift)
+    assert same(put(state, cut(state, layout, channels), layout, channels), state)
 
 
 @pytest.mark.parametrize("model", NARROWING)
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("shift", SHIFTS)
 def test_put_then_cut_is_the_identity_and_leaves_all_other_coordinates(model, width, shift):
-    state, parts, held = (
-        numbered(model),
-        layout_of(spec_of(model)),
-        window(spec_of(model, width), shift),
-    )
-    part = {name: -tensor for name, tensor in cut(state, parts, held).items()}
-    whole = put(state, part, parts, held)
-    again = cut(whole, parts, held)
+    state = numbered(model)
+    layout = layout_of(spec_of(model))
+    channels = window(spec_of(model, width), shift)
+    part = {name: -tensor for name, tensor in cut(state, layout, channels).items()}
+    whole = put(state, part, layout, channels)
+    assert same(cut(whole, layout, channels), part)
     for name in state:
-        assert torch.equal(again[name], part[name]), name
         assert (whole[name] < 0).sum() == part[name].numel(), name
         assert torch.equal(whole[name].abs(), state[name]), name
-    assert all((tensor > 0).all() for tensor in state.values())  # and what was given is as it was
+    assert all((tensor > 0).all() for tensor in state.values())  # put leaves its argument alone
 
 
 @pytest.mark.parametrize("model", NARROWING)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_tensor_of_a_sub_model_fits_the_narrow_network_which_runs(model, width):
     spec = spec_of(model, width)
-    part = cut(numbered(model), layout_of(spec_of(model)), window(spec, shift=3))
     network = new_network(spec)
     wanted = {
         k: v.shape for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")
     }
+    whole = initial_model(spec_of(model), 0)
+    part = cut(whole, layout_of(spec_of(model)), window(spec, shift=3))
     assert {name: tensor.shape for name, tensor in part.items()} == wanted
-    part = cut(initial_model(spec_of(model), 0), layout_of(spec_of(model)), window(spec, shift=3))
     network.load_state_dict(part, strict=False)
     assert network.eval()(torch.zeros(2, 3, 8, 8)).shape == (2, 10)
 
@@ -80,9 +76,8 @@ def test_every_tensor_of_a_sub_model_fits_the_narrow_network_which_runs(model, w
 def test_the_image_and_the_classes_are_never_cut(model):
     state = numbered(model)
     part = cut(state, layout_of(spec_of(model)), window(spec_of(model, 0.1), shift=2))
-    assert part["linear.weight"].shape[0] == 10 and torch.equal(
-        part["linear.bias"], state["linear.bias"]
-    )
+    assert part["linear.weight"].shape[0] == 10
+    assert torch.equal(part["linear.bias"], state["linear.bias"])
     first = next(iter(state))
     assert part[first].shape[1:] == state[first].shape[1:]
 
@@ -98,12 +93,13 @@ def test_static_windows_nest(model):
 
 @pytest.mark.parametrize("model", NARROWING)
 @pytest.mark.parametrize("width", [0.1, 0.25, 0.5])
-def test_a_rolling_window_holds_every_channel_equally_often_in_a_full_turn(model, width):
+def test_a_rolling_window_has_every_channel_equally_often_in_a_full_turn(model, width):
     spec = spec_of(model, width)
     for group in GROUPS:
         turn = full_channels(spec, group)
-        held = torch.cat([window(spec, t)[group] for t in range(1, turn + 1)])
-        assert held.bincount(minlength=turn).tolist() == [scaled_channels(spec, group)] * turn
+        channels = torch.cat([window(spec, t)[group] for t in range(1, turn + 1)])
+        times = channels.bincount(minlength=turn)
+        assert times.tolist() == [scaled_channels(spec, group)] * turn
 
 
 def test_a_rolling_window_wraps_around():
@@ -113,14 +109,19 @@ def test_a_rolling_window_wraps_around():
 
 @pytest.mark.parametrize("model", NARROWING)
 def test_width_one_is_the_whole_model(model):
-    state, parts, held = numbered(model), layout_of(spec_of(model)), window(spec_of(model), shift=7)
-    assert all(indices is None for indices in held.values())
-    assert cut(state, parts, held) is state
-    assert all(coordinates(tensor, parts[name], held) == () for name, tensor in state.items())
+    state = numbered(model)
+    layout = layout_of(spec_of(model))
+    channels = window(spec_of(model), shift=7)
+    assert all(indices is None for indices in channels.values())
+    assert cut(state, layout, channels) is state
+    assert all(coordinates(tensor, layout[name], channels) == () for name, tensor in state.items())
 
 
 def test_a_channel_count_is_the_ceiling_of_its_share():
-    """ceil(0.25 x 6) = 2, ceil(0.01 x 6) = 1: no layer vanishes; 0.28 x 25 = 7, which floating point puts above 7."""
+    """ceil(0.25 x 6) = 2 and ceil(0.01 x 6) = 1: no layer vanishes.
+
+    0.28 x 25 is 7, and slightly more in floating point.
+    """
     spec = spec_of("cnn")
     assert [scaled_channels(replace(spec, width=w), "c1") for w in (0.25, 0.01, 1.0)] == [2, 1, 6]
     assert scaled_channels(replace(spec, base_width=25, width=0.28), "c1") == 7

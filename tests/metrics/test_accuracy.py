@@ -1,3 +1,5 @@
+"""Accuracy against scores counted by hand, and what makes scoring fail."""
+
 import pytest
 import torch
 from torch import nn
@@ -84,7 +86,7 @@ def test_no_images_are_an_error():
 
 
 def test_probes_are_scored_by_name_on_the_same_tensors():
-    """Oracle: 4 of 4; always class 1: 1 of 4. Both see the one tensor of a batch, one after the other."""
+    """Oracle: 4 of 4; always class 1: 1 of 4. Both get the same tensor of a batch."""
     seen = []
 
     def watched(images):
@@ -95,6 +97,6 @@ def test_probes_are_scored_by_name_on_the_same_tensors():
         seen.append(images)
         return torch.tensor([0.0, 1.0, 0.0, 0.0]).expand(len(images), 4)
 
-    found = accuracies({"a": watched, "b": constant}, images_of([0, 1, 2, 3]), torch.arange(4))
-    assert found == {"a": 1.0, "b": 0.25} and seen[0] is seen[1]
+    scores = accuracies({"a": watched, "b": constant}, images_of([0, 1, 2, 3]), torch.arange(4))
+    assert scores == {"a": 1.0, "b": 0.25} and seen[0] is seen[1]
     assert accuracies({}, images_of([0]), torch.arange(1)) == {}

@@ -1,4 +1,4 @@
-"""The table of metrics gives reports and the tuner what they show, and describes every column of a record."""
+"""The table of metrics: what reports and the tuner take from it; every column is described."""
 
 import pytest
 
@@ -12,9 +12,12 @@ from benchmarks.metrics.columns import (
     objectives,
 )
 from benchmarks.planning.settings import configure
+from benchmarks.reporting.comparison import MEANS
+from benchmarks.reporting.pages.cost import COSTS
 from benchmarks.running.records import done_file, read_rows
 from benchmarks.running.run_cell import run_cell
 from benchmarks.running.session import Session, prepare
+from benchmarks.tuning.plan import OBJECTIVES
 from mosaic.fl.cache import use_cache, watch_stages
 
 
@@ -78,6 +81,12 @@ def test_these_metrics_can_be_tuned_for():
     }
 
 
+def test_reports_and_the_tuner_have_the_same_lists():
+    assert averaged_columns() == list(MEANS)
+    assert list(cost_columns().items()) == list(COSTS.items())
+    assert objectives() == OBJECTIVES
+
+
 def test_every_metric_has_a_direction_or_none_and_a_meaning():
     for column, metric in METRICS.items():
         assert metric.column == column and metric.meaning
@@ -90,7 +99,8 @@ def test_every_metric_and_every_prefix_is_in_the_printed_table():
         assert f"| `{column}` |" in table
 
 
-@pytest.mark.parametrize("method", ["fedavg", "mosaic"])
+# a cell with generated images trains the domain classifier: 2,000 steps
+@pytest.mark.parametrize("method", ["fedavg", pytest.param("mosaic", marks=pytest.mark.slow)])
 def test_every_column_of_a_record_is_described(method, tiny_cell, tmp_path):
     small = ["generator_steps=4", "distil_steps=2", "ngf=4", "distil_batch=30"]
     settings = dict(setting.split("=") for setting in small) if method == "mosaic" else {}

@@ -1,4 +1,6 @@
-"""Mosaic's generators: their sizes, the clients that are hard to serve, who is inverted, and who drew what."""
+"""Mosaic's generators: their sizes, the clients that are hard to serve, who is inverted, and who
+drew what.
+"""
 
 import math
 from dataclasses import replace
@@ -6,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mosaic.client_generators import Ensemble, GeneratorConfig, client_generator, judged
+from mosaic.client_generators import Ensemble, GeneratorConfig, classifier_losses, client_generator
 from mosaic.fl.channel import n_bytes
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data.federation import open_federation
@@ -19,11 +21,12 @@ SMALL = GeneratorConfig(latent=8, ngf=4, generator_steps=4, generator_batch=16)
 @pytest.fixture
 def few_and_alike() -> Task:
     """Five clients, of which one has three samples, all of one class."""
-    facts = dict(n_train=100, omega=1e-4, law="class", min_samples=3, n_clients=5)
+    facts = {"n_train": 100, "omega": 1e-4, "law": "class", "min_samples": 3, "n_clients": 5}
     return Task(**facts, rounds=1, steps=2, batch_size=8, base_width=4)
 
 
-# Latent 100, ngf 64, 32x32: transposed 4x4 convolutions 16 (100x512 + 512x256 + 256x128 + 128x64) = 3,571,712;
+# Latent 100, ngf 64, 32x32: transposed 4x4 convolutions 16 (100x512 + 512x256 + 256x128 + 128x64) =
+# 3,571,712;
 # BatchNorm 2 (512 + 256 + 128 + 64) = 1,920; the last 1x1 convolution has 64 weights a channel.
 @pytest.mark.parametrize("channels, n_parameters", [(3, 3_573_824), (1, 3_573_696)])
 def test_parameter_counts(channels, n_parameters):
@@ -36,7 +39,7 @@ def test_parameter_counts(channels, n_parameters):
 def test_images_have_the_datas_size_and_range_and_the_discriminator_reads_them(channels, size):
     images = Generator(latent=5, ngf=3, channels=channels, size=size)(10 * torch.randn(4, 5))
     assert images.shape == (4, channels, size, size)
-    assert -1 <= images.min() and images.max() <= 1
+    assert images.min() >= -1 and images.max() <= 1
     assert discriminator(3, channels, size, batch_norm=False)(images).shape == (4, 1)
 
 
@@ -101,14 +104,16 @@ def test_each_term_has_a_gradient_that_reaches_the_generator(task, store, weight
     assert not torch.equal(a["layers.0.weight"], b["layers.0.weight"])
 
 
-def test_the_judge_is_asked_about_the_clients_own_classes_only():
-    """Logits (9, 0, 0): over all classes the judge is sure; over the last two, entropy log 2 and imbalance 0."""
+def test_the_classifiers_losses_are_over_the_clients_own_classes_only():
+    """Logits (9, 0, 0): over all classes the classifier is sure; over the last two, entropy log 2
+    and imbalance 0.
+    """
 
-    def judge(fake):
+    def classifier(fake):
         return torch.tensor([[9.0, 0.0, 0.0]]).expand(len(fake), 3)
 
-    entropy, diversity, inversion = judged(
-        judge,
+    entropy, diversity, inversion = classifier_losses(
+        classifier,
         torch.zeros(4, 1, 8, 8),
         torch.tensor([1, 2]),
         torch.tensor([0.5, 0.5]),
@@ -138,7 +143,7 @@ def painted(task: Task, brightness: float) -> dict[str, torch.Tensor]:
     return state
 
 
-def test_an_ensemble_draws_by_its_probabilities_and_says_who_drew(task):
+def test_an_ensemble_draws_by_its_probabilities_and_names_the_client_of_each_image(task):
     """Client 0 paints tanh(-4), client 1 nothing ever, client 2 tanh(4); 1 : 0 : 3."""
     ensemble = Ensemble(
         task, SMALL, [{"state": painted(task, x)} for x in (-1.0, 0.0, 1.0)], [1.0, 0.0, 3.0]
@@ -165,16 +170,18 @@ def test_an_ensembles_draw_is_fixed_by_its_generator_of_random_numbers(task, sto
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_discriminator_without_batch_norm_tells_images_apart_from_the_start():
-    """He's law keeps the variance of what passes: the logits of noise images spread by the order of 1, not of 0.01."""
+def test_a_discriminator_without_batch_norm_gives_images_different_logits_from_the_start():
+    """He's law keeps the variance of what passes: the logits of noise images spread by the order of
+    1, not of 0.01.
+    """
     x = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
     for batch_norm in (False, True):
         torch.manual_seed(0)
-        D = discriminator(16, 1, 28, batch_norm)
-        dcgan_init(D)
-        first = next(D.parameters())
+        network = discriminator(16, 1, 28, batch_norm)
+        dcgan_init(network)
+        first = next(network.parameters())
         assert first.std().item() == pytest.approx(
             0.02 if batch_norm else (2 / (1 + 0.2**2) / 16) ** 0.5, rel=0.1
         )
-        assert batch_norm or D(x).std() > 0.1
+        assert batch_norm or network(x).std() > 0.1

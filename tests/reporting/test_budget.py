@@ -12,7 +12,7 @@ from benchmarks.reporting.pages.budget import budget_page
 def record(method: str, seed: int = 0, **facts) -> dict:
     where = {"dataset": "digits", "n_clients": 4, "widths": "full", "omega": 0.1, "seed": seed}
     where |= {
-        "method": method,
+        "label": method,
         "cell": f"{method}{seed}",
         "status": "done",
         "selection": "last",
@@ -25,8 +25,10 @@ def page_of(*records: dict) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in budget_page(pd.DataFrame(records)).rows}
 
 
-def test_steps_are_counted_a_client_or_at_the_server():
-    """800 local steps of 4 clients: 200 each. 1,000 of their generators: 250 each. Drawing and asking are no steps."""
+def test_steps_are_counted_per_client_or_at_the_server():
+    """800 local steps of 4 clients: 200 each. 1,000 of their generators: 250 each. Drawing and
+    queries are no steps.
+    """
     given = {
         "steps_train": 800,
         "steps_generator": 1000,
@@ -45,7 +47,7 @@ def test_steps_are_counted_a_client_or_at_the_server():
     assert rows["centralised"] == ["no", "–", "200", "–", "–", "–", "–", "data"]
 
 
-def test_what_differs_between_cells_stands_as_a_range():
+def test_values_that_differ_between_cells_are_a_range():
     """Local epochs make as many steps as a client has batches: 400 and 440 steps of 4 clients."""
     rows = page_of(
         *(

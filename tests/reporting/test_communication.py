@@ -11,12 +11,15 @@ from benchmarks.reporting.pages.communication import (
     megabytes_to,
     over_link,
     targets_of,
+    wants_communication,
 )
 
 SETTING = ("digits", 10, "full")
 
 
-def records(method: str, accuracies: list[float], mb_a_round: float, seed: int = 0) -> pd.DataFrame:
+def records(
+    method: str, accuracies: list[float], mb_per_round: float, seed: int = 0
+) -> pd.DataFrame:
     rows = []
     for t, accuracy in enumerate(accuracies, start=1):
         row = {
@@ -27,7 +30,7 @@ def records(method: str, accuracies: list[float], mb_a_round: float, seed: int =
             "omega": 0.1,
         }
         row |= {
-            "method": method,
+            "label": method,
             "seed": seed,
             "cell": f"{method}{seed}",
             "status": "done",
@@ -36,15 +39,17 @@ def records(method: str, accuracies: list[float], mb_a_round: float, seed: int =
         row |= {
             "accuracy": accuracy,
             "selection": "last" if t == len(accuracies) else "",
-            "algorithm": method,
+            "method": method,
         }
-        row |= {"upload_bytes": t * mb_a_round * 5e5, "download_bytes": t * mb_a_round * 5e5}
+        row |= {"upload_bytes": t * mb_per_round * 5e5, "download_bytes": t * mb_per_round * 5e5}
         rows.append(row | {"method_s": 2.0 * t, "stage_s": 1.0, "reason": "", "warnings": ""})
     return pd.DataFrame(rows)
 
 
 def test_seconds_over_a_link_by_hand():
-    """100 MB of ten clients: 10 MB = 80 Mbit each: 8 s at 10 Mbit/s, 0.8 s at 100; and 3 s of computation."""
+    """100 MB of ten clients: 10 MB = 80 Mbit each: 8 s at 10 Mbit/s, 0.8 s at 100; and 3 s of
+    computation.
+    """
     rows = records("fedavg", [0.5], 100.0)
     assert over_link(rows, 10).tolist() == pytest.approx([11.0])
     assert over_link(rows, 100).tolist() == pytest.approx([3.8])
@@ -70,7 +75,7 @@ def test_targets_are_those_that_two_methods_reach():
     assert targets_of(records("a", [0.9], 1.0)) == []
 
 
-def test_the_page_has_a_row_a_method_with_what_each_target_took():
+def test_the_page_has_a_row_per_method_with_the_traffic_to_each_target():
     rows = pd.concat(
         [
             records("fedavg", [0.5, 0.8], 10.0),
@@ -83,8 +88,8 @@ def test_the_page_has_a_row_a_method_with_what_each_target_took():
         *("accuracy", "up MB", "down MB", "compute s", "s at 100 Mbit/s", "s at 10 Mbit/s"),
         *("MB to 40 %", "MB to 50 %", "MB to 60 %", "MB to 70 %"),
     ]
-    found = {row[1]: row[2:] for row in page.rows}
-    assert found["fedavg"] == [
+    texts = {row[1]: row[2:] for row in page.rows}
+    assert texts["fedavg"] == [
         "80.0",
         "10.0",
         "10.0",
@@ -96,8 +101,8 @@ def test_the_page_has_a_row_a_method_with_what_each_target_took():
         "20.0",
         "20.0",
     ]
-    assert found["fedcvae"][-4:] == ["4.0"] * 4 and found["local"][-4:] == ["–"] * 4
-    assert list(found) == ["local", "fedavg", "fedcvae"]
+    assert texts["fedcvae"][-4:] == ["4.0"] * 4 and texts["local"][-4:] == ["–"] * 4
+    assert list(texts) == ["local", "fedavg", "fedcvae"]
 
 
 def test_the_links_have_figures_in_this_suite_alone(tmp_path):
@@ -106,3 +111,9 @@ def test_the_links_have_figures_in_this_suite_alone(tmp_path):
     assert {"accuracy_vs_seconds_at_10mbits", "accuracy_vs_seconds_at_100mbits"} <= names
     others = {path.stem for path in write_figures(rows.assign(suite="heterogeneity"), tmp_path)}
     assert not any("mbits" in name for name in others)
+
+
+def test_any_suite_can_ask_for_the_page():
+    rows = records("fedavg", [0.5], 1.0).assign(suite="mine")
+    assert not wants_communication(rows)
+    assert wants_communication(rows, pages=["communication"])

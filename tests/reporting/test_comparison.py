@@ -7,18 +7,18 @@ import pandas as pd
 import pytest
 from scipy import integrate, stats
 
-from benchmarks.reporting import comparison as st
+from benchmarks.reporting import comparison, names, significance
 
 
 def records_of(
     accuracies: dict[str, list[float | None]], omega: float = 0.1, **more
 ) -> pd.DataFrame:
-    """One last row a method and seed; None is a failed cell."""
+    """One last row per method and seed; None is a failed cell."""
     rows = []
     for method, values in accuracies.items():
         for seed, accuracy in enumerate(values):
             row = {
-                "method": method,
+                "label": method,
                 "seed": seed,
                 "omega": omega,
                 "cell": f"{method}-{seed}-{omega}",
@@ -50,9 +50,10 @@ def records_of(
 
 
 def test_summary_by_hand():
-    # Mean of .70 .72 .74 is .72; deviations -.02 0 .02, so the sample variance is (.0004 + .0004) / 2 = .02 ^ 2.
-    # t with 2 degrees of freedom at .975 is 4.3027, so the half width is 4.3027 * .02 / sqrt(3) = .049683.
-    row = st.summarise(records_of({"fedavg": [0.70, 0.72, 0.74, None]})).iloc[0]
+    # Mean of .70 .72 .74 is .72; deviations -.02 0 .02, so the sample variance is (.0004 + .0004)
+    # / 2 = .02 ^ 2. t with 2 degrees of freedom at .975 is 4.3027, so the half width is 4.3027 *
+    # .02 / sqrt(3) = .049683.
+    row = comparison.summarise(records_of({"fedavg": [0.70, 0.72, 0.74, None]})).iloc[0]
     assert row["accuracy"] == pytest.approx(0.72)
     assert row["accuracy_sd"] == pytest.approx(0.02)
     assert row["accuracy_ci"] == pytest.approx(0.049683, abs=1e-6)
@@ -69,7 +70,7 @@ def test_the_three_ways_to_pick_a_round():
         one.assign(round=3, accuracy=0.5, selection="last"),
         one.assign(round=4, accuracy=0.1, selection=""),
     ]
-    row = st.summarise(pd.concat(rounds)).iloc[0]
+    row = comparison.summarise(pd.concat(rounds)).iloc[0]
     assert row[["accuracy", "accuracy_validation_selected", "accuracy_oracle"]].tolist() == [
         0.5,
         0.55,
@@ -78,21 +79,19 @@ def test_the_three_ways_to_pick_a_round():
     assert row["n"] == 1 and math.isnan(row["accuracy_sd"]) and math.isnan(row["accuracy_ci"])
 
 
-def test_order_is_that_of_the_methods_and_an_unknown_one_stands_before_the_ceiling():
+def test_methods_are_in_the_order_of_METHODS_and_unknown_ones_before_the_ceiling():
     records = records_of(
         {"mine": [0.9], "centralised": [0.9], "mosaic": [0.8], "local": [0.4], "dense": [0.7]}
     )
-    assert st.summarise(records)["method"].tolist() == [
+    assert comparison.summarise(records)["label"].tolist() == [
         "local",
         "dense",
         "mosaic",
         "mine",
         "centralised",
     ]
-    variant = records.assign(
-        algorithm=records["method"].replace("mine", "dense")
-    )  # a label of its own
-    assert st.method_order(variant) == ["local", "mine", "dense", "mosaic", "centralised"]
+    variant = records.assign(method=records["label"].replace("mine", "dense"))  # a label of its own
+    assert names.method_order(variant) == ["local", "mine", "dense", "mosaic", "centralised"]
 
 
 def test_a_seed_counted_twice_is_an_error():
@@ -100,15 +99,16 @@ def test_a_seed_counted_twice_is_an_error():
         [records_of({"fedavg": [0.5]}), records_of({"fedavg": [0.6]}, scale="laptop")]
     )
     with pytest.raises(ValueError, match="two 'last' rows"):
-        st.summarise(twice)
+        comparison.summarise(twice)
 
 
 def test_paired_t_by_hand():
-    # Differences .01 .02 .03: mean .02, sd .01, t = .02 / (.01 / sqrt 3) = 2 sqrt 3 = 3.4641. With 2 degrees of
-    # freedom the two-sided p is 1 - t / sqrt(t ^ 2 + 2) = 1 - 3.4641 / sqrt(14) = .074180.
+    # Differences .01 .02 .03: mean .02, sd .01, t = .02 / (.01 / sqrt 3) = 2 sqrt 3 = 3.4641. With
+    # 2 degrees of freedom the two-sided p is 1 - t / sqrt(t ^ 2 + 2) = 1 - 3.4641 / sqrt(14) =
+    # .074180.
     records = records_of({"mosaic": [0.5, 0.6, 0.7], "dense": [0.51, 0.62, 0.73]})
-    row = st.paired_differences(records, "mosaic").iloc[0]
-    assert (row["method"], row["n"], row["holm_over"]) == ("dense", 3, 1)
+    row = comparison.paired_differences(records, "mosaic").iloc[0]
+    assert (row["label"], row["n"], row["holm_over"]) == ("dense", 3, 1)
     assert row["difference"] == pytest.approx(0.02)
     assert row["sd"] == pytest.approx(0.01)
     assert row["p"] == pytest.approx(1 - 2 * math.sqrt(3) / math.sqrt(14))
@@ -119,7 +119,7 @@ def test_pairs_need_both_seeds():
     records = records_of(
         {"mosaic": [0.5, None, 0.7], "dense": [None, 0.6, 0.8], "fedavg": [0.4, 0.5, None]}
     )
-    table = st.paired_differences(records, "mosaic").set_index("method")
+    table = comparison.paired_differences(records, "mosaic").set_index("label")
     assert table["n"].to_dict() == {"dense": 1, "fedavg": 1}
     assert table.loc["dense", "difference"] == pytest.approx(0.1)
     assert table[["sd", "ci", "p", "p_wilcoxon", "p_holm"]].isna().all(axis=None)
@@ -127,39 +127,43 @@ def test_pairs_need_both_seeds():
 
 def test_no_spread_is_no_evidence():
     records = records_of({"mosaic": [0.5, 0.6], "same": [0.5, 0.6], "shifted": [0.52, 0.62]})
-    p = st.paired_differences(records, "mosaic").set_index("method")["p"]
+    p = comparison.paired_differences(records, "mosaic").set_index("label")["p"]
     assert p["same"] == 1.0
     assert math.isnan(p["shifted"])  # 0.52 - 0.5 and 0.62 - 0.6 differ only by rounding
 
 
 def test_wilcoxon_of_six_pairs_of_one_sign():
-    # All 6 differences positive: the rank sum 21 is the largest of 2 ^ 6 equally likely ones, so p = 2 / 64.
+    # All 6 differences positive: the rank sum 21 is the largest of 2 ^ 6 equally likely ones, so p
+    # = 2 / 64.
     base = np.linspace(0.4, 0.5, 6)
     gains = np.array([0.01, 0.03, 0.02, 0.05, 0.04, 0.06])
     records = records_of({"mosaic": base.tolist(), "dense": (base + gains).tolist()})
-    assert st.paired_differences(records, "mosaic")["p_wilcoxon"].iloc[0] == pytest.approx(2 / 64)
+    assert comparison.paired_differences(records, "mosaic")["p_wilcoxon"].iloc[0] == pytest.approx(
+        2 / 64
+    )
     tied = records_of(
         {"mosaic": base.tolist(), "dense": (base + 0.01 * np.array([0, 1, 1, 1, -1, 2])).tolist()}
     )
     assert math.isnan(
-        st.paired_differences(tied, "mosaic")["p_wilcoxon"].iloc[0]
+        comparison.paired_differences(tied, "mosaic")["p_wilcoxon"].iloc[0]
     )  # one pair is equal: 5 are left
 
 
 def test_holm_by_hand():
-    # Sorted .01 .03 .04: 3 * .01 = .03, then 2 * .03 = .06, then max(.06, 1 * .04) = .06. NaN is not counted.
-    corrected = st.holm(np.array([0.04, 0.01, math.nan, 0.03]))
+    # Sorted .01 .03 .04: 3 * .01 = .03, then 2 * .03 = .06, then max(.06, 1 * .04) = .06. NaN is
+    # not counted.
+    corrected = significance.holm(np.array([0.04, 0.01, math.nan, 0.03]))
     np.testing.assert_allclose(corrected, [0.06, 0.03, math.nan, 0.06])
-    np.testing.assert_allclose(st.holm(np.array([0.6, 0.7])), [1.0, 1.0])
-    assert st.holm(np.array([])).size == 0
+    np.testing.assert_allclose(significance.holm(np.array([0.6, 0.7])), [1.0, 1.0])
+    assert significance.holm(np.array([])).size == 0
 
 
 def test_floor_and_ceiling_are_no_part_of_the_family():
     accuracies = {"local": [0.1, 0.2, 0.4], "mosaic": [0.5, 0.6, 0.7], "dense": [0.4, 0.52, 0.63]}
-    table = st.paired_differences(
+    table = comparison.paired_differences(
         records_of(accuracies | {"centralised": [0.9, 0.95, 0.97]}), "mosaic"
     )
-    table = table.set_index("method")
+    table = table.set_index("label")
     assert table["holm_over"].unique().tolist() == [1]
     assert table["p"].notna().all()
     assert table["p_holm"].notna().to_dict() == {
@@ -175,46 +179,60 @@ def test_bold_only_where_sure_of_all():
         "dense": [0.60, 0.611, 0.62],
         "fedavg": [0.5, 0.511, 0.522],
     }
-    best = st.best_methods(records_of({"centralised": [0.9, 0.9, 0.9]} | clear)).set_index("method")
+    best = comparison.best_methods(records_of({"centralised": [0.9, 0.9, 0.9]} | clear)).set_index(
+        "label"
+    )
     assert best["best"].to_dict() == {"mosaic": True, "dense": False, "fedavg": False}
     assert best["bold"].to_dict() == {"mosaic": True, "dense": False, "fedavg": False}
     assert best["worse"].to_dict() == {"mosaic": False, "dense": True, "fedavg": True}
-    close = st.best_methods(records_of(clear | {"rival": [0.70, 0.83, 0.84]})).set_index("method")
+    close = comparison.best_methods(records_of(clear | {"rival": [0.70, 0.83, 0.84]})).set_index(
+        "label"
+    )
     assert close.loc["mosaic", "best"] and not close["bold"].any()
     assert not close.loc["rival", "worse"] and close.loc["fedavg", "worse"]
 
 
 def test_one_seed_or_one_method_is_never_bold():
-    assert not st.best_methods(records_of({"mosaic": [0.9], "dense": [0.1]}))["bold"].any()
-    assert not st.best_methods(records_of({"mosaic": [0.9, 0.91]}))["bold"].any()
+    assert not comparison.best_methods(records_of({"mosaic": [0.9], "dense": [0.1]}))["bold"].any()
+    assert not comparison.best_methods(records_of({"mosaic": [0.9, 0.91]}))["bold"].any()
 
 
 def test_wins_and_ranks_by_hand():
-    # mosaic - dense: +.1, -.1, 0.0004 (a tie) -> 1 / 1 / 1; against fedavg, which lacks seed 2: +.2, +.2.
+    # mosaic - dense: +.1, -.1, 0.0004 (a tie) -> 1 / 1 / 1; against fedavg, which lacks seed 2:
+    # +.2, +.2.
     records = records_of(
         {"mosaic": [0.7, 0.7, 0.7], "dense": [0.6, 0.8, 0.6996], "fedavg": [0.5, 0.5, None]}
     )
-    counts = st.win_tie_loss(records, "mosaic").set_index("method")
+    counts = comparison.win_tie_loss(records, "mosaic").set_index("label")
     assert counts.loc["dense"].tolist() == [1, 1, 1, 3]
     assert counts.loc["fedavg"].tolist() == [2, 0, 0, 2]
     # Only seeds 0 and 1 are complete: mosaic ranks 1 and 2, dense 2 and 1, fedavg 3 and 3.
-    ranks = st.average_ranks(records).set_index("method")
+    ranks = comparison.average_ranks(records).set_index("label")
     assert ranks["rank"].to_dict() == {"mosaic": 1.5, "dense": 1.5, "fedavg": 3.0}
     assert set(ranks["n"]) == {2}
 
 
 def test_detectable_difference():
-    # n = 34 pairs reach 80 % power at a half sd: the textbook number (power .8078 at n = 34, below .8 at 33).
-    assert st.detectable_difference(1.0, 34) < 0.5 < st.detectable_difference(1.0, 33)
-    # By integration, without the noncentral t: with n = 2, T = (Z + shift) / |W| exceeds c where Z > c |W| - shift.
-    critical, shift = stats.t.ppf(0.975, 1), st.detectable_difference(2.0, 2) / 2.0 * math.sqrt(2)
+    # n = 34 pairs reach 80 % power at a half sd: the textbook number (power .8078 at n = 34, below
+    # .8 at 33).
+    assert (
+        significance.detectable_difference(1.0, 34)
+        < 0.5
+        < significance.detectable_difference(1.0, 33)
+    )
+    # By integration, without the noncentral t: with n = 2, T = (Z + shift) / |W| exceeds c where Z
+    # > c |W| - shift.
+    critical, shift = (
+        stats.t.ppf(0.975, 1),
+        significance.detectable_difference(2.0, 2) / 2.0 * math.sqrt(2),
+    )
     power, _ = integrate.quad(
         lambda w: 2 * stats.norm.pdf(w) * stats.norm.sf(critical * w - shift), 0, 8
     )
     assert power == pytest.approx(0.8, abs=1e-4)
-    assert st.detectable_difference(0.0, 3) == 0.0
-    assert math.isnan(st.detectable_difference(0.1, 1)) and math.isnan(
-        st.detectable_difference(math.nan, 5)
+    assert significance.detectable_difference(0.0, 3) == 0.0
+    assert math.isnan(significance.detectable_difference(0.1, 1)) and math.isnan(
+        significance.detectable_difference(math.nan, 5)
     )
 
 
@@ -222,26 +240,26 @@ def test_power_rests_on_the_differences_to_the_reference():
     records = records_of(
         {"mosaic": [0.5, 0.6, 0.7], "dense": [0.51, 0.62, 0.73]}
     )  # sd of the differences: .01
-    n, least, sd = st.power_of(records, "mosaic")
+    n, least, sd = comparison.power_of(records, "mosaic")
     assert (n, sd) == (3, pytest.approx(0.01))
-    assert least == pytest.approx(0.01 * st.detectable_difference(1.0, 3))
-    assert st.power_of(records, "absent")[0] == 0
+    assert least == pytest.approx(0.01 * significance.detectable_difference(1.0, 3))
+    assert comparison.power_of(records, "absent")[0] == 0
 
 
 def test_unpaired_seeds_are_found():
     records = records_of({"mosaic": [0.5, 0.6], "dense": [0.5, 0.6]}).assign(
         partition=["a", "b", "a", "c"]
     )
-    assert st.unpaired_seeds(records) == [(0.1, 1)]
+    assert comparison.unpaired_seeds(records) == [(0.1, 1)]
 
 
 def test_no_finished_cell():
     failed = records_of({"mosaic": [None], "dense": [None]})
-    assert st.summarise(failed)["n"].tolist() == [0, 0]
+    assert comparison.summarise(failed)["n"].tolist() == [0, 0]
     for table in (
-        st.paired_differences(failed, "mosaic"),
-        st.best_methods(failed),
-        st.win_tie_loss(failed, "mosaic"),
+        comparison.paired_differences(failed, "mosaic"),
+        comparison.best_methods(failed),
+        comparison.win_tie_loss(failed, "mosaic"),
     ):
         assert table.empty
 
@@ -250,8 +268,8 @@ def test_no_finished_cell():
     ("counts", "text"), [([1, 1], "n = 1 seed"), ([3, 0], "n = 3 seeds"), ([], "n = 0 seeds")]
 )
 def test_seeds_in_words(counts, text):
-    assert st.seeds_name(counts) == text
+    assert names.seeds_name(counts) == text
 
 
 def test_seeds_that_differ_in_words():
-    assert st.seeds_name([2, 3, 0]) == "n = 2 to 3 seeds"
+    assert names.seeds_name([2, 3, 0]) == "n = 2 to 3 seeds"

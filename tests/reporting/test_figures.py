@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from benchmarks.planning.methods import facts_of
 from benchmarks.reporting.figures import accuracy as plots
-from benchmarks.reporting.figures import style
+from benchmarks.reporting.figures import heatmaps, style
 from benchmarks.reporting.figures.images import generated_images, label_distribution
 from benchmarks.reporting.figures.style import method_styles
 from benchmarks.reporting.figures.suite_figures import write_figures
@@ -29,7 +29,9 @@ MB = 10**6
 def realistic_records(
     n_seeds: int = 2, widths: tuple[str, ...] = ("full", "mixed"), rounds: int = 20
 ) -> pd.DataFrame:
-    """7 methods x 3 omegas with saturating curves, one-shot methods scored once, and FedAvg skipped at mixed widths."""
+    """7 methods x 3 omegas with saturating curves, one-shot methods scored once, and FedAvg
+    skipped at mixed widths.
+    """
     rng = np.random.default_rng(0)
     rows = []
     for width in widths:
@@ -54,7 +56,7 @@ def cell_rows(
     names = {
         "suite": "test",
         "cell": cell,
-        "method": method,
+        "label": method,
         "dataset": "fashion-mnist",
         "omega": omega,
     }
@@ -69,7 +71,7 @@ def cell_rows(
     for t in scored:
         grown = 1.0 if len(scored) == 1 else 1 - 0.8 * np.exp(-4 * t / rounds)
         accuracy = float(np.clip((top - hard) * grown + rng.normal(0, 0.012), 0.05, 0.99))
-        traffic = {m: 0 for m in ("local", "centralised")}.get(
+        traffic = dict.fromkeys(("local", "centralised"), 0).get(
             method, 48 * MB * (1 if method in ONE_SHOT else t)
         )
         generator = 36 * MB * (method in ONE_SHOT)
@@ -126,7 +128,7 @@ def test_a_figure_with_nothing_to_show_is_not_written(tmp_path):
 
 def test_every_method_has_a_look_of_its_own_in_colour_and_in_grey():
     methods = ["local", *(f"method {i}" for i in range(30)), "centralised"]
-    records = pd.DataFrame({"method": methods})
+    records = pd.DataFrame({"label": methods})
     styles = method_styles(records)
     assert list(styles) == methods
     assert len({(style["marker"], str(style["linestyle"])) for style in styles.values()}) == len(
@@ -141,7 +143,7 @@ def test_methods_that_ask_alike_of_clients_share_a_colour():
         for m in ("fedavg", "fedprox", "fedcvae", "federatedfactory", "dense", "mosaic", "feddf")
     }
     records = pd.DataFrame(
-        {"method": m, "needs": f["needs"], "protocol": f["protocol"]} for m, f in facts.items()
+        {"label": m, "needs": f["needs"], "protocol": f["protocol"]} for m, f in facts.items()
     )
     colours = {method: style["color"] for method, style in method_styles(records).items()}
     assert (
@@ -155,7 +157,7 @@ def test_methods_that_ask_alike_of_clients_share_a_colour():
 def test_many_methods_stand_below_one_another(tmp_path):
     few = realistic_records(n_seeds=2, widths=("full",))
     many = pd.concat(
-        few.assign(method=few["method"] + suffix, cell=few["cell"] + suffix)
+        few.assign(label=few["label"] + suffix, cell=few["cell"] + suffix)
         for suffix in ("", " b", " c")
     )
     few_path, many_path = (
@@ -175,7 +177,7 @@ def test_many_methods_stand_below_one_another(tmp_path):
 
 def test_one_cell_without_learning_curve_or_bytes(tmp_path):
     records = realistic_records(n_seeds=1, widths=("full",))
-    alone = records[(records["method"] == "local") & (records["omega"] == 0.1)].assign(
+    alone = records[(records["label"] == "local") & (records["omega"] == 0.1)].assign(
         method_s=0.5, stage_s=0.0
     )
     assert {path.stem for path in write_figures(alone, tmp_path)} == {
@@ -231,3 +233,21 @@ def test_label_distribution_and_images(tmp_path):
         [("real", grey), ("generated", colour), ("none", [])], tmp_path, "images", ["a", "b"]
     )
     assert [path.name for path in paths] == ["images.png", "images.svg"]
+
+
+def test_heat_maps_take_the_values_of_a_grid_from_the_settings_of_its_cells(tmp_path):
+    rows = []
+    for k, norm in [(2, "batch"), (10, "batch"), (2, "none"), (10, "none")]:
+        names = {"label": f"mosaic k={k} norm={norm}", "cell": f"{k}{norm}", "status": "done"}
+        names |= {"dataset": "digits", "omega": 0.1, "n_clients": 4, "widths": "full", "seed": 0}
+        settings = {"config.k": k, "config.norm": norm}
+        rows.append(names | settings | {"selection": "last", "accuracy": 0.5 + k / 100})
+    records = pd.DataFrame(rows)
+    first = heatmaps.write_heatmaps(records, tmp_path)
+    assert [path.name for path in first] == [
+        "heatmap_mosaic_digits_omega0.1_4_full.png",
+        "heatmap_mosaic_digits_omega0.1_4_full.svg",
+    ]
+    grid = heatmaps._grid(records, ["k", "norm"])
+    assert grid.values == {"k": [2.0, 10.0], "norm": ["batch", "none"]}
+    assert grid.means[(10.0, "none")] == pytest.approx(60.0)

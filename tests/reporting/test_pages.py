@@ -1,86 +1,18 @@
 """Tables: what a reader sees, in Markdown, LaTeX, CSV and the terminal."""
 
+import math
 import re
 from io import StringIO
 
 import pandas as pd
 import pytest
-from rich.console import Console
 
 from benchmarks.reporting.tables import write_tables
-from benchmarks.reporting.terminal import terminal_table
-
-ACCURACIES = {  # at omega 0.1: seeds 0, 1, 2
-    "centralised": [0.9, 0.91, 0.92],
-    "local": [0.30, 0.31, 0.33],
-    "fedavg_x": [0.60, 0.61, 0.622],
-    "dense": [0.55, None, 0.57],
-    "mosaic": [0.718, 0.73, 0.742],
-}
-
-
-def make_records(n_seeds: int = 3) -> pd.DataFrame:
-    """Two omegas; dense fails at seed 1; FedRolex is skipped; only Mosaic has generators."""
-    rows = []
-    for omega in (1.0, 0.1):
-        for method, values in ACCURACIES.items():
-            for seed, accuracy in enumerate(values[:n_seeds]):
-                row = names(method, omega, seed) | {
-                    "round": 3,
-                    "selection": "last+validation+oracle",
-                }
-                row |= {
-                    "accuracy": accuracy,
-                    "upload_bytes": 4.2e7,
-                    "download_bytes": 5e5,
-                    "method_s": 90.0,
-                }
-                row |= {
-                    "stage_s": 10.0,
-                    "warnings": "",
-                    "partition": f"{omega}-{seed}",
-                    "processor": "Xeon_A",
-                }
-                if method == "mosaic":
-                    row |= {
-                        "fid_domain": 45.1,
-                        "fid_domain_floor": 2.1,
-                        "is_domain": 6.0,
-                        "is_domain_real": 8.0,
-                    }
-                    row |= {"fidelity_n": 5000, "warnings": f"{20 + seed}% near-duplicates"}
-                if accuracy is None:
-                    row = names(method, omega, seed) | {
-                        "status": "failed",
-                        "reason": "loss > 1e9 & 100 % wrong_",
-                    }
-                rows.append(row)
-        rows += [
-            names("fedrolex", omega, 0)
-            | {"status": "skipped", "reason": "one width | nothing to roll"}
-        ]
-    return pd.DataFrame(rows)
-
-
-def names(method: str, omega: float, seed: int) -> dict:
-    name = {
-        "method": method,
-        "omega": omega,
-        "seed": seed,
-        "cell": f"{method}{omega}{seed}",
-        "status": "done",
-    }
-    return name | {
-        "dataset": "digits",
-        "n_clients": 4,
-        "widths": "full",
-        "scale": "quick",
-        "reason": "",
-    }
+from mosaic.fl.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def texts(tmp_path_factory) -> dict[str, str]:
+def texts(tmp_path_factory, make_records) -> dict[str, str]:
     paths = write_tables(make_records(), tmp_path_factory.mktemp("tables"))
     assert [path.name for path in paths] == ["summary.csv", "table.md", "table.tex"]
     assert sorted(path.name for path in paths[0].parent.iterdir()) == sorted(
@@ -153,37 +85,87 @@ def test_latex_is_balanced_ascii_and_escaped(texts):
 
 
 def test_csv_keeps_fractions_and_bytes(texts):
-    table = pd.read_csv(StringIO(texts["summary.csv"])).set_index(["method", "omega"])
+    table = pd.read_csv(StringIO(texts["summary.csv"])).set_index(["label", "omega"])
     assert table.loc[("mosaic", 0.1), "accuracy"] == pytest.approx(0.73)
     assert table.loc[("mosaic", 0.1), "upload_bytes"] == 4.2e7
 
 
-def test_one_seed_has_no_spread_and_no_bold(tmp_path):
+def test_one_seed_has_no_spread_and_no_bold(tmp_path, make_records):
     text = write_tables(make_records(n_seeds=1), tmp_path)[1].read_text()
     assert "(per cent, n = 1 seed)" in text and "| mosaic | – | 71.8 | 71.8 |" in text
     assert "±" not in text.split("### ")[1] and "**" not in text
     assert "no difference here is established" in text
 
 
-def test_different_partitions_are_told(tmp_path):
+def test_different_partitions_are_told(tmp_path, make_records):
     records = make_records()
-    records.loc[records["method"] == "dense", "partition"] = "another"
+    records.loc[records["label"] == "dense", "partition"] = "another"
     assert "not paired: the methods ran on different partitions at ω 0.1, seed 0" in (
         write_tables(records, tmp_path)[1].read_text()
     )
 
 
-def test_nothing_recorded_and_all_failed(tmp_path):
+def test_nothing_recorded_and_all_failed(tmp_path, make_records):
     records = make_records()
     assert "No cell is recorded yet." in write_tables(records.iloc[:0], tmp_path)[1].read_text()
     failed = records.assign(status="failed", selection="", reason="no memory")
     assert "failed (3 of 3)" in write_tables(failed, tmp_path)[1].read_text()
 
 
-def test_terminal_table_shows_names_with_brackets_as_they_are():
-    records = make_records().replace({"method": {"dense": "dense[bold]"}})
-    console = Console(width=120, file=StringIO())
-    console.print(terminal_table(records))
-    text = console.file.getvalue()
-    assert "dense[bold]" in text and "73.0 ± 1.2" in text and "digits, 4 clients" in text
-    assert not terminal_table(records.iloc[:0]).renderables
+def test_a_note_with_a_semicolon_is_one_note(tmp_path, make_records):
+    records = make_records().assign(notes="")
+    records.loc[records["label"] == "mosaic", "notes"] = "few images; the FID is biased"
+    text = write_tables(records, tmp_path)[1].read_text()
+    assert "seed 0, 1, 2: few images; the FID is biased" in text
+
+
+def test_a_list_of_warnings_may_have_semicolons_in_its_texts(tmp_path, make_records):
+    records = make_records()
+    mosaic = records["label"] == "mosaic"
+    records["warnings"] = records["warnings"].astype(object)
+    records.loc[mosaic, "warnings"] = pd.Series(
+        [["no loss; see the log", "bad images"]] * mosaic.sum(), index=records.index[mosaic]
+    )
+    text = write_tables(records, tmp_path)[1].read_text()
+    assert "seed 0, 1, 2: no loss; see the log" in text and "seed 0, 1, 2: bad images" in text
+
+
+def test_infinities_that_are_text_in_records_are_numbers_in_tables(tmp_path, make_records):
+    records = make_records()
+    mosaic = records["label"] == "mosaic"
+    records["partition_gini"] = pd.Series([0.5] * len(records), dtype=object)
+    records.loc[mosaic, "partition_gini"] = "inf"
+    records["fid_domain"] = records["fid_domain"].astype(object)
+    records.loc[mosaic, "fid_domain"] = "inf"
+    text = write_tables(records, tmp_path)[1].read_text()
+    assert "| 0.1 | mosaic | 42.0 | 0.5 | 100 | 10.0 | inf |" in text
+    assert "gini inf" in text
+
+
+def test_a_given_split_is_not_called_an_infinite_omega(tmp_path, make_records):
+    records = make_records().replace({"omega": {1.0: math.inf}})
+    text = write_tables(records, tmp_path)[1].read_text()
+    assert "| method | data-free | ω 0.1 | ω inf |" in text
+
+    given = records.assign(**{"task.law": "class_balanced"})
+    given.loc[given["omega"] == math.inf, "task.law"] = "file"
+    text = write_tables(given, tmp_path)[1].read_text()
+    assert "| method | data-free | ω 0.1 | given split |" in text
+    assert "| given split | mosaic |" in text and "2 at ω 0.1, 2 at given split" in text
+    assert "inf" not in text
+
+
+def test_a_suite_chooses_the_reference(tmp_path, make_records):
+    text = write_tables(make_records(), tmp_path, reference="dense")[1].read_text()
+    assert "Paired differences to dense" in text and "dense wins / ties / loses" in text
+
+
+def test_an_absent_reference_is_named(tmp_path, make_records):
+    text = write_tables(make_records(), tmp_path, reference="denze")[1].read_text()
+    assert "Paired differences" not in text
+    assert "No paired differences: the reference denze is not among the methods here" in text
+
+
+def test_an_unknown_page_is_an_error(tmp_path, make_records):
+    with pytest.raises(InputError, match="did you mean 'communication'"):
+        write_tables(make_records(), tmp_path, pages=["comunication"])

@@ -30,7 +30,7 @@ def record(
         "seed": seed,
         "status": "done",
     }
-    row |= {"method": label, "algorithm": method, "cell": f"{label}{omega}{seed}"}
+    row |= {"label": label, "method": method, "cell": f"{label}{omega}{seed}"}
     row |= {
         "selection": "last+oracle",
         "round": rounds,
@@ -51,7 +51,9 @@ def test_the_file_names_methods_and_data_sets_that_exist():
 
 
 def test_the_labels_are_entries_of_the_one_shot_suite_with_the_papers_settings():
-    """The papers' students start from random weights and their clients count alike, which are not our defaults."""
+    """The papers' students start from random weights and their clients count alike, which are
+    not our defaults.
+    """
     entries = {entry.label or entry.name: entry for entry in read_suite("oneshot")[1].method}
     for table in published():
         for method, label in table.labels.items():
@@ -72,7 +74,9 @@ def test_dense_table_1_on_fashion_mnist():
 
 
 def test_difference_is_measured_minus_published():
-    """DENSE at omega 0.1: 50.29. Measured .55 and .57: 56.0, sd 1.4, +5.7; FedAvg 41.69, measured .40: -1.7."""
+    """DENSE at omega 0.1: 50.29. Measured .55 and .57: 56.0, sd 1.4, +5.7; FedAvg 41.69,
+    measured .40: -1.7.
+    """
     rows = [
         record("dense", 0.55),
         record("dense", 0.57, seed=1),
@@ -110,7 +114,9 @@ def test_of_several_entries_of_an_algorithm_the_one_with_the_papers_settings_is_
 
 
 def test_two_sources_of_one_cell_are_two_rows_each_with_its_own():
-    """FedAvg on CIFAR-10, omega 0.5: 43.67 in DENSE's Table 1, 30.93 in its README; measured .40: -3.7 and +9.1."""
+    """FedAvg on CIFAR-10, omega 0.5: 43.67 in DENSE's Table 1, 30.93 in its README; measured
+    .40: -3.7 and +9.1.
+    """
     rows = [equal(0.40, omega=0.5) | {"dataset": "cifar10"}]
     (page,) = published_pages(pd.DataFrame(rows), ("cifar10", 5, "full"))
     assert [(row[2], row[4], row[7]) for row in page.rows] == [

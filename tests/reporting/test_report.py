@@ -22,7 +22,7 @@ def test_generated_images_are_shown_for_one_kind_of_widths_full_where_there_is_i
     what = {
         "status": "done",
         "seed": 0,
-        "method": "mosaic",
+        "label": "mosaic",
         "dataset": "digits",
         "omega": 1.0,
         "n_clients": 4,

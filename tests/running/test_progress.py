@@ -1,14 +1,17 @@
-"""The estimate of what a run still takes, against numbers worked out by hand."""
+"""What a run prints, and the estimate of the time it still takes, against numbers by hand."""
 
 import dataclasses
+import io
 import json
 
 import pytest
+from rich.console import Console
 
 from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.suite import read_suite
-from benchmarks.running.progress import Estimate
+from benchmarks.running.progress import Estimate, show_progress
 from benchmarks.running.records import done_file
+from benchmarks.running.session import Outcome
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def test_nothing_is_estimated_before_a_cell_has_run(tmp_path, cells):
     assert Estimate(tmp_path, cells).seconds(cells, 1) is None
 
 
-def test_a_shared_stage_counts_once_for_a_partition_and_not_where_it_is_cached(tmp_path, cells):
+def test_a_shared_stage_counts_once_per_partition_and_not_where_it_is_cached(tmp_path, cells):
     zero = [cell for cell in cells if cell.task.seed == 0]
     for cell in zero:
         finish(tmp_path, cell, method_s=3.0, stage_s=100.0, stage_s_warm_up=100.0)
@@ -49,3 +52,36 @@ def test_a_cell_of_an_unknown_kind_takes_the_mean_of_the_known(tmp_path, cells):
     finish(tmp_path, cells[0], method_s=4.0, stage_s=0.0)
     other = dataclasses.replace(cells[0], label="other")
     assert Estimate(tmp_path, cells).seconds([other], 1) == 4
+
+
+def test_the_estimate_in_words(tmp_path, cells):
+    estimate = Estimate(tmp_path, cells)
+    assert estimate.text([], 2) == "nothing to do"
+    assert "no estimate" in estimate.text(cells, 2)
+    finish(tmp_path, cells[0], method_s=60.0)
+    text = Estimate(tmp_path, cells).text(cells, 2)
+    assert text == "about 2 min with 2 jobs, by the cells that have run here"
+
+
+def test_of_a_done_cell_one_line_is_printed_and_its_warnings_once_at_the_end(tmp_path, cells):
+    outcomes = [
+        Outcome(cells[0], "done", 0.0, 1.0, ("a damaged stage",)),
+        Outcome(cells[1], "done", 0.5, 1.0, ("a damaged stage",)),
+        Outcome(cells[2], "failed", notes=("it diverged", "a damaged stage")),
+        Outcome(cells[3], "skipped", notes=("only at full width",)),
+    ]
+    console = Console(file=io.StringIO(), width=200)
+
+    def start(watch):
+        for outcome in outcomes:
+            watch(outcome.cell.key, "")
+            yield outcome
+
+    shown = show_progress(start, cells, 0, Estimate(tmp_path, cells), 1, console)
+    assert list(shown) == outcomes
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["done", "done", "failed"]
+    assert " 0.0%" in lines[0] and "50.0%" in lines[1]
+    assert lines[3].strip() == "it diverged" and lines[5].strip() == "only at full width"
+    assert lines[6:] == ["a damaged stage (cells: 2)"]

@@ -1,6 +1,5 @@
 """Cells on a real Ray cluster of several nodes on this machine, one of which dies in the middle."""
 
-import dataclasses
 import os
 import re
 import tempfile
@@ -10,39 +9,24 @@ import pytest
 
 from benchmarks import tune
 from benchmarks.planning.cell import Cell
-from benchmarks.planning.settings import configure
 from benchmarks.run import main
 from benchmarks.running.processes import run_cells
-from benchmarks.running.ray_cluster import _work, cells_on_ray, code
+from benchmarks.running.ray_cluster import _run, cells_on_ray, code
 from benchmarks.running.records import done_file, load_records
 from benchmarks.running.session import Session
-from mosaic.fl.cache import use_cache
 from mosaic.fl.errors import InputError
-from mosaic.fl.task import Task
 
 MEASURED = re.compile("method_s|stage_s.*|cpu_s|pass_s|peak_memory_bytes|commit")
-TASK = Task(
-    n_train=240,
-    n_clients=3,
-    omega=1.0,
-    rounds=2,
-    score_every=1,
-    steps=2,
-    batch_size=16,
-    base_width=4,
-)
 
 
-@pytest.fixture(autouse=True)
-def nothing_left_behind():
-    yield
-    use_cache(None)
+@pytest.fixture
+def cell(tiny_cell):
+    """Make a cell with two local steps per round: cell("fedavg", seed=1)."""
 
+    def make(method: str, **changes) -> Cell:
+        return tiny_cell(method, **{"steps": 2, "lr": 0.01} | changes)
 
-def cell(method: str, seed: int = 0, rounds: int = 2) -> Cell:
-    task = dataclasses.replace(TASK, seed=seed, rounds=rounds)
-    config = configure(method, {"client": 0.001, "server": 0.001}, {})
-    return Cell("tiny", "quick", method, method, task, config, "full", 0.001, 0.001, 90)
+    return make
 
 
 def records(session: Session, cells: list[Cell]) -> pd.DataFrame:
@@ -59,7 +43,8 @@ def in_this_process(cells: list[Cell], out) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def cluster():
     utils = pytest.importorskip("ray.cluster_utils")
-    os.environ["RAY_worker_niceness"] = "0"  # Ray's default, 15, starves workers beside other tests
+    # Ray's default, 15, starves workers beside other tests
+    os.environ.update(RAY_worker_niceness="0")
     cluster = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     for _ in range(2):
         cluster.add_node(num_cpus=1, memory=3 * 2**30)
@@ -68,10 +53,10 @@ def cluster():
 
 
 @pytest.mark.slow
-def test_a_cluster_that_loses_a_node_ends_with_the_same_records(cluster, tmp_path):
+def test_a_cluster_that_loses_a_node_ends_with_the_same_records(cell, cluster, tmp_path):
     session = Session(tmp_path / "cluster")
     session.out.mkdir()
-    cells = [cell("fedavg", seed) for seed in range(6)] + [cell("mosaic", rounds=40)]
+    cells = [cell("fedavg", seed=seed) for seed in range(6)] + [cell("mosaic", rounds=40)]
     spare = cluster.add_node(num_cpus=1, memory=3 * 2**30)
     outcomes = []
     for outcome in cells_on_ray(cells, session, cluster.address, lambda *_: None):
@@ -88,9 +73,9 @@ def test_a_cluster_that_loses_a_node_ends_with_the_same_records(cluster, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_failing_cell_fails_alone(cluster, tmp_path):
+def test_a_failing_cell_fails_alone(cell, cluster, tmp_path):
     session = Session(tmp_path)
-    broken = dataclasses.replace(cell("fedavg"), task=dataclasses.replace(TASK, lr=1e30))
+    broken = cell("fedavg", lr=1e30)
     outcomes = {
         o.cell.key: o.status
         for o in cells_on_ray([broken, cell("local")], session, cluster.address, lambda *_: 0)
@@ -99,30 +84,31 @@ def test_a_failing_cell_fails_alone(cluster, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_node_that_does_not_see_the_folder_sends_the_files_back(tmp_path, monkeypatch):
+def test_a_node_that_does_not_see_the_folder_sends_the_files_back(cell, tmp_path, monkeypatch):
     """Its own folder has the record; the same bytes come back by name, the record last."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "node"))
     (tmp_path / "node").mkdir()
-    mine, token = cell("mosaic"), tmp_path / "not here" / ".ray-test"
-    outcome, files = _work(mine, Session(tmp_path / "unseen"), token, code())
+    token = tmp_path / "not here" / ".ray-test"
+    mosaic = cell("mosaic")
+    outcome, files = _run(mosaic, Session(tmp_path / "unseen"), token, code())
     assert outcome.status == "done" and not (tmp_path / "unseen").exists()
     names = list(files)
-    assert names[-1] == f"cells/{mine.key}.jsonl" and f"pictures/{mine.key}.npz" in names
-    expected = in_this_process([mine], tmp_path / "alone")
+    assert names[-1] == f"cells/{mosaic.key}.jsonl" and f"pictures/{mosaic.key}.npz" in names
+    expected = in_this_process([mosaic], tmp_path / "alone")
     folder = Session(tmp_path / "back").folder("tiny")
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-    pd.testing.assert_frame_equal(records(Session(tmp_path / "back"), [mine]), expected)
-    assert done_file(folder, mine).exists()
+    pd.testing.assert_frame_equal(records(Session(tmp_path / "back"), [mosaic]), expected)
+    assert done_file(folder, mosaic).exists()
 
 
-def test_a_node_with_other_code_says_so(tmp_path):
-    outcome, files = _work(cell("local"), Session(tmp_path), tmp_path, "another hash")
+def test_a_node_with_other_code_says_so(cell, tmp_path):
+    outcome, files = _run(cell("local"), Session(tmp_path), tmp_path, "another hash")
     assert outcome.status == "failed" and "another version" in outcome.notes[0] and not files
 
 
-def test_an_address_where_nobody_listens_is_an_input_error(tmp_path):
+def test_an_address_without_a_cluster_is_an_input_error(cell, tmp_path):
     pytest.importorskip("ray")
     with pytest.raises(InputError, match="no Ray cluster answers at '127.0.0.1:1'"):
         next(cells_on_ray([cell("local")], Session(tmp_path), "127.0.0.1:1", lambda *_: None))

@@ -1,5 +1,6 @@
 """One cell: what is scored of which snapshot, how its outcome reads, and users' metrics."""
 
+import dataclasses
 import math
 
 import pytest
@@ -49,7 +50,7 @@ def test_an_accuracy_of_zero_is_zero_and_not_missing(run_snapshots):
 
 
 def test_what_is_measured_once_is_of_the_last_scored_snapshot(run_snapshots):
-    """Rounds 2 is scored, round 3 is not and yields last: its probes must not be in the record."""
+    """Round 3 is not scored and comes last: its probes must not be in the record."""
     scored = Snapshot(2, always(1), probes={"start": always(2)}, diagnostics={"loss": 2.0})
     unscored = Snapshot(3, always(4), probes={"start": always(5)}, diagnostics={"loss": 3.0})
     _, rows = run_snapshots(scored, unscored)
@@ -111,9 +112,7 @@ def metric_cell(tiny_cell, tmp_path, monkeypatch):
         path = tmp_path / "ones.py"
         path.write_text(text)
         cell = tiny_cell("fedavg", score_every=2, rounds=4)
-        # until Cell has the field: a frozen dataclass takes no attribute in the ordinary way
-        object.__setattr__(cell, "metrics", (load_metric_file(path),))
-        return cell
+        return dataclasses.replace(cell, metrics=(load_metric_file(path),))
 
     yield make
     METRICS.clear()
@@ -149,6 +148,6 @@ def test_a_metric_that_fails_fails_the_cell_and_says_so(run_snapshots, metric_ce
 
 def test_a_metric_that_is_not_loaded_fails_the_cell(run_snapshots, metric_cell):
     cell = metric_cell(METRIC)
-    object.__setattr__(cell, "metrics", ("other-0123456789ab",))
+    cell = dataclasses.replace(cell, metrics=("other-0123456789ab",))
     outcome, _ = run_snapshots(Snapshot(4, always(1)), cell=cell)
     assert "the metric other-0123456789ab is not loaded" in outcome.notes[0]

@@ -1,4 +1,4 @@
-"""What every test of the tuner stands on: the oracle among the methods, and nothing left behind."""
+"""Fixtures of the tuner's tests: the oracle is a method, and nothing is left behind."""
 
 import pytest
 from oracle import ORACLE
@@ -8,12 +8,16 @@ from mosaic.fl.cache import use_cache, watch_stages
 
 
 @pytest.fixture(autouse=True)
-def stand_in(monkeypatch, request, unrendered):
-    """The oracle is a method; no figures but where a test asks for them; nothing is left behind."""
+def oracle_is_a_method(monkeypatch, request, unrendered):
+    """The oracle is in METHODS; no figures are drawn unless a test asks for ``figures``."""
     monkeypatch.setitem(METHODS, "oracle", ORACLE)
     monkeypatch.setenv("MOSAIC_DATA", "")
     if "figures" not in request.fixturenames:
-        monkeypatch.setattr("benchmarks.tuning.report.write_figures", lambda *given: [])
+        monkeypatch.setattr("benchmarks.tuning.report.write_figures", no_figures)
     yield
     use_cache(None)
     watch_stages(None)
+
+
+def no_figures(study, plan, folder):
+    return []

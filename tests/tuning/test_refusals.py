@@ -1,10 +1,11 @@
-"""What the tuner refuses, with what was given and what is possible."""
+"""Wrong commands: the tuner says what was given and what is possible."""
+
+import importlib.util
 
 import pytest
 from oracle import table, tuned
 
 from benchmarks import run as benchmark
-from benchmarks import tune
 
 WRONG = {
     "--method mosiac": "did you mean 'mosaic'",
@@ -18,7 +19,9 @@ WRONG = {
     "--omega much": "omega is 'much'",
     "--clients 0": "--clients is '0'",
     "--seeds 0": "at least 1",
-    "--seeds 0,1": "seed 0 is a reporting seed, which tuning must not see; tuning seeds begin at 1000",
+    "--seeds 0,1": (
+        "seed 0 is a reporting seed, which tuning must not see; tuning seeds begin at 1000"
+    ),
     "--stability-seeds 0,1000": "seed 1000 is for tuning alone",
     "--objective acuracy": "did you mean 'accuracy'",
     "--objective ,": "--objective is empty",
@@ -37,6 +40,7 @@ WRONG = {
     "--space kind=good,ugly": "oracle.kind is 'ugly'; possible: good, bad",
     "--space kind=good": "give at least two",
     "--only lambda": "unknown key of oracle's space 'lambda'",
+    "--space peeks=true,maybe": "oracle.peeks is 'maybe'; possible: true, false",
     "--set oracle.a=1 --set oracle.b=1": "the space of oracle is empty; give --space KEY=LOW:HIGH",
     "--set oracle.a=1 --space a=1:2": "oracle.a is both set and in the space",
     "--set oracle.aa=1": "unknown setting of oracle 'aa'",
@@ -47,39 +51,48 @@ WRONG = {
     "--storage nosql://x": "cannot open the storage nosql://x",
     "--study ../x": "it names a folder",
     "--out /proc/nothing": "cannot write to --out",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("given", WRONG)
 def test_a_wrong_command_is_explained_and_exits_with_2(given, tmp_path, capsys):
     assert tuned(tmp_path, *given.split()) == 2
-    assert WRONG[given] in " ".join(capsys.readouterr().err.split())
+    assert WRONG[given] in errors(capsys)
+
+
+def errors(capsys) -> str:
+    """What was printed to stderr, on one line."""
+    return " ".join(capsys.readouterr().err.split())
 
 
 def test_cma_es_without_its_package_is_explained(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(tune.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert tuned(tmp_path, "--sampler", "cmaes") == 2
-    assert "pip install cmaes" in " ".join(capsys.readouterr().err.split())
+    assert "pip install cmaes" in errors(capsys)
 
 
-def test_a_study_of_another_plan_is_told_apart_and_one_without_results_gives_way(tmp_path, capsys):
-    assert tuned(tmp_path, "--trials", "1", "--set", "oracle.breaks_above=-9") == 1
-    assert (
-        tuned(tmp_path, "--trials", "2", "--space", "a=0:4") == 0
-    )  # all trials of the first one failed
+def test_a_study_of_another_plan_is_refused_and_what_differs_is_printed(tmp_path, capsys):
+    assert tuned(tmp_path, "--trials", "2", "--space", "a=0:4") == 0
     assert tuned(tmp_path, "--trials", "3", "--space", "a=0:20", "--seeds", "3") == 2
-    said = " ".join(capsys.readouterr().err.split())
-    assert "study 's' exists, and is another one" in said and "another name with --study" in said
-    assert (
-        "--space a is 0.0:4.0 in it and 0.0:20.0 here" in said
-        and "seeds is 1000,1001 in it" in said
-    )
-    assert (
-        tuned(tmp_path, "--trials", "3", "--space", "a=0:4", "--sampler", "random") == 0
-    )  # the sampler may change
+    message = errors(capsys)
+    assert "study 's' exists, and is another one" in message
+    assert "another name with --study" in message
+    assert "--space a is 0.0:4.0 in it and 0.0:20.0 here" in message
+    assert "seeds is 1000,1001 in it" in message
+
+
+def test_the_sampler_of_a_study_may_change(tmp_path):
+    assert tuned(tmp_path, "--trials", "2") == 0
+    assert tuned(tmp_path, "--trials", "3", "--sampler", "random") == 0
     assert table(tmp_path)["trial"].tolist() == [0, 1, 2]
+
+
+def test_a_study_without_results_is_replaced_by_another_plan(tmp_path):
+    assert tuned(tmp_path, "--trials", "1", "--set", "oracle.breaks_above=-9") == 1
+    assert tuned(tmp_path, "--trials", "2", "--space", "a=0:4") == 0
+    assert table(tmp_path)["trial"].tolist() == [0, 1]
 
 
 def test_the_benchmark_refuses_tuning_seeds(tmp_path, capsys):
     assert benchmark.main(["--dry-run", "--seeds", "0,1000", "--out", str(tmp_path)]) == 2
-    assert "seed 1000 is for tuning alone" in " ".join(capsys.readouterr().err.split())
+    assert "seed 1000 is for tuning alone" in errors(capsys)

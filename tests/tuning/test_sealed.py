@@ -1,14 +1,14 @@
-"""The tuner never sees a test image."""
+"""The tuner never opens the test set."""
 
 import numpy as np
 import pytest
-from oracle import table, tuned
+from oracle import ON_CPU, table, tuned
 
 from benchmarks import tune
 from mosaic.fl.data import datasets, download, loading
 
 
-def test_sealed_the_test_set_cannot_be_loaded():
+def test_a_sealed_test_set_cannot_be_loaded():
     with loading.sealed_test_set(), loading.sealed_test_set():
         assert len(loading.load("digits", "train").images)
         with pytest.raises(RuntimeError, match="the test set of digits"):
@@ -21,84 +21,95 @@ def test_a_method_that_opens_the_test_set_fails(tmp_path):
     assert table(tmp_path)["reason"].str.contains("sealed").all()
 
 
+SMALL_TASK = [
+    "--set=task.rounds=2",
+    "--set=task.steps=2",
+    "--set=task.base_width=4",
+    "--set=task.score_every=1",
+]
 MOSAIC = [
-    "--method",
-    "mosaic",
-    "--jobs",
-    "1",
-    "--device",
-    "cpu",
-    "--precision",
-    "fp32",
-    "--clients",
-    "3",
+    "--method=mosaic",
+    "--clients=3",
+    "--stability-seeds=0",
+    "--study=m",
+    *ON_CPU,
+    *SMALL_TASK,
+    "--set=mosaic.generator_steps=4",
+    "--set=mosaic.distil_steps=2",
+    "--set=mosaic.ngf=4",
+    "--set=mosaic.distil_batch=30",
 ]
-MOSAIC += [
-    f"--set=task.{text}" for text in ("rounds=2", "steps=2", "base_width=4", "score_every=1")
-]
-MOSAIC += [
-    f"--set=mosaic.{text}"
-    for text in ("generator_steps=4", "distil_steps=2", "ngf=4", "distil_batch=30")
-]
-MOSAIC += ["--stability-seeds", "0", "--study", "m"]
+
+
+@pytest.fixture
+def loaded_splits(monkeypatch) -> list[str]:
+    """The splits ("train", "test") that are read from files, one entry per reading."""
+    splits = []
+    load = loading._load
+
+    def load_and_note(name, split, folder):
+        splits.append(split)
+        return load(name, split, folder)
+
+    monkeypatch.setattr(loading, "_load", load_and_note)
+    return splits
 
 
 @pytest.mark.slow
-def test_mosaic_is_tuned_for_both_objectives_without_the_test_set_and_cheaply(
-    tmp_path, monkeypatch
+def test_mosaic_is_tuned_for_two_objectives_without_the_test_set_and_with_cached_stages(
+    tmp_path, loaded_splits
 ):
-    opened = []
-    load = loading._load
-    monkeypatch.setattr(
-        loading,
-        "_load",
-        lambda name, split, folder: opened.append(split) or load(name, split, folder),
-    )
-    data_of = ["--out", str(tmp_path), "--objective", "accuracy,fid_domain", "--seeds", "1"]
-    space = ["--space", "weight_hard=0.0,0.5", "--space", "lambda_d=2.0,5.0"]
-    grid = ["--sampler", "grid", "--trials", "9", "--only", "weight_hard,lambda_d", *space]
-    assert tune.main([*MOSAIC, *data_of, *grid]) == 0
-    assert opened and set(opened) == {"train"}
+    options = [
+        f"--out={tmp_path}",
+        "--objective=accuracy,fid_domain",
+        "--seeds=1",
+        "--sampler=grid",
+        "--trials=9",
+        "--only=weight_hard,lambda_d",
+        "--space=weight_hard=0.0,0.5",
+        "--space=lambda_d=2.0,5.0",
+    ]
+    assert tune.main([*MOSAIC, *options]) == 0
+    assert set(loaded_splits) == {"train"}
     rows = table(tmp_path, "m")
     assert rows["fid_domain"].gt(0).all() and len(rows) == 4
-    seen = set()
-    for row in rows.to_dict("records"):
+
+    first, *others = rows.to_dict("records")
+    assert "client_generator:3" in first["computed"] and "warm_up:" in first["computed"]
+    seen = {first["param.lambda_d"]}
+    for row in others:
+        # lambda_d changes the generators only, and weight_hard no stage at all.
         computed = str(row["computed"])
-        if not seen:
-            assert "client_generator:3" in computed and "warm_up:" in computed
-        else:  # a weight of the distillation makes nothing anew, one of the generators these only
-            assert computed == ("nan" if row["param.lambda_d"] in seen else "client_generator:3")
-            assert row["saved_s"] > 0 and "warm_up:" in row["reused"]
+        assert computed == ("nan" if row["param.lambda_d"] in seen else "client_generator:3")
+        assert row["saved_s"] > 0 and "warm_up:" in row["reused"]
         seen.add(row["param.lambda_d"])
 
 
 def test_a_data_folder_without_test_files_is_enough(tmp_path, monkeypatch):
-    """MNIST's training files alone, of noise: 300 images."""
+    """MNIST's training files alone, with 300 images of noise."""
     monkeypatch.setattr(download, "_download", lambda *_: "offline")
-    rng, folder = np.random.default_rng(0), tmp_path / "data"
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "data"
     folder.mkdir()
     pixels = rng.integers(0, 256, (300, 28, 28), dtype=np.uint8)
     labels = np.arange(300, dtype=np.uint8) % 10
-    for name, array in zip(
-        datasets.DATASETS["mnist"].files["train"], (pixels, labels), strict=True
-    ):
-        head = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
-        (folder / name).write_bytes(head + array.tobytes())
-    more = [
-        "--method",
-        "dense",
-        "--dataset",
-        "mnist",
-        "--data-dir",
-        str(folder),
-        "--trials",
-        "2",
-        "--seeds",
-        "1",
+    names = datasets.DATASETS["mnist"].files["train"]
+    for name, array in zip(names, (pixels, labels), strict=True):
+        sizes = b"".join(n.to_bytes(4, "big") for n in array.shape)
+        header = bytes([0, 0, 8, array.ndim]) + sizes
+        (folder / name).write_bytes(header + array.tobytes())
+
+    options = [
+        "--method=dense",
+        "--dataset=mnist",
+        f"--data-dir={folder}",
+        "--trials=2",
+        "--seeds=1",
+        *SMALL_TASK,
+        "--set=dense.epochs=1",
+        "--set=dense.synthesis_steps=1",
+        "--set=dense.batch=16",
+        "--set=dense.latent=4",
     ]
-    more += [
-        f"--set=dense.{text}" for text in ("epochs=1", "synthesis_steps=1", "batch=16", "latent=4")
-    ]
-    settings = [text for text in MOSAIC if text.startswith("--set=task.")]
-    assert tuned(tmp_path, *more, *settings) == 0
+    assert tuned(tmp_path, *options) == 0
     assert set(table(tmp_path)["state"]) == {"complete"}

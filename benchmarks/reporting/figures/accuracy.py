@@ -7,147 +7,155 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from benchmarks.reporting import comparison as st
-from benchmarks.reporting.figures.cost import _curve
+from benchmarks.planning.methods import CEILING, FLOOR
+from benchmarks.reporting import comparison
+from benchmarks.reporting.figures.cost import curve_of
 from benchmarks.reporting.figures.style import (
     ACROSS,
     BARS,
     LOOK,
     MANY,
+    Style,
+    changed,
     figure_of_panels,
     finish,
+    line_handle,
     method_styles,
     new_panels,
-    panel_title,
+    rows_by_panel,
 )
-
-LOOK |= dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 8) | {
-    "figure.titlesize": 9
-}
-
-LOOK |= dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 7)
-
-LOOK |= {"font.family": "DejaVu Sans"}  # ships with matplotlib: the same glyphs on every machine
-
-LOOK |= {"axes.linewidth": 0.6, "axes.grid": True, "grid.color": "0.9", "grid.linewidth": 0.5}
-
-LOOK |= {
-    "lines.linewidth": 1.2,
-    "lines.markersize": 4.2,
-    "hatch.linewidth": 0.6,
-    "savefig.dpi": 200,
-}
-
-LOOK |= {
-    "svg.hashsalt": "mosaic-bench"
-}  # with no date in the metadata: the same bytes for the same figure
+from benchmarks.reporting.frames import grouped, has_values, of_label, with_status
+from benchmarks.reporting.names import is_frame, seeds_and_spread
 
 
 def accuracy_vs_omega(records: pd.DataFrame) -> Figure | None:
-    summary = st.summarise(records)
-    if summary["method"].nunique() > MANY:
-        return accuracies_figure(records, summary[summary["n"] > 0])
-    summary = summary[
-        (summary["n"] > 0) & np.isfinite(summary["omega"])
-    ]  # a log axis has no place for infinity
+    """Accuracy in the last round against omega, or by method where there are many methods."""
+    summary = comparison.summarise(records)
+    finished = summary.loc[summary["n"] > 0]
+    if len(set(summary["label"])) > MANY:
+        return accuracies_figure(records, finished)
 
-    def draw(axes: Axes, rows: pd.DataFrame, styles: dict[str, dict]) -> None:
-        present = [method for method in styles if method in set(rows["method"])]
-        for place, method in zip(np.linspace(-0.5, 0.5, len(present)), present, strict=True):
-            mine = rows[rows["method"] == method]
-            bars = 100 * mine["accuracy_sd"] if mine["accuracy_sd"].notna().any() else None
-            # Side by side, so that bars do not hide one another.
-            axes.errorbar(
-                mine["omega"] * 1.35**place, 100 * mine["accuracy"], bars, **BARS, **styles[method]
-            )
-        omegas = sorted(rows["omega"].unique())
-        axes.set(xscale="log", xlim=(omegas[0] / 1.6, omegas[-1] * 1.6))
-        axes.set_xticks(omegas, [f"{omega:g}" for omega in omegas])
-        axes.xaxis.set_minor_locator(NullLocator())
-
+    # A log axis has no place for infinity.
+    finite = finished.loc[np.isfinite(finished["omega"])]
     return figure_of_panels(
         records,
-        summary,
-        st.SETTING,
-        draw,
+        finite,
+        comparison.SETTING,
+        _draw_against_omega,
         "Accuracy in the last round",
         "concentration ω (log scale)",
     )
 
 
+def _draw_against_omega(axes: Axes, rows: pd.DataFrame, styles: dict[str, Style]) -> None:
+    labels = set(rows["label"])
+    present = [label for label in styles if label in labels]
+
+    # Methods are moved a little sideways, so that bars do not hide one another.
+    places = np.linspace(-0.5, 0.5, len(present))
+    for place, label in zip(places, present, strict=True):
+        of_method = of_label(rows, label)
+        bars = None
+        if has_values(of_method, "accuracy_sd"):
+            bars = 100 * of_method["accuracy_sd"]
+        x = of_method["omega"] * 1.35**place
+        axes.errorbar(x, 100 * of_method["accuracy"], bars, **BARS, **styles[label])
+
+    omegas = sorted(rows["omega"].unique())
+    axes.set(xscale="log", xlim=(omegas[0] / 1.6, omegas[-1] * 1.6))
+    axes.set_xticks(omegas, [f"{omega:g}" for omega in omegas])
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
 def accuracies_figure(records: pd.DataFrame, summary: pd.DataFrame) -> Figure | None:
-    """A panel for each group, a line for each method: its accuracy as a point, floor and ceiling as upright lines."""
-    groups = {
-        panel_title(group): rows.set_index("method") for group, rows in summary.groupby(st.GROUP)
-    }
-    if not groups:
+    """A panel per group and a line per method, with its accuracy as a point.
+
+    Args:
+        records: all records, from which the methods get their colours.
+        summary: the rows of ``comparison.summarise`` to draw; floor and ceiling are drawn as
+            upright lines.
+    """
+    panel_rows = rows_by_panel(summary, comparison.GROUP, records)
+    if not panel_rows:
         return None
+
     styles = method_styles(records)
-    methods = [method for method in styles if method not in (st.FLOOR, st.CEILING)]
-    across = min(ACROSS, summary["omega"].nunique())
+    labels = [label for label in styles if not is_frame(label)]
+    across = min(ACROSS, len(set(summary["omega"])))
+    size = (1.8, 0.15 * len(labels))
+
     with matplotlib.rc_context(LOOK):
-        figure, panels = new_panels(
-            list(groups), (1.8, 0.15 * len(methods)), "accuracy (per cent)", "", across
-        )
-        for i, (rows, axes) in enumerate(zip(groups.values(), panels, strict=True)):
-            for y, method in enumerate(methods):
-                if method in rows.index:
-                    mean, sd = 100 * rows.loc[method, ["accuracy", "accuracy_sd"]]
-                    bar = None if math.isnan(sd) else [sd]
-                    axes.errorbar(
-                        [mean], [y], xerr=bar, **BARS, **styles[method] | {"linestyle": ""}
-                    )
-            for frame in {st.FLOOR, st.CEILING} & set(rows.index):
-                look = {
-                    "color": styles[frame]["color"],
-                    "ls": styles[frame]["linestyle"],
-                    "lw": 0.9,
-                }
-                axes.axvline(100 * rows.loc[frame, "accuracy"], **look)
-            axes.set(yticks=range(len(methods)), ylim=(len(methods) - 0.4, -0.6))
-            axes.set_yticklabels(methods if i % across == 0 else [])
+        figure, panels = new_panels(list(panel_rows), size, "accuracy (per cent)", "", across)
+        for i, (rows, axes) in enumerate(zip(panel_rows.values(), panels, strict=True)):
+            _draw_accuracies(axes, rows, labels, styles)
+            axes.set_yticks(range(len(labels)))
+            axes.set_yticklabels(labels if i % across == 0 else [])
+            axes.set_ylim(len(labels) - 0.4, -0.6)
             axes.xaxis.set_major_locator(MaxNLocator(5))
-        seeds = st.seeds_name(st.summarise(records)["n"])
-        frames = [m for m in (st.FLOOR, st.CEILING) if m in styles]
-        handles = [Line2D([], [], label=m, **styles[m] | {"marker": ""}) for m in frames]
-        finish(
-            figure,
-            f"Accuracy in the last round, {seeds}" + ", ± 1 sd" * (seeds != "n = 1 seed"),
-            handles,
-        )
+
+        handles = []
+        for label in (FLOOR, CEILING):
+            if label in styles:
+                handles.append(line_handle(label, changed(styles[label], marker="")))
+        seeds = seeds_and_spread(comparison.summarise(records)["n"])
+        finish(figure, f"Accuracy in the last round, {seeds}", handles)
         return figure
 
 
+def _draw_accuracies(
+    axes: Axes, rows: pd.DataFrame, labels: list[str], styles: dict[str, Style]
+) -> None:
+    """Draw one panel: the methods from above to below, and the floor and ceiling upright."""
+    accuracies = {row["label"]: row for row in rows.to_dict("records")}
+    for y, label in enumerate(labels):
+        if label not in accuracies:
+            continue
+        mean = 100 * accuracies[label]["accuracy"]
+        sd = 100 * accuracies[label]["accuracy_sd"]
+        bars = None if math.isnan(sd) else [sd]
+        axes.errorbar([mean], [y], xerr=bars, **BARS, **changed(styles[label], linestyle=""))
+
+    for label in (FLOOR, CEILING):
+        if label in accuracies:
+            axes.axvline(
+                100 * accuracies[label]["accuracy"],
+                color=styles[label]["color"],
+                ls=styles[label]["linestyle"],
+                lw=0.9,
+            )
+
+
 def learning_curves(records: pd.DataFrame) -> Figure | None:
-    done = records[records["status"] == "done"]
-    if not (done.groupby("cell")["round"].nunique() > 1).any():
+    """Accuracy by round; None if no cell was scored more than once."""
+    done = with_status(records, "done")
+    if not (grouped(done, "cell", "round", "nunique") > 1).any():
         return None
-
-    def draw(axes: Axes, rows: pd.DataFrame, styles: dict[str, dict]) -> None:
-        for method, look in styles.items():
-            curve = _curve(rows[rows["method"] == method], "round")
-            if len(curve) > 1:
-                axes.plot(curve["x"], curve["y"], **look | {"marker": ""})
-                axes.fill_between(
-                    curve["x"], curve["low"], curve["high"], color=look["color"], alpha=0.15, lw=0
-                )
-            elif len(
-                curve
-            ):  # one shot: its level goes on as a faint line, to be compared with the curves
-                axes.axhline(
-                    curve["y"].iloc[0], lw=0.6, alpha=0.6, color=look["color"], ls=look["linestyle"]
-                )
-            axes.plot(curve["x"][-1:], curve["y"][-1:], zorder=3, **look | {"linestyle": ""})
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-
     return figure_of_panels(
         records,
         done,
-        st.GROUP,
-        draw,
+        comparison.GROUP,
+        _draw_curves,
         "Accuracy by round (marker on a faint line: scored once)",
         "round",
     )
+
+
+def _draw_curves(axes: Axes, rows: pd.DataFrame, styles: dict[str, Style]) -> None:
+    for label, style in styles.items():
+        curve = curve_of(of_label(rows, label), "round")
+        color = style["color"]
+        if len(curve) > 1:
+            axes.plot(curve["x"], curve["y"], **changed(style, marker=""))
+            axes.fill_between(
+                curve["x"], curve["low"], curve["high"], color=color, alpha=0.15, lw=0
+            )
+        elif len(curve) == 1:
+            # Scored once: a faint line at its level, to be compared with the curves.
+            level = curve["y"].iloc[0]
+            axes.axhline(level, lw=0.6, alpha=0.6, color=color, ls=style["linestyle"])
+
+        end = curve.iloc[-1:]
+        axes.plot(end["x"], end["y"], zorder=3, **changed(style, linestyle=""))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -1,6 +1,7 @@
 """Figures of cost: accuracy against bytes and seconds, bytes by kind."""
 
 import math
+from typing import cast
 
 import matplotlib
 import pandas as pd
@@ -10,119 +11,183 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from benchmarks.reporting import comparison as st
+from benchmarks.reporting import comparison
 from benchmarks.reporting.figures.style import (
     BARS,
     LOOK,
+    Style,
+    changed,
     figure_of_panels,
     finish,
     new_panels,
-    panel_title,
+    rows_by_panel,
 )
+from benchmarks.reporting.frames import of_label, with_status
+from benchmarks.reporting.names import method_order, seeds_name
 from benchmarks.reporting.pages.communication import over_link
 
 KINDS = sns.color_palette("Set2")
+"""Colours of the kinds of payload."""
 
 HATCH = {"upload": "", "download": "////"}
+"""Pattern of the bars of each direction."""
+
+BAR_HEIGHT = 0.36
 
 
 def accuracy_vs_cost(records: pd.DataFrame, what: str, mbits: float = math.inf) -> Figure | None:
-    """Against bytes, or against seconds with transfers over links of so many Mbit/s."""
-    done = records[records["status"] == "done"]
-    mb = (done["upload_bytes"] + done["download_bytes"]) / 1e6
-    done = done.assign(cost=mb if what == "bytes" else over_link(done, mbits))
-    if not (done["cost"] > 0).any():
+    """Accuracy against bytes or seconds, with a curve per method.
+
+    Args:
+        records: rows per cell and scored round.
+        what: "bytes" (up and down, all clients) or "seconds".
+        mbits: speed of the simulated links in Mbit/s, whose transfers are added to the seconds.
+
+    Returns:
+        The figure; None if no cell has such a cost.
+    """
+    done = with_status(records, "done")
+    if what == "bytes":
+        cost = (done["upload_bytes"] + done["download_bytes"]) / 1e6
+    else:
+        cost = over_link(done, mbits)
+    done = done.assign(cost=cost)
+    if not any(done["cost"] > 0):
         return None
 
-    def draw(axes: Axes, rows: pd.DataFrame, styles: dict[str, dict]) -> None:
-        for method, look in styles.items():
-            curve = _curve(rows[rows["method"] == method], "cost")
-            if (
-                len(curve) and not curve["x"].iloc[-1] > 0
-            ):  # sends nothing: a level, not a point on a log axis
-                axes.axhline(curve["y"].iloc[-1], lw=1.0, color=look["color"], ls=look["linestyle"])
-                continue
-            curve = curve[curve["x"] > 0]
-            axes.plot(curve["x"], curve["y"], **look | {"marker": ""})
-            end = curve[-1:]
-            bars = (end["high"] - end["y"]).dropna().to_list() or None
-            axes.errorbar(end["x"], end["y"], bars, **BARS, **look | {"linestyle": ""})
-        axes.set_xscale("log")
-        low, high = rows.loc[rows["cost"] > 0, "cost"].agg(["min", "max"])
-        if (
-            high > 0
-        ):  # at least a factor 6 wide, so that two ticks of 1, 2, 5 always lie on the axis
-            room = max(1.3, math.sqrt(6 * low / high))
-            axes.set_xlim(low / room, high * room)
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
-        axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}" if x >= 1 else f"{x:g}")
-        axes.xaxis.set_minor_formatter(NullFormatter())
+    title = f"Accuracy against {what}, all clients"
+    x_label = "method + stages (s, log scale)"
+    if what == "bytes":
+        x_label = "upload + download (MB, log scale)"
+    elif mbits < math.inf:
+        title = f"Accuracy against seconds at {mbits:g} Mbit/s, all clients"
+        x_label = "computation + simulated transfers (s, log scale)"
+    if any(done["cost"] == 0):
+        title += " (no marker: sends nothing)"
+    return figure_of_panels(records, done, comparison.GROUP, _draw_against_cost, title, x_label)
 
-    free = " (no marker: sends nothing)" if (done["cost"] == 0).any() else ""
-    x_label = (
-        "upload + download (MB, log scale)" if what == "bytes" else "method + stages (s, log scale)"
-    )
-    if mbits < math.inf:
-        what, x_label = (
-            f"seconds at {mbits:g} Mbit/s",
-            "computation + simulated transfers (s, log scale)",
-        )
-    return figure_of_panels(
-        records, done, st.GROUP, draw, f"Accuracy against {what}, all clients{free}", x_label
-    )
+
+def _draw_against_cost(axes: Axes, rows: pd.DataFrame, styles: dict[str, Style]) -> None:
+    for label, style in styles.items():
+        curve = curve_of(of_label(rows, label), "cost")
+        if len(curve) and not curve["x"].iloc[-1] > 0:
+            # It sends nothing: a level, since a log axis has no place for 0.
+            level = curve["y"].iloc[-1]
+            axes.axhline(level, lw=1.0, color=style["color"], ls=style["linestyle"])
+            continue
+
+        curve = curve.loc[curve["x"] > 0]
+        axes.plot(curve["x"], curve["y"], **changed(style, marker=""))
+        end = curve.iloc[-1:]
+        bars = (end["high"] - end["y"]).dropna().to_list() or None
+        axes.errorbar(end["x"], end["y"], bars, **BARS, **changed(style, linestyle=""))
+
+    axes.set_xscale("log")
+    costs = [cost for cost in rows["cost"] if cost > 0]
+    if costs:
+        low = min(costs)
+        high = max(costs)
+        # The axis spans at least a factor of 6, so that two ticks of 1, 2, 5 are always on it.
+        room = max(1.3, math.sqrt(6 * low / high))
+        axes.set_xlim(low / room, high * room)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    axes.xaxis.set_major_formatter(_tick_text)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _tick_text(value: float, _: float) -> str:
+    if value >= 1:
+        return f"{value:,.0f}"
+    return f"{value:g}"
 
 
 def bytes_by_kind(records: pd.DataFrame) -> Figure | None:
-    last = st.selected_rounds(records, "last")
-    columns = [
-        c
-        for c in last
-        if c.startswith(("upload_bytes_", "download_bytes_")) and last[c].fillna(0).gt(0).any()
-    ]
+    """MB up and down by kind of payload, as two bars per method; None if nothing was sent."""
+    last = comparison.selected_rounds(records, "last")
+    columns = []
+    for column in last:
+        name = str(column)
+        is_payload = name.startswith(("upload_bytes_", "download_bytes_"))
+        if is_payload and any(last[name] > 0):
+            columns.append(name)
     if not columns:
         return None
-    kinds = dict.fromkeys(column.split("_bytes_")[1] for column in columns)
-    looks = {
-        kind: {"fc": KINDS[i % len(KINDS)], "ec": "0.25", "lw": 0.3} for i, kind in enumerate(kinds)
-    }
-    settings = {panel_title(setting): rows for setting, rows in last.groupby(st.SETTING)}
-    size = (2.5, 0.36 * max(rows["method"].nunique() for rows in settings.values()))
+
+    styles: dict[str, Style] = {}
+    for column in columns:
+        kind = column.split("_bytes_")[1]
+        if kind not in styles:
+            color = KINDS[len(styles) % len(KINDS)]
+            styles[kind] = {"fc": color, "ec": "0.25", "lw": 0.3}
+
+    panel_rows = rows_by_panel(last, comparison.SETTING, records)
+    n_methods = max(len(set(rows["label"])) for rows in panel_rows.values())
+    size = (2.5, 0.36 * n_methods)
+
     with matplotlib.rc_context(LOOK):
-        figure, panels = new_panels(list(settings), size, "payload, all clients (MB)", "")
-        for rows, axes in zip(settings.values(), panels, strict=True):
-            means = rows.groupby("method")[columns].mean().fillna(0.0) / 1e6  # over seeds and omega
-            methods = [method for method in st.method_order(records) if method in means.index]
-            for i, method in enumerate(methods):
-                for (way, hatch), y in zip(HATCH.items(), (i - 0.2, i + 0.2), strict=True):
-                    end = 0.0
-                    for kind, look in looks.items():
-                        mb = means.loc[method].get(f"{way}_bytes_{kind}", 0.0)
-                        axes.barh(
-                            y, mb, 0.36, end, hatch=hatch, **look | ({} if mb > 0 else {"lw": 0})
-                        )
-                        end += mb
-                    total = f" {end:,.0f}" if end >= 100 else f" {end:.3g}"
-                    axes.text(end, y, total, va="center_baseline", size=6)
-            axes.set(
-                yticks=range(len(methods)), yticklabels=methods, ylim=(len(methods) - 0.45, -0.55)
-            )
-            axes.set(xlim=(0, 1.2 * axes.dataLim.x1 or 1.0), axisbelow=True)  # room for the totals
-            axes.grid(False, axis="y")
-            axes.xaxis.set_major_locator(MaxNLocator(4))
-        handles = [Patch(**look, label=kind) for kind, look in looks.items()]
-        handles += [
-            Patch(fc="w", ec="0.25", lw=0.3, hatch=h, label=way) for way, h in HATCH.items()
-        ]
-        finish(
-            figure,
-            f"Bytes by kind, mean over ω, {st.seeds_name(st.summarise(records)['n'])}",
-            handles,
-        )
+        figure, panels = new_panels(list(panel_rows), size, "payload, all clients (MB)", "")
+        for rows, axes in zip(panel_rows.values(), panels, strict=True):
+            # Means over seeds and omega.
+            means = cast(pd.DataFrame, rows.groupby("label")[columns].mean()).fillna(0.0) / 1e6
+            labels = [label for label in method_order(records) if label in means.index]
+            _draw_bytes(axes, means, labels, styles)
+
+        handles = [Patch(**style, label=kind) for kind, style in styles.items()]
+        for direction, hatch in HATCH.items():
+            handles.append(Patch(fc="w", ec="0.25", lw=0.3, hatch=hatch, label=direction))
+        seeds = seeds_name(comparison.summarise(records)["n"])
+        finish(figure, f"Bytes by kind, mean over ω, {seeds}", handles)
         return figure
 
 
-def _curve(rows: pd.DataFrame, x: str) -> pd.DataFrame:
-    """Mean over seeds, round by round: columns x, y (per cent), low and high (y ± 1 sd; NaN for one seed)."""
+def _draw_bytes(
+    axes: Axes, means: pd.DataFrame, labels: list[str], styles: dict[str, Style]
+) -> None:
+    """Draw one panel: per method a bar of uploads over one of downloads.
+
+    Args:
+        axes: the panel.
+        means: (methods, columns) of MB per direction and kind.
+        labels: the methods from above to below.
+        styles: the look of each kind of payload.
+    """
+    for i, label in enumerate(labels):
+        sent = means.loc[label].to_dict()
+        for direction, y in (("upload", i - 0.2), ("download", i + 0.2)):
+            end = 0.0
+            for kind, style in styles.items():
+                megabytes = sent.get(f"{direction}_bytes_{kind}", 0.0)
+                line_width = style["lw"] if megabytes > 0 else 0
+                axes.barh(
+                    y,
+                    megabytes,
+                    BAR_HEIGHT,
+                    end,
+                    hatch=HATCH[direction],
+                    **changed(style, lw=line_width),
+                )
+                end += megabytes
+            total = f" {end:,.0f}" if end >= 100 else f" {end:.3g}"
+            axes.text(end, y, total, va="center_baseline", size=6)
+
+    axes.set(yticks=range(len(labels)), yticklabels=labels, ylim=(len(labels) - 0.45, -0.55))
+    axes.set(xlim=(0, 1.2 * axes.dataLim.x1 or 1.0), axisbelow=True)  # room for the totals
+    axes.grid(False, axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+
+
+def curve_of(rows: pd.DataFrame, x: str) -> pd.DataFrame:
+    """The means over seeds, round by round.
+
+    Args:
+        rows: the scored rounds of one method in one group.
+        x: the column for the lower axis.
+
+    Returns:
+        Columns ``x``, ``y`` (per cent), ``low`` and ``high`` (y ± 1 sd; NaN for one seed).
+    """
     rounds = rows.groupby("round")
-    y, sd = 100 * rounds["accuracy"].mean(), 100 * rounds["accuracy"].std(ddof=1)
-    return pd.DataFrame({"x": rounds[x].mean(), "y": y, "low": y - sd, "high": y + sd})
+    mean_x = cast(pd.Series, rounds[x].mean())
+    y = 100 * cast(pd.Series, rounds["accuracy"].mean())
+    sd = 100 * cast(pd.Series, rounds["accuracy"].std(ddof=1))
+    return pd.DataFrame({"x": mean_x, "y": y, "low": y - sd, "high": y + sd})

@@ -9,35 +9,51 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from benchmarks.reporting.figures.style import LOOK, new_panels, save
+from benchmarks.reporting.figures.style import LOOK_OF_IMAGES, new_panels, save
+
+ROW_HEIGHT = 0.34
+"""Height of a row of images, inches."""
 
 
 def label_distribution(counts: dict[str, np.ndarray], folder: Path) -> list[Path]:
-    """Draw each client's images of each class as a heat map; ``counts`` is {panel title: (N, K) array of counts}."""
-    counts = {
-        title: table for title, table in counts.items() if np.size(table) and np.max(table) > 0
-    }
-    if not counts:
+    """Draw the number of images per client and class as a heat map.
+
+    Args:
+        counts: per panel title an array (clients, classes); empty ones are left out.
+        folder: where the figure is written.
+
+    Returns:
+        The paths of the files; none if there is nothing to draw.
+    """
+    tables = {}
+    for title, table in counts.items():
+        if np.size(table) and np.max(table) > 0:
+            tables[title] = table
+    if not tables:
         return []
-    top = max(table.max() for table in counts.values())
-    n_clients, n_classes = np.max([table.shape for table in counts.values()], axis=0)
-    with matplotlib.rc_context(LOOK | {"axes.grid": False}):
-        # Log colours, or a class of 20 images would look like none at all, which is what the figure is about.
-        look = {
-            "norm": LogNorm(1, max(top, 2)),
-            "cmap": "viridis_r",
-            "aspect": "auto",
-            "interpolation": "nearest",
-        }
-        size = (
-            float(np.clip(0.17 * n_classes, 1.5, 2.3)),
-            float(np.clip(0.17 * n_clients, 1.2, 3.0)),
-        )
-        figure, panels = new_panels(list(counts), size, "class", "client")
-        for table, axes in zip(counts.values(), panels, strict=True):
-            image = axes.imshow(np.ma.masked_less(table, 1), **look)
-            for axis in (axes.xaxis, axes.yaxis):
-                axis.set_major_locator(MaxNLocator(7, integer=True))
+
+    largest = max(table.max() for table in tables.values())
+    n_clients = max(table.shape[0] for table in tables.values())
+    n_classes = max(table.shape[1] for table in tables.values())
+    width = float(np.clip(0.17 * n_classes, 1.5, 2.3))
+    height = float(np.clip(0.17 * n_clients, 1.2, 3.0))
+
+    # Log colours: with linear ones a class of 20 images would look empty.
+    norm = LogNorm(1, max(largest, 2))
+    with matplotlib.rc_context(LOOK_OF_IMAGES):
+        figure, panels = new_panels(list(tables), (width, height), "class", "client")
+        image = None
+        for table, axes in zip(tables.values(), panels, strict=True):
+            image = axes.imshow(
+                np.ma.masked_less(table, 1),
+                norm=norm,
+                cmap="viridis_r",
+                aspect="auto",
+                interpolation="nearest",
+            )
+            axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
+            axes.yaxis.set_major_locator(MaxNLocator(7, integer=True))
+        assert image is not None
         figure.colorbar(image, ax=panels, label="images (log scale; white: none)")
         return save(figure, Path(folder), "label_distribution")
 
@@ -45,27 +61,43 @@ def label_distribution(counts: dict[str, np.ndarray], folder: Path) -> list[Path
 def generated_images(
     panels: list[tuple[str, np.ndarray]], folder: Path, name: str, labels: list[str] | None = None
 ) -> list[Path]:
-    """Draw grids of images side by side: each panel is (title, uint8 images (N, M, H, W, C)), a row per client.
+    """Draw grids of images side by side, a row per client.
 
-    ``labels`` names the N rows, by default "client 0" and on. Panels may differ in M only; an empty one is left out.
+    Args:
+        panels: a title and uint8 images (clients, images, H, W, channels) each, which may differ in
+            the number of images only; empty ones are left out.
+        folder: where the figure is written.
+        name: the file's name without its ending.
+        labels: the names of the rows; by default "client 0" and so on.
+
+    Returns:
+        The paths of the files; none if there is no image.
     """
     panels = [(title, np.asarray(images)) for title, images in panels if np.size(images)]
     if not panels:
         return []
-    n_rows, height = panels[0][1].shape[0], panels[0][1].shape[2]
-    inch = 0.34 / (height + 2)  # a row is about a third of an inch tall
-    with matplotlib.rc_context(LOOK | {"axes.grid": False}):
-        tiles = [_tiled(images) for _, images in panels]
-        widths = [tile.shape[1] for tile in tiles]
-        figure = Figure((sum(widths) * inch + 1.0, n_rows * 0.34 + 0.4), layout="constrained")
+
+    n_rows = panels[0][1].shape[0]
+    height = panels[0][1].shape[2]
+    if labels is None:
+        labels = [f"client {i}" for i in range(n_rows)]
+
+    tiles = [_tiled(images) for _, images in panels]
+    widths = [tile.shape[1] for tile in tiles]
+    inches_per_pixel = ROW_HEIGHT / (height + 2)
+
+    with matplotlib.rc_context(LOOK_OF_IMAGES):
+        size = (sum(widths) * inches_per_pixel + 1.0, n_rows * ROW_HEIGHT + 0.4)
+        figure = Figure(size, layout="constrained")
         grids = figure.subplots(1, len(tiles), width_ratios=widths, squeeze=False)[0]
         for axes, tile, (title, _) in zip(grids, tiles, panels, strict=True):
             axes.imshow(tile, interpolation="nearest")
             axes.set(title=title, xticks=[], yticks=[])
             axes.tick_params(length=0)
             sns.despine(ax=axes, left=True, bottom=True)
+
         middles = [(height + 2) * row + 1 + height / 2 for row in range(n_rows)]
-        grids[0].set_yticks(middles, labels or [f"client {i}" for i in range(n_rows)])
+        grids[0].set_yticks(middles, labels)
         return save(figure, Path(folder), name)
 
 

@@ -3,10 +3,10 @@
 import io
 import math
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
 import numpy as np
@@ -18,14 +18,45 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.textpath import TextPath
 
-from benchmarks.reporting import comparison as st
+from benchmarks.planning.methods import CEILING, FLOOR
+from benchmarks.reporting import comparison
+from benchmarks.reporting.frames import groups
+from benchmarks.reporting.names import (
+    method_order,
+    omega_names,
+    seeds_and_spread,
+    widths_name,
+)
 from mosaic.fl.files import write_whole
 
-LOOK = sns.axes_style("ticks")
+LOOK: dict[Any, Any] = dict(sns.axes_style("ticks"))
+LOOK |= {
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs on every machine
+    "font.size": 8,
+    "figure.titlesize": 9,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4.2,
+    "hatch.linewidth": 0.6,
+    "savefig.dpi": 200,
+    "svg.hashsalt": "mosaic-bench",  # with no date in the metadata: the same bytes every time
+}
+"""Settings of matplotlib for all figures."""
+
+LOOK_OF_IMAGES: dict[Any, Any] = {**LOOK, "axes.grid": False}
+"""Settings of matplotlib for heat maps and images."""
 
 PALETTE = sns.color_palette("colorblind")
 
-FAMILIES = {  # (what clients send beside models, when): colour; the first that fits. Grey is kept for the frame
+FAMILIES = {
     ("prototypes", ""): PALETTE[3],
     ("generators", ""): PALETTE[2],
     ("proxy images", ""): PALETTE[5],
@@ -33,6 +64,10 @@ FAMILIES = {  # (what clients send beside models, when): colour; the first that 
     ("", "once, after the rounds"): PALETTE[4],
     ("", ""): PALETTE[0],
 }
+"""(What clients send beside models, when): colour. The first that fits is used; "" fits all.
+
+Grey is kept for the floor and the ceiling.
+"""
 
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h"]
 
@@ -46,91 +81,165 @@ LINES = [
     (0, (2, 2)),
 ]
 
-BARS = {"capsize": 1.5, "elinewidth": 0.7}
+BARS: dict[str, Any] = {"capsize": 1.5, "elinewidth": 0.7}
+"""The look of error bars."""
 
-PANEL = (2.5, 2.0)  # width and height of one panel, inches
+PANEL = (2.5, 2.0)
+"""Width and height of one panel, inches."""
 
-MANY = 9  # with more methods than this, lines against omega cannot be told apart, and panels are larger
+LARGE_PANEL = (1.3 * PANEL[0], 1.6 * PANEL[1])
 
-ACROSS = 3  # panels in a row at most, so that a figure fits a page's width
+MANY = 9
+"""With more methods than this, lines against omega look alike, and panels are larger."""
+
+ACROSS = 3
+"""Panels in a row at most, so that a figure fits the width of a page."""
+
+CHARACTERS_PER_INCH = 13
+"""Of a title."""
+
+Style = dict[str, Any]
 
 
-def method_styles(records: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """The look of each method, in the tables' order: a family's colour, a marker and line of its own; grey frame.
+def method_styles(records: pd.DataFrame) -> dict[str, Style]:
+    """The look of each method, by label and in the order of the tables.
 
-    Records that say nothing of their methods' needs and protocol have one family.
+    Methods that need the same of clients share a colour; each has a marker and a line style of its
+    own. Floor and ceiling are grey. Methods whose needs and protocol are not in the records have
+    one colour.
     """
-    told = (
-        records.reindex(columns=["method", "needs", "protocol"])
-        .astype(object)
-        .fillna("")
-        .drop_duplicates("method")
-    )
-    facts = {row.method: (row.needs, row.protocol) for row in told.itertuples()}
-    styles, looks = {}, zip(cycle(MARKERS), cycle(LINES), strict=False)
-    for method in st.method_order(records):
-        needs, protocol = facts[method]
-        family = next(family for family in FAMILIES if family[0] in needs and family[1] in protocol)
-        if method == st.FLOOR:
-            styles[method] = {"color": "0.55", "marker": "x", "linestyle": (0, (1, 1.5))}
-        elif method == st.CEILING:
-            styles[method] = {"color": "0.0", "marker": "+", "linestyle": (0, (4, 2))}
-        else:
-            marker, line = next(looks)
-            styles[method] = {"color": FAMILIES[family], "marker": marker, "linestyle": line}
-            styles[method] |= {"linewidth": 1.8} if family[0] == "prototypes" else {}
+    columns = ["label", "needs", "protocol"]
+    facts = records.reindex(columns=columns).astype(object).fillna("").drop_duplicates("label")
+    families = {}
+    for row in facts.to_dict("records"):
+        families[row["label"]] = _family(row["needs"], row["protocol"])
+
+    styles: dict[str, Style] = {}
+    markers = cycle(MARKERS)
+    lines = cycle(LINES)
+    for label in method_order(records):
+        if label == FLOOR:
+            styles[label] = {"color": "0.55", "marker": "x", "linestyle": (0, (1, 1.5))}
+            continue
+        if label == CEILING:
+            styles[label] = {"color": "0.0", "marker": "+", "linestyle": (0, (4, 2))}
+            continue
+
+        family = families[label]
+        styles[label] = {
+            "color": FAMILIES[family],
+            "marker": next(markers),
+            "linestyle": next(lines),
+        }
+        if family[0] == "prototypes":
+            styles[label]["linewidth"] = 1.8
     return styles
+
+
+def _family(needs: str, protocol: str) -> tuple[str, str]:
+    """The first family of FAMILIES that fits."""
+    for need, when in FAMILIES:
+        if need in needs and when in protocol:
+            return need, when
+    return "", ""
 
 
 def figure_of_panels(
     records: pd.DataFrame,
     rows: pd.DataFrame,
     by: list[str],
-    draw: Callable[..., None],
+    draw: Callable[[Axes, pd.DataFrame, dict[str, Style]], None],
     title: str,
     x_label: str,
 ) -> Figure | None:
-    """One panel for each group of ``rows``, accuracy in per cent upwards, the legend below."""
-    groups = {panel_title(group): members for group, members in rows.groupby(by)}
-    if not groups:
+    """A figure of accuracies in per cent, with one panel per group and the legend below.
+
+    Args:
+        records: all records; also a method without any row to draw keeps its colour.
+        rows: the rows to draw.
+        by: the columns whose values make a group.
+        draw: draws the rows of one group into its panel, with the look of each method.
+        title: the title, before the number of seeds.
+        x_label: the label of the lower axis.
+
+    Returns:
+        The figure; None if there is no row to draw.
+    """
+    panel_rows = rows_by_panel(rows, by, records)
+    if not panel_rows:
         return None
-    styles = method_styles(records)  # of all records: a method that failed here keeps its colour
-    across = rows["omega"].nunique() if by == st.GROUP and rows["omega"].nunique() <= 4 else ACROSS
+    styles = method_styles(records)
+
+    across = ACROSS
+    n_omegas = len(set(rows["omega"]))
+    if by == comparison.GROUP and n_omegas <= 4:
+        across = n_omegas  # one row of panels per setting
+
     with matplotlib.rc_context(LOOK):
-        size = PANEL if len(styles) <= MANY else (1.3 * PANEL[0], 1.6 * PANEL[1])
+        size = PANEL if len(styles) <= MANY else LARGE_PANEL
         figure, panels = new_panels(
-            list(groups), size, x_label, "accuracy (per cent)", across, share=True
+            list(panel_rows), size, x_label, "accuracy (per cent)", across, share=True
         )
-        for members, axes in zip(groups.values(), panels, strict=True):
+        for members, axes in zip(panel_rows.values(), panels, strict=True):
             draw(axes, members, styles)
-        seeds = st.seeds_name(st.summarise(records)["n"])
-        handles = [
-            Line2D([], [], label=m, **look)
-            for m, look in styles.items()
-            if m in set(rows["method"])
-        ]
-        finish(figure, f"{title}, {seeds}" + ", ± 1 sd" * (seeds != "n = 1 seed"), handles)
+
+        drawn = set(rows["label"])
+        handles = [line_handle(label, styles[label]) for label in styles if label in drawn]
+        seeds = seeds_and_spread(comparison.summarise(records)["n"])
+        finish(figure, f"{title}, {seeds}", handles)
         return figure
 
 
-def finish(figure: Figure, title: str, handles: list[Line2D | Patch]) -> None:
-    """The title, wrapped to the figure's width, and the legend below, in as many columns as fit."""
+def changed(style: Style, **changes: Any) -> Style:
+    """The style with some of its properties changed."""
+    return {**style, **changes}
+
+
+def line_handle(label: str, style: Style) -> Line2D:
+    """An entry of a legend: a line with its marker."""
+    return Line2D([], [], label=label, **style)
+
+
+def finish(figure: Figure, title: str, handles: Sequence[Line2D | Patch]) -> None:
+    """Add the title, wrapped to the figure's width, and the legend below it.
+
+    Args:
+        figure: a figure of panels.
+        title: one line.
+        handles: the entries of the legend, which has as many columns as fit.
+    """
     width = figure.get_size_inches()[0]
-    figure.suptitle(textwrap.fill(title, int(13 * width)))
-    columns = columns_that_fit([handle.get_label() for handle in handles], 72 * width)
+    figure.suptitle(textwrap.fill(title, int(CHARACTERS_PER_INCH * width)))
+    columns = columns_that_fit([str(handle.get_label()) for handle in handles], 72 * width)
     figure.legend(
-        handles=handles, ncols=columns, loc="outside lower center", frameon=False, handlelength=3
+        handles=list(handles),
+        ncols=columns,
+        loc="outside lower center",
+        frameon=False,
+        handlelength=3,
     )
 
 
 def columns_that_fit(labels: list[str], points: float) -> int:
-    """How many columns of a legend fit side by side: each is as wide as its longest label, its line and the spaces."""
+    """How many columns of a legend fit side by side.
+
+    A column is as wide as its longest label, its line and the spaces between them.
+
+    Args:
+        labels: the entries of the legend.
+        points: the width of the figure, 1/72 inch.
+    """
     size = LOOK["legend.fontsize"]
-    widths = [TextPath((0, 0), label, size=size).get_extents().width + 6 * size for label in labels]
-    fitting = (
-        n for n in range(len(labels), 1, -1) if sum(map(max, np.array_split(widths, n))) <= points
-    )
-    return next(fitting, 1)
+    widths = []
+    for label in labels:
+        text_width = TextPath((0, 0), label, size=size).get_extents().width
+        widths.append(text_width + 6 * size)
+
+    for n in range(len(labels), 1, -1):
+        columns = np.array_split(widths, n)
+        if sum(max(column) for column in columns) <= points:
+            return n
+    return 1
 
 
 def new_panels(
@@ -141,33 +250,83 @@ def new_panels(
     across: int = ACROSS,
     share: bool = False,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with one titled panel of about the given size (inches) each; labels stand on the outer panels."""
+    """A new figure with one panel per title.
+
+    Args:
+        titles: the titles of the panels.
+        size: width and height of a panel, inches (about).
+        x_label: label of the lower axis, on the lowest panels.
+        y_label: label of the left axis, on the leftmost panels.
+        across: panels in a row at most.
+        share: whether all panels have one scale upwards.
+    """
     across = min(across, len(titles))
     down = math.ceil(len(titles) / across)
     figure = Figure((size[0] * across + 0.9, (size[1] + 0.35) * down + 0.9), layout="constrained")
-    panels = figure.subplots(down, across, squeeze=False, sharey=share).ravel().tolist()
+    grid = figure.subplots(down, across, squeeze=False, sharey=share)
+    panels = cast(list[Axes], grid.ravel().tolist())
+
     for spare in panels[len(titles) :]:
         spare.remove()
-    for i, title in enumerate(titles):
-        below, left = i + across >= len(titles), i % across == 0
-        panels[i].set(title=title, xlabel=x_label if below else "", ylabel=y_label if left else "")
-        sns.despine(ax=panels[i])
-    return figure, panels[: len(titles)]
+    panels = panels[: len(titles)]
+
+    for i, axes in enumerate(panels):
+        axes.set_title(titles[i])
+        if i + across >= len(titles):
+            axes.set_xlabel(x_label)
+        if i % across == 0:
+            axes.set_ylabel(y_label)
+        sns.despine(ax=axes)
+    return figure, panels
 
 
-def panel_title(group: tuple) -> str:
-    """The group in words on two short lines, e.g. "fashion-mnist, 10 clients" over "mixed widths, ω 0.1"."""
-    dataset, clients, width = st.setting_name(*group[:3]).split(", ", 2)
-    width = width if len(width) <= 24 else f"{width[:23]}…"
-    return f"{dataset}, {clients}\n" + ", ".join([width, *(f"ω {omega:g}" for omega in group[3:])])
+def rows_by_panel(
+    rows: pd.DataFrame, by: list[str], records: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    """The rows of each panel, by its title.
+
+    Args:
+        rows: the rows to draw.
+        by: ``comparison.SETTING`` or ``comparison.GROUP``.
+        records: all records, which say how an omega is called.
+    """
+    names = omega_names(records)
+    panels = {}
+    for values, members in groups(rows, by):
+        dataset, n_clients, widths, *omegas = values
+        title = panel_title(dataset, n_clients, widths, [names[omega] for omega in omegas])
+        panels[title] = members
+    return panels
+
+
+def panel_title(dataset: str, n_clients: int, widths: str, more: Sequence[str] = ()) -> str:
+    """A group in words on two short lines.
+
+    For example "fashion-mnist, 10 clients" over "mixed widths, ω 0.1".
+    """
+    widths = widths_name(widths)
+    if len(widths) > 24:
+        widths = f"{widths[:23]}…"
+    below = ", ".join([widths, *more])
+    return f"{dataset}, {n_clients} clients\n{below}"
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write the figure as PNG and SVG, aside and renamed."""
+    """Write the figure as PNG and SVG; each file is complete or is not there.
+
+    Returns:
+        The paths of the two files.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {folder / f"{name}.png": {}, folder / f"{name}.svg": {"Date": None}}
-    for path, metadata in paths.items():
-        with matplotlib.rc_context(LOOK):
-            figure.savefig(content := io.BytesIO(), format=path.suffix[1:], metadata=metadata)
-        write_whole(path, content.getvalue())
-    return list(paths)
+    png = folder / f"{name}.png"
+    svg = folder / f"{name}.svg"
+    write_whole(png, _rendered(figure, "png", {}))
+    write_whole(svg, _rendered(figure, "svg", {"Date": None}))
+    return [png, svg]
+
+
+def _rendered(figure: Figure, ending: str, metadata: dict[str, Any]) -> bytes:
+    content = io.BytesIO()
+    with matplotlib.rc_context(LOOK):
+        figure.savefig(content, format=ending, metadata=metadata)
+    return content.getvalue()

@@ -4,80 +4,126 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.reporting import comparison as st
+from benchmarks.planning.methods import CEILING, FLOOR
+from benchmarks.reporting import comparison
+from benchmarks.reporting.frames import of_label
+from benchmarks.reporting.names import method_order, omega_names, seeds_name, setting_name
 from benchmarks.reporting.pages.budget import data_free
-from benchmarks.reporting.pages.cost import COSTS
-from benchmarks.reporting.pages.notes import fact_notes, power_notes, trouble_notes
-from benchmarks.reporting.table import Page, mean_sd
+from benchmarks.reporting.pages.notes import (
+    absent_reference,
+    fact_notes,
+    power_notes,
+    trouble_notes,
+)
+from benchmarks.reporting.table import NOTHING, Page, mean_sd
 
-COSTS |= {"seconds": ("total_s", 1), "of stages": ("stage_s", 1), "CPU s": ("cpu_s", 1)}
-
-COSTS |= {"TFLOP": ("flops", 1e12), "peak MB": ("peak_memory_bytes", 1e6)}
-
-COSTS |= {"FID domain": ("fid_domain", 1), "(floor)": ("fid_domain_floor", 1)}
-
-COSTS |= {"IS domain": ("is_domain", 1), "(real)": ("is_domain_real", 1)}
-
-COSTS |= {"FID Inception": ("fid_inception", 1), "[floor]": ("fid_inception_floor", 1)}
-
-COSTS |= {"IS Inception": ("is_inception", 1), "[real]": ("is_inception_real", 1)}
+FIRST_OMEGA = 2
+"""The column of the first omega; before it are the method and whether it is data-free."""
 
 
 def accuracy_page(
     records: pd.DataFrame, summary: pd.DataFrame, setting: tuple, reference: str | None
 ) -> Page:
-    omegas, methods = sorted(summary["omega"].unique()), st.method_order(records)
-    cells = {(row.method, row.omega): row for row in summary.itertuples()}
-    verdict = st.best_methods(records).set_index(["method", "omega"])
-    worse, sure = set(verdict.index[verdict["worse"]]), set(verdict.index[verdict["bold"]])
-    names = {st.FLOOR: f"{st.FLOOR} (floor)", st.CEILING: f"{st.CEILING} (ceiling)"}
-    free = {m: data_free(records[records["method"] == m]) for m in methods}
-    rows = [
-        [
-            names.get(m, m),
-            free[m],
-            *(accuracy_text(cells.get((m, o)), (m, o) in worse) for o in omegas),
-        ]
-        for m in methods
-    ]
-    bold = {
-        (i, j)
-        for i, m in enumerate(methods)
-        for j, o in enumerate(omegas, start=2)
-        if (m, o) in sure
-    }
-    seeds, several = st.seeds_name(summary["n"]), summary["n"].max() > 1
-    notes = [f"Accuracies on the full test set; last round; {seeds}."]
-    if several:
-        notes.append(
-            "± is the sample standard deviation over seeds (ddof 1). Bold: the best mean, where its paired difference "
-            "to every other competitor is significant (paired t-test, Holm over those differences, α = .05). "
-            "†: significantly worse than the best mean."
-        )
-    if {st.FLOOR, st.CEILING} & set(methods):
-        notes.append(
-            f"{st.FLOOR} (no collaboration) and {st.CEILING} (all data pooled) frame the others; not ranked."
-        )
-    caption = f"Accuracy on {st.setting_name(*setting)} (per cent{', mean ± sd' * bool(several)}, {seeds})"
-    rules = {i for i in (1,) if methods[0] == st.FLOOR} | {
-        len(rows) - 1 for m in methods[-1:] if m == st.CEILING
-    }
-    notes += [
-        *(power_notes(records, reference) if reference else ()),
-        *trouble_notes(records),
-        *fact_notes(records),
-    ]
-    header = ["method", "data-free", *(f"ω {o:g}" for o in omegas)]
-    return Page(caption, header, rows, notes, frozenset(bold), frozenset(rules), n_names=2)
+    """The accuracies of one setting, a row per method and a column per omega.
 
+    Args:
+        records: the setting's rows per cell and scored round.
+        summary: what ``comparison.summarise`` makes of them.
+        setting: data set, number of clients and widths.
+        reference: label of the method that the note on power is about; None leaves it out.
+    """
+    omegas = sorted(summary["omega"].unique())
+    labels = method_order(records)
+    cells = {(row["label"], row["omega"]): row for row in summary.to_dict("records")}
+    verdict = comparison.best_methods(records).set_index(["label", "omega"])
+    worse = set(verdict.loc[verdict["worse"]].index)
+    surely_best = set(verdict.loc[verdict["bold"]].index)
 
-def accuracy_text(row: Any, worse: bool) -> str:
-    """The cell of one method and omega; None where no such cell was asked for."""
-    if row is None:
-        return "–"
-    failed = (
-        f"failed ({row.n_failed} of {row.n + row.n_failed + row.n_skipped})" if row.n_failed else ""
+    rows = []
+    bold = set()
+    for i, label in enumerate(labels):
+        row = [_row_name(label), data_free(of_label(records, label))]
+        for j, omega in enumerate(omegas, start=FIRST_OMEGA):
+            row.append(accuracy_text(cells.get((label, omega)), (label, omega) in worse))
+            if (label, omega) in surely_best:
+                bold.add((i, j))
+        rows.append(row)
+
+    # Lines set the floor and the ceiling apart from the competitors.
+    rules = set()
+    if labels[0] == FLOOR:
+        rules.add(1)
+    if labels[-1] == CEILING:
+        rules.add(len(rows) - 1)
+
+    seeds = seeds_name(summary["n"])
+    several_seeds = bool((summary["n"] > 1).any())
+    what = f"per cent, mean ± sd, {seeds}" if several_seeds else f"per cent, {seeds}"
+
+    notes = _reading_notes(labels, seeds, several_seeds)
+    if reference is not None:
+        notes += absent_reference(records, reference)
+        notes += power_notes(records, reference)
+    notes += trouble_notes(records)
+    notes += fact_notes(records)
+
+    names = omega_names(records)
+    return Page(
+        caption=f"Accuracy on {setting_name(*setting)} ({what})",
+        header=["method", "data-free", *(names[omega] for omega in omegas)],
+        rows=rows,
+        notes=notes,
+        bold=frozenset(bold),
+        rules=frozenset(rules),
+        n_names=FIRST_OMEGA,
     )
-    if row.n == 0:
+
+
+def _row_name(label: str) -> str:
+    if label == FLOOR:
+        return f"{label} (floor)"
+    if label == CEILING:
+        return f"{label} (ceiling)"
+    return label
+
+
+def _reading_notes(labels: list[str], seeds: str, several_seeds: bool) -> list[str]:
+    """How to read the table: what its numbers and marks are."""
+    notes = [f"Accuracies on the full test set; last round; {seeds}."]
+    if several_seeds:
+        notes.append(
+            "± is the sample standard deviation over seeds (ddof 1). Bold: the best mean, where "
+            "its paired difference to every other competitor is significant (paired t-test, Holm "
+            "over those differences, α = .05). †: significantly worse than the best mean."
+        )
+    if FLOOR in labels or CEILING in labels:
+        notes.append(
+            f"{FLOOR} (no collaboration) and {CEILING} (all data pooled) frame the others; "
+            "not ranked."
+        )
+    return notes
+
+
+def accuracy_text(row: dict[str, Any] | None, worse: bool) -> str:
+    """The text of one method and omega.
+
+    Args:
+        row: its row of the summary; None where the suite has no such cell.
+        worse: whether it is significantly worse than the best method.
+    """
+    if row is None:
+        return NOTHING
+
+    failed = ""
+    if row["n_failed"]:
+        n_cells = row["n"] + row["n_failed"] + row["n_skipped"]
+        failed = f"failed ({row['n_failed']} of {n_cells})"
+    if row["n"] == 0:
         return failed or "n/a"
-    return "; ".join(filter(None, [mean_sd(row.accuracy, row.accuracy_sd) + " †" * worse, failed]))
+
+    text = mean_sd(row["accuracy"], row["accuracy_sd"])
+    if worse:
+        text += " †"
+    if failed:
+        text += f"; {failed}"
+    return text

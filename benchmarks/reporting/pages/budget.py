@@ -1,8 +1,9 @@
-"""What each method was given to work with: rounds, steps at clients and server, its student's start, what was sent.
+"""What each method was given: rounds, steps, the start of the server's student, what was sent.
 
-All of it is measured (the steps that the cost account counted, the kinds of payload that crossed) or read from the
-methods' modules; nothing is typed.
-``python -m benchmarks.reporting.pages.budget results/.../records.csv`` prints it as Markdown.
+All of it is measured (steps that the cost account counted, kinds of payload that were sent) or read
+from the methods' modules. To print it as Markdown::
+
+    python -m benchmarks.reporting.pages.budget results/.../records.csv
 """
 
 import math
@@ -11,114 +12,151 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from benchmarks.reporting import comparison as st
-from benchmarks.reporting.table import Page, markdown
+from benchmarks.reporting import comparison
+from benchmarks.reporting.frames import of_label, values_of
+from benchmarks.reporting.names import method_order, setting_name, widths_name
+from benchmarks.reporting.table import NOTHING, Page, markdown
 
-AT_CLIENTS = ("generator", "cvae")  # kinds of steps that clients take beside their local training
+AT_CLIENTS = ("generator", "cvae")
+"""Kinds of steps that clients take beside their local training."""
 
-NO_STEPS = (
-    "train",
-    "predict",
-    "draw",
-    "ensemble",
-    *AT_CLIENTS,
-)  # kinds that are no training at the server
+NO_SERVER_STEPS = ("train", "predict", "draw", "ensemble", *AT_CLIENTS)
+"""Kinds of steps that are not training at the server."""
 
 ROUNDS = {"none": 0, "one upload": 1}
+"""Rounds of the protocols that do not take the task's number of rounds."""
 
 AT_TEST = {
     "average": "running statistics, averaged like weights",
     "batch": "the batch's own statistics",
 }
+"""What BatchNorm uses at test under each policy."""
 
 
 def budget_page(records: pd.DataFrame) -> Page:
-    """A row for each method over all of these records' settings; numbers that differ stand as a range."""
-    last = st.selected_rounds(records, "last")
-    rows = [
-        _row(method, last[last["method"] == method])
-        for method in st.method_order(records)
-        if method in set(last["method"])
-    ]
-    factors = {
-        side: _span(last[f"{side}_work"]) for side in ("client", "server") if f"{side}_work" in last
-    }
-    told = " and ".join(f"{factor} at the {side}s" for side, factor in factors.items()).replace(
-        "servers", "server"
+    """A row per method over all settings; values that differ are given as a range."""
+    last = comparison.selected_rounds(records, "last")
+    rows = []
+    for label in method_order(records):
+        of_method = of_label(last, label)
+        if len(of_method):
+            rows.append(_row(label, of_method))
+
+    settings = records[comparison.SETTING].drop_duplicates()
+    names = [setting_name(*setting) for setting in settings.itertuples(index=False)]
+    return Page(
+        caption=f"What each method was given on {'; '.join(names)}",
+        header=[
+            "method",
+            "data-free",
+            "rounds",
+            "local steps",
+            "generator steps",
+            "server steps",
+            "student from",
+            "its BatchNorm",
+            "uploads",
+        ],
+        rows=rows,
+        notes=_notes(last),
+        n_names=2,
     )
-    notes = [
-        f"Steps of extra work are the papers' numbers times one factor for all methods: {told}.",
-        "Local steps: SGD steps of a client in all rounds; with unequal local epochs the mean over clients. Generator "
-        "steps: of a client's own generator. Server steps: training steps of any kind at the server, in all rounds. "
-        "Student: the weights that the server's training starts from (the clients' average, or random), and whether it "
-        "keeps BatchNorm's running statistics or trains them. Uploads: the kinds of payload that clients sent.",
-    ]
-    if "task.batch_norm" in last:
-        policies = last.groupby("task.batch_norm")["widths"].unique()
-        uses = [
-            f"{AT_TEST[policy]} ({', '.join(map(st.widths_name, widths))})"
-            for policy, widths in policies.items()
-        ]
-        notes.append(f"At test BatchNorm uses {', '.join(uses)}, for all methods alike.")
-    header = ["method", "data-free", "rounds", "local steps", "generator steps", "server steps"]
-    header += ["student from", "its BatchNorm", "uploads"]
-    names = [
-        st.setting_name(*setting)
-        for setting in records[st.SETTING].drop_duplicates().itertuples(index=False)
-    ]
-    return Page(f"What each method was given on {'; '.join(names)}", header, rows, notes, n_names=2)
 
 
-def _row(method: str, rows: pd.DataFrame) -> list[str]:
-    n = rows["n_clients"]
-    steps = rows.filter(regex="^steps_").rename(
-        columns=lambda column: column.removeprefix("steps_")
-    )
-    at_server = [kind for kind in steps if kind not in NO_STEPS]
+def _row(label: str, rows: pd.DataFrame) -> list[str]:
+    """The texts of one method, from the rows of its last rounds."""
+    steps = _columns_after("steps_", rows)
+    local_steps: Iterable[float] = []
+    if "train" in steps:
+        local_steps = steps["train"] / rows["n_clients"]
     at_clients = [kind for kind in AT_CLIENTS if kind in steps]
-    rounds = (
-        rows["protocol"].map(ROUNDS).fillna(rows["task.rounds"])
-        if "protocol" in rows
-        else pd.Series([math.nan])
-    )
-    sent = rows.filter(regex="^upload_bytes_").rename(
-        columns=lambda column: column.removeprefix("upload_bytes_")
-    )
-    kinds = [kind for kind in sent if sent[kind].fillna(0).gt(0).any()]
+    at_server = [kind for kind in steps if kind not in NO_SERVER_STEPS]
+
+    rounds: Iterable[float] = []
+    if "protocol" in rows:
+        of_protocol = [ROUNDS.get(protocol, math.nan) for protocol in rows["protocol"]]
+        rounds = pd.Series(of_protocol, index=rows.index).fillna(rows["task.rounds"])
+
+    sent = _columns_after("upload_bytes_", rows).fillna(0)
+    kinds = [str(kind) for kind in sent if any(sent[kind] > 0)]
+
     return [
-        method,
+        label,
         data_free(rows),
         _span(rounds),
-        _span(steps["train"] / n if "train" in steps else []),
-        _span(steps[at_clients].sum(axis=1) / n),
+        _span(local_steps),
+        _span(steps[at_clients].sum(axis=1) / rows["n_clients"]),
         _span(steps[at_server].sum(axis=1)),
         _text(rows, "student"),
         _text(rows, "student_norms"),
-        ", ".join(kinds) or "–",
+        ", ".join(kinds) or NOTHING,
     ]
 
 
+def _columns_after(prefix: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """The columns whose names begin with the prefix, named without it."""
+    columns = rows.filter(regex=f"^{prefix}")
+    return columns.set_axis([name.removeprefix(prefix) for name in columns], axis=1)
+
+
+def _notes(last: pd.DataFrame) -> list[str]:
+    factors = []
+    for side, place in (("client", "at the clients"), ("server", "at the server")):
+        if f"{side}_work" in last:
+            factors.append(f"{_span(last[f'{side}_work'])} {place}")
+    notes = [
+        "Steps of extra work are the papers' numbers times one factor for all methods: "
+        f"{' and '.join(factors)}.",
+        "Local steps: SGD steps of a client in all rounds; with unequal local epochs the mean over "
+        "clients. Generator steps: of a client's own generator. Server steps: training steps of "
+        "any kind at the server, in all rounds. Student: the weights that the server's training "
+        "starts from (the clients' average, or random), and whether it keeps BatchNorm's running "
+        "statistics or trains them. Uploads: the kinds of payload that clients sent.",
+    ]
+
+    if "task.batch_norm" in last:
+        uses = []
+        for policy, rows in last.groupby("task.batch_norm"):
+            widths = ", ".join(widths_name(widths) for widths in rows["widths"].unique())
+            uses.append(f"{AT_TEST[str(policy)]} ({widths})")
+        notes.append(f"At test BatchNorm uses {', '.join(uses)}, for all methods alike.")
+    return notes
+
+
 def data_free(rows: pd.DataFrame) -> str:
-    """yes or no, as the methods' modules declare; – where the records are older than that."""
-    told = rows["data_free"].dropna().unique() if "data_free" in rows else []
-    return "–" if len(told) == 0 else "yes" if all(told) else "no"
+    """yes or no, as the methods' modules declare; a dash where the records do not say."""
+    values = values_of(rows, "data_free")
+    if not values:
+        return NOTHING
+    return "yes" if all(values) else "no"
 
 
 def _text(rows: pd.DataFrame, column: str) -> str:
-    told = [text for text in rows[column].dropna().unique() if text] if column in rows else []
-    return " | ".join(told) or "–"
+    """The different texts of the column; a dash where there is none."""
+    texts = [text for text in values_of(rows, column) if text]
+    return " | ".join(texts) or NOTHING
 
 
 def _span(values: Iterable[float]) -> str:
-    """One number, or the least and the greatest of several; – for none and for zero."""
+    """One number, or the least and the greatest of several; a dash for none and for zero."""
     known = [value for value in values if not math.isnan(value)]
     if not known or max(known) == 0:
-        return "–"
-    low, high = (f"{round(x):,}" if x >= 10 else f"{x:.3g}" for x in (min(known), max(known)))
-    return low if low == high else f"{low} to {high}"
+        return NOTHING
+    low = _number(min(known))
+    high = _number(max(known))
+    if low == high:
+        return low
+    return f"{low} to {high}"
+
+
+def _number(value: float) -> str:
+    if value >= 10:
+        return f"{round(value):,}"
+    return f"{value:.3g}"
 
 
 def main(path: str) -> None:
+    """Print the page of the records in a CSV file as Markdown."""
     print(markdown(budget_page(pd.read_csv(path, low_memory=False))))
 
 

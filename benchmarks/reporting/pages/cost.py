@@ -1,36 +1,64 @@
-"""The page of costs."""
+"""The page of costs and of the generators' fidelity."""
 
 import pandas as pd
 
-from benchmarks.reporting import comparison as st
+from benchmarks.reporting.frames import has_values
+from benchmarks.reporting.names import omega_values, seeds_name, setting_name
 from benchmarks.reporting.pages.differences import page_by_omega
 from benchmarks.reporting.table import Page, short
 
-COSTS = {
+COSTS: dict[str, tuple[str, float]] = {
     "upload MB": ("upload_bytes", 1e6),
     "download MB": ("download_bytes", 1e6),
-}  # heading: (column, its unit)
+    "seconds": ("total_s", 1),
+    "of stages": ("stage_s", 1),
+    "CPU s": ("cpu_s", 1),
+    "TFLOP": ("flops", 1e12),
+    "peak MB": ("peak_memory_bytes", 1e6),
+    "FID domain": ("fid_domain", 1),
+    "(floor)": ("fid_domain_floor", 1),
+    "IS domain": ("is_domain", 1),
+    "(real)": ("is_domain_real", 1),
+    "FID Inception": ("fid_inception", 1),
+    "[floor]": ("fid_inception_floor", 1),
+    "IS Inception": ("is_inception", 1),
+    "[real]": ("is_inception_real", 1),
+}
+"""Heading: the column of the summary, and the unit that its values are divided by."""
 
 
-def cost_page(summary: pd.DataFrame, setting: tuple) -> Page:
-    shown = {heading: cost for heading, cost in COSTS.items() if summary[cost[0]].notna().any()}
+def cost_page(records: pd.DataFrame, summary: pd.DataFrame, setting: tuple) -> Page:
+    """Traffic, time, FLOP, memory and fidelity of one setting, a row per omega and method.
+
+    Args:
+        records: the setting's rows per cell and scored round.
+        summary: what ``comparison.summarise`` makes of them; columns without a value are left out.
+        setting: data set, number of clients and widths.
+    """
+    shown = {}
+    for heading, (column, unit) in COSTS.items():
+        if has_values(summary, column):
+            shown[heading] = (column, unit)
+
+    cells = []
+    for row in summary.to_dict("records"):
+        cells.append([short(row[column] / unit) for column, unit in shown.values()])
+
     notes = [
-        f"Means over seeds ({st.seeds_name(summary['n'])}); bytes, seconds and FLOP up to the last round, all clients "
-        "together. MB = 1e6 bytes, of the payloads that crossed. Seconds: the method's own code and the shared stages "
-        "it uses, charged in full also where they came from the cache; scoring excluded. CPU s: the processor's over "
-        "all threads, which other work on the machine does not lengthen. – : nothing to measure."
+        f"Means over seeds ({seeds_name(summary['n'])}); bytes, seconds and FLOP up to the last "
+        "round, all clients together. MB = 1e6 bytes, of the payloads that crossed. Seconds: the "
+        "method's own code and the shared stages it uses, charged in full also where they came "
+        "from the cache; scoring excluded. CPU s: the processor's over all threads, which other "
+        "work on the machine does not lengthen. – : nothing to measure."
     ]
-    if summary["fid_domain"].notna().any():
-        sizes = ", ".join(sorted({f"{n:g}" for n in summary["fidelity_n"].dropna()}))
+    if has_values(summary, "fid_domain"):
+        sizes = sorted({f"{n:g}" for n in summary["fidelity_n"].dropna()})
         notes.append(
-            f"FID and IS (domain) are over the features of a classifier trained on {setting[0]}, n = {sizes} images: "
-            "not comparable with an Inception FID. Floor: the FID of real images against real images; real: the IS of "
-            "real images; both at the same n."
+            "FID and IS (domain) are over the features of a classifier trained on "
+            f"{setting[0]}, n = {', '.join(sizes)} images: not comparable with an Inception FID. "
+            "Floor: the FID of real images against real images; real: the IS of real images; both "
+            "at the same n."
         )
-    cells = [
-        [short(row[column] / unit) for column, unit in shown.values()]
-        for row in summary.to_dict("records")
-    ]
-    return page_by_omega(
-        f"Cost and generators on {st.setting_name(*setting)}", summary, list(shown), cells, notes
-    )
+
+    caption = f"Cost and generators on {setting_name(*setting)}"
+    return page_by_omega(caption, summary, list(shown), cells, notes, omega_values(records))

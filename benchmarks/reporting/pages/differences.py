@@ -1,47 +1,93 @@
-"""The page of paired differences."""
+"""The page of paired differences, and the layout of all pages with a row per omega and method."""
+
+from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 
-from benchmarks.reporting import comparison as st
-from benchmarks.reporting.table import Page, p_value, short
+from benchmarks.reporting.frames import groups, has_values
+from benchmarks.reporting.names import omega_names, omega_values, setting_name
+from benchmarks.reporting.table import Page, p_value, rules_between, short, signed
 
 
-def difference_page(differences: pd.DataFrame, setting: tuple, reference: str) -> Page:
-    columns = {"points": "difference", "sd": "sd", "± 95% CI": "ci", "n": "n", "p": "p"}
-    columns |= ({"p Wilcoxon": "p_wilcoxon"} if differences["p_wilcoxon"].notna().any() else {}) | {
-        "p Holm": "p_holm"
+def difference_page(
+    records: pd.DataFrame, differences: pd.DataFrame, setting: tuple, reference: str
+) -> Page:
+    """The differences to the reference in one setting, a row per omega and method.
+
+    Args:
+        records: the setting's rows per cell and scored round.
+        differences: what ``comparison.paired_differences`` makes of them.
+        setting: data set, number of clients and widths.
+        reference: label of the method that was subtracted.
+    """
+    columns: dict[str, tuple[str, Callable[[Any], str]]] = {
+        "points": ("difference", _points),
+        "sd": ("sd", _width),
+        "± 95% CI": ("ci", _width),
+        "n": ("n", str),
+        "p": ("p", p_value),
     }
-    write = dict.fromkeys(columns, p_value) | {
-        "points": lambda d: f"{100 * d:+.1f}".replace("-", "−").replace("+nan", "–"),
-        "n": str,
-    }
-    write |= dict.fromkeys(("sd", "± 95% CI"), lambda fraction: short(100 * fraction))
-    cells = [
-        [write[name](row[columns[name]]) for name in columns]
-        for row in differences.to_dict("records")
-    ]
-    family = ", ".join(
-        f"{k} at ω {o:g}" for o, k in differences.groupby("omega")["holm_over"].first().items()
-    )
+    if has_values(differences, "p_wilcoxon"):
+        columns["p Wilcoxon"] = ("p_wilcoxon", p_value)
+    columns["p Holm"] = ("p_holm", p_value)
+
+    cells = []
+    for row in differences.to_dict("records"):
+        cells.append([write(row[column]) for column, write in columns.values()])
+
+    # How many tests Holm's correction counted at each omega.
+    names = omega_names(records)
+    tested = []
+    for (omega,), rows in groups(differences, ["omega"]):
+        tested.append(f"{rows['holm_over'].iloc[0]} at {names[omega]}")
+
     note = (
-        f"Method minus {reference}, paired by seed, last round: positive means better than {reference}. p: two-sided "
-        f"paired t-test; Holm's correction over the tested competitors at each omega ({family}), floor and ceiling "
-        "not counted. – where there is no test: fewer than 2 pairs, or every pair differs by the same amount."
+        f"Method minus {reference}, paired by seed, last round: positive means better than "
+        f"{reference}. p: two-sided paired t-test; Holm's correction over the tested competitors "
+        f"at each omega ({', '.join(tested)}), floor and ceiling not counted. – where there is no "
+        "test: fewer than 2 pairs, or every pair differs by the same amount."
     )
-    caption = (
-        f"Paired differences to {reference} on {st.setting_name(*setting)} (percentage points)"
-    )
-    return page_by_omega(caption, differences, list(columns), cells, [note])
+    caption = f"Paired differences to {reference} on {setting_name(*setting)} (percentage points)"
+    omegas = omega_values(records)
+    return page_by_omega(caption, differences, list(columns), cells, [note], omegas)
+
+
+def _points(fraction: float) -> str:
+    return signed(100 * fraction)
+
+
+def _width(fraction: float) -> str:
+    return short(100 * fraction)
 
 
 def page_by_omega(
-    caption: str, table: pd.DataFrame, header: list[str], cells: list[list[str]], notes: list[str]
+    caption: str,
+    table: pd.DataFrame,
+    header: list[str],
+    cells: list[list[str]],
+    notes: list[str],
+    omegas: dict[float, str],
 ) -> Page:
-    """A page with a row for each omega and method of the table, and a line where omega changes."""
-    omegas = [f"{omega:g}" for omega in table["omega"]]
-    rows = [
-        [omega, method, *row]
-        for omega, method, row in zip(omegas, table["method"], cells, strict=True)
-    ]
-    rules = frozenset(i for i in range(1, len(rows)) if omegas[i] != omegas[i - 1])
-    return Page(caption, ["ω", "method", *header], rows, notes, rules=rules, n_names=2)
+    """A page with a row per omega and method, and a line where omega changes.
+
+    Args:
+        caption: the title.
+        table: its columns ``omega`` and ``label`` name the rows.
+        header: headings of the columns after omega and method.
+        cells: texts of these columns, row by row.
+        notes: sentences under the table.
+        omegas: the text of each omega.
+    """
+    values = [omegas[omega] for omega in table["omega"]]
+    rows = []
+    for omega, label, texts in zip(values, table["label"], cells, strict=True):
+        rows.append([omega, label, *texts])
+    return Page(
+        caption=caption,
+        header=["ω", "method", *header],
+        rows=rows,
+        notes=notes,
+        rules=rules_between(values),
+        n_names=2,
+    )

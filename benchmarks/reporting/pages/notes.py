@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any, cast
 
 import pandas as pd
 
-from benchmarks.reporting import comparison as st
+from benchmarks.reporting import comparison
+from benchmarks.reporting.frames import of_label, values_of, with_status
+from benchmarks.reporting.names import method_order, omega_names
 from benchmarks.reporting.table import short
 
 FACTS = [
@@ -19,70 +22,158 @@ FACTS = [
     "server_work",
     "commit",
 ]
+"""Columns that say how the numbers were made."""
+
+MOST_VALUES = 4
+"""A fact with more different values than this is left out of the note."""
+
+MOST_CHARACTERS = 300
+"""Longer texts of reasons and warnings are cut."""
+
+NUMBER = r"\d[\d.,e%+-]*"
 
 
-def power_notes(records: pd.DataFrame, reference: str) -> Iterator[str]:
-    n, least, sd = st.power_of(records, reference)
-    if st.selected_rounds(records, "last")["seed"].nunique() == 1:
-        yield "n = 1 seed: no spread and no test, so no difference here is established; run more seeds."
-    elif math.isfinite(least):
-        yield (
-            f"Power: {n} seeds can only detect differences ≥ {short(100 * least)} points (paired t-test, 80 % power, "
-            f"α = .05 before correction; the median sd of the differences to {reference} is {short(100 * sd)} points)."
-        )
-
-
-def trouble_notes(records: pd.DataFrame) -> Iterator[str]:
-    """Why cells failed or do not apply, what the records warn of, and whether the methods were paired at all."""
-    for status, label in (("failed", "Failed"), ("skipped", "n/a")):
-        yield from row_notes(records[records["status"] == status], "reason", label)
-    for column in records.columns.intersection(["warnings", "notes"]):
-        parts = records[column].astype(object).fillna("").astype(str).str.split("; ")
-        yield from row_notes(records.assign(**{column: parts}).explode(column), column, "Warning")
-    for omega, seed in st.unpaired_seeds(records) if "partition" in records else ():
-        yield f"Warning: not paired: the methods ran on different partitions at ω {omega:g}, seed {seed}."
-
-
-def row_notes(rows: pd.DataFrame, column: str, label: str) -> Iterator[str]:
-    """One note a text of the column, with where it holds; of texts that differ in numbers only the first is told."""
-    rows = rows[rows[column] != ""]
-    alike = rows[column].astype(str).str.replace(r"\d[\d.,e%+-]*", "#", regex=True)
-    for _, those in rows.groupby(alike, sort=False):
-        where = [
-            f"{method} at ω {', '.join(f'{o:g}' for o in sorted(part['omega'].unique()))}, "
-            f"seed {', '.join(map(str, sorted(part['seed'].unique())))}"
-            for method, part in those.groupby("method", sort=False)
+def power_notes(records: pd.DataFrame, reference: str) -> list[str]:
+    """What this many seeds can detect, or that one seed establishes nothing."""
+    last = comparison.selected_rounds(records, "last")
+    if len(set(last["seed"])) == 1:
+        return [
+            "n = 1 seed: no spread and no test, so no difference here is established; run more "
+            "seeds."
         ]
-        example = (
-            "e.g. " * (those[column].nunique() > 1)
-            + " ".join(str(those[column].iloc[0]).split())[:300]
-        )
-        yield f"{label}: {'; '.join(where)}: {example}"
 
-
-def fact_notes(records: pd.DataFrame) -> Iterator[str]:
-    """How heterogeneous the partitions came out, and how the numbers were made; mixed values stand side by side."""
-    realised = (
-        records.set_index("omega")
-        .filter(regex="^partition_")
-        .groupby("omega")
-        .mean()
-        .dropna(axis=1)
-    )
-    for omega, row in realised.iterrows():
-        texts = [
-            f"{name.removeprefix('partition_').replace('_', ' ')} {short(value)}"
-            for name, value in row.items()
-        ]
-        yield from [f"Partitions at ω {omega:g}, on average: {', '.join(texts)}."] * bool(texts)
-    values = {fact: records[fact].dropna().unique() for fact in FACTS if fact in records}
-    texts = {
-        fact: [f"{v:g}" if isinstance(v, float) else str(v) for v in mixed]
-        for fact, mixed in values.items()
-    }
-    facts = [
-        f"{fact.replace('_', ' ')} {' | '.join(mixed)}"
-        for fact, mixed in texts.items()
-        if 0 < len(mixed) <= 4
+    n, least, sd = comparison.power_of(records, reference)
+    if not math.isfinite(least):
+        return []
+    return [
+        f"Power: {n} seeds can only detect differences ≥ {short(100 * least)} points (paired "
+        "t-test, 80 % power, α = .05 before correction; the median sd of the differences to "
+        f"{reference} is {short(100 * sd)} points)."
     ]
-    yield from [f"Made with: {'; '.join(facts)}."] * bool(facts)
+
+
+def absent_reference(records: pd.DataFrame, reference: str) -> list[str]:
+    """Say that the reference is not in the records; of the default one nothing is said."""
+    labels = set(records["label"])
+    if reference in labels or reference == comparison.REFERENCE:
+        return []
+    return [
+        f"No paired differences: the reference {reference} is not among the methods here, which "
+        f"are {', '.join(method_order(records))}."
+    ]
+
+
+def trouble_notes(records: pd.DataFrame) -> list[str]:
+    """What went wrong: failed and skipped cells, warnings, and methods that were not paired."""
+    notes = []
+    for status, heading in (("failed", "Failed"), ("skipped", "n/a")):
+        notes += row_notes(with_status(records, status), "reason", heading)
+
+    for column in ("warnings", "notes"):
+        if column in records:
+            notes += row_notes(warning_rows(records, column), column, "Warning")
+
+    if "partition" in records:
+        names = omega_names(records)
+        for omega, seed in comparison.unpaired_seeds(records):
+            notes.append(
+                "Warning: not paired: the methods ran on different partitions at "
+                f"{names[omega]}, seed {seed}."
+            )
+    return notes
+
+
+def warning_rows(records: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The records with one text per row in the column; a row with several texts is repeated.
+
+    Args:
+        records: rows per cell and scored round.
+        column: "warnings", where records hold a list of texts, or older ones the texts joined by
+            "; "; or "notes", which is one text and may contain "; " itself.
+    """
+    texts = [_texts(value, column) for value in records[column]]
+    rows = records.assign(**{column: pd.Series(texts, index=records.index, dtype=object)})
+    return rows.explode(column)
+
+
+def _texts(value: Any, column: str) -> list[str]:
+    if isinstance(value, list):
+        return value or [""]
+    if pd.isna(value):
+        return [""]
+    if column == "warnings":
+        return str(value).split("; ")
+    return [str(value)]
+
+
+def row_notes(rows: pd.DataFrame, column: str, heading: str) -> Iterator[str]:
+    """One note per kind of text in the column, with the methods, omegas and seeds that have it.
+
+    Texts that differ only in numbers are of one kind; the first of them is the example.
+
+    Args:
+        rows: rows per cell and scored round.
+        column: the column of texts; rows without one are left out.
+        heading: the first word of each note.
+    """
+    rows = rows.loc[rows[column] != ""]
+    names = omega_names(rows)
+    for _, alike in rows.groupby(kinds_of(rows.loc[:, column]), sort=False):
+        where = []
+        for label in alike["label"].unique():
+            part = of_label(alike, label)
+            omegas = sorted(part["omega"].unique())
+            seeds = ", ".join(str(seed) for seed in sorted(part["seed"].unique()))
+            where.append(f"{label} at {_omega_list(omegas, names)}, seed {seeds}")
+
+        example = " ".join(str(alike[column].iloc[0]).split())[:MOST_CHARACTERS]
+        if len(set(alike[column])) > 1:
+            example = f"e.g. {example}"
+        yield f"{heading}: {'; '.join(where)}: {example}"
+
+
+def kinds_of(texts: pd.Series) -> pd.Series:
+    """The texts with each number replaced by "#"."""
+    return texts.astype(str).str.replace(NUMBER, "#", regex=True)
+
+
+def _omega_list(omegas: list[float], names: dict[float, str]) -> str:
+    """Several omegas in a sentence, e.g. "ω 0.1, 1"; the sign stands before the first only."""
+    texts = [names[omegas[0]]]
+    for omega in omegas[1:]:
+        texts.append(names[omega].removeprefix("ω "))
+    return ", ".join(texts)
+
+
+def fact_notes(records: pd.DataFrame) -> list[str]:
+    """How heterogeneous the partitions are, and how the numbers were made.
+
+    Different values of a fact are listed with a bar between them.
+    """
+    notes = []
+    names = omega_names(records)
+    partitions = records.set_index("omega").filter(regex="^partition_")
+    means = cast(pd.DataFrame, partitions.groupby("omega").mean()).dropna(axis=1)
+    for omega, row in means.to_dict("index").items():
+        texts = []
+        for name, value in row.items():
+            words = name.removeprefix("partition_").replace("_", " ")
+            texts.append(f"{words} {short(value)}")
+        if texts:
+            notes.append(f"Partitions at {names[omega]}, on average: {', '.join(texts)}.")
+
+    facts = []
+    for fact in FACTS:
+        values = values_of(records, fact)
+        if 0 < len(values) <= MOST_VALUES:
+            words = fact.replace("_", " ")
+            facts.append(f"{words} {' | '.join(_fact_text(value) for value in values)}")
+    if facts:
+        notes.append(f"Made with: {'; '.join(facts)}.")
+    return notes
+
+
+def _fact_text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)

@@ -2,28 +2,32 @@
 
 import pandas as pd
 
-from benchmarks.reporting import comparison as st
-from benchmarks.reporting.table import Page
+from benchmarks.reporting import comparison
+from benchmarks.reporting.table import NOTHING, Page
 
 
 def rank_page(ranks: pd.DataFrame, records: pd.DataFrame, reference: str) -> Page:
-    counts = st.win_tie_loss(records, reference).set_index("method")
+    """Mean ranks, and the reference's wins, ties and losses, over all settings.
+
+    Args:
+        ranks: what ``comparison.average_ranks`` makes of the records.
+        records: rows per cell and scored round.
+        reference: label of the method whose wins are counted.
+    """
+    counts = comparison.win_tie_loss(records, reference)
+    versus = {}
+    for row in counts.to_dict("records"):
+        versus[row["label"]] = f"{row['wins']} / {row['ties']} / {row['losses']}"
+
     rows = []
-    for method, rank in zip(ranks["method"], ranks["rank"], strict=True):
-        versus = (
-            " / ".join(map(str, counts.loc[method, ["wins", "ties", "losses"]]))
-            if method in counts.index
-            else "–"
-        )
-        rows.append([method, f"{rank:.2f}", versus])
+    for label, rank in zip(ranks["label"], ranks["rank"], strict=True):
+        rows.append([label, f"{rank:.2f}", versus.get(label, NOTHING)])
+
     note = (
-        f"Mean rank (1 is best) over the {ranks['n'].max()} blocks (dataset, clients, widths, omega, seed) that every "
-        f"competitor finished. Win / tie / loss: of {reference} against the row's method, over the blocks that both "
-        "finished; a tie is less than 0.05 points."
+        f"Mean rank (1 is best) over the {ranks['n'].max()} blocks (dataset, clients, widths, "
+        "omega, seed) that every competitor finished. Win / tie / loss: of "
+        f"{reference} against the row's method, over the blocks that both finished; a tie is less "
+        "than 0.05 points."
     )
-    return Page(
-        "Ranks over all settings",
-        ["method", "mean rank", f"{reference} wins / ties / loses"],
-        rows,
-        [note],
-    )
+    header = ["method", "mean rank", f"{reference} wins / ties / loses"]
+    return Page("Ranks over all settings", header, rows, [note])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mosaic.fl.data.given_partition import split_as_given
 from mosaic.fl.data.loading import load
 from mosaic.fl.data.partition import Partition, partition
 from mosaic.fl.data.splits import split_validation
@@ -17,28 +18,46 @@ from mosaic.fl.task import Task
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """Client ``client``'s data: ``indices`` (n,) into the pool's uint8 images (N, C, H, W) and labels (N,)."""
+    """One client's data.
+
+    Attributes:
+        client: the client's number, from 0.
+        width: of its model, in (0, 1].
+        images: of the whole training split, uint8 (N, C, H, W); all shards share it.
+        labels: of the whole training split, int64 (N,); all shards share it.
+        indices: positions of the client's images in `images` and `labels`, int64 (n,).
+        label_counts: the client's number of images of each class, int64 (K,), on the CPU.
+    """
 
     client: int
     width: float
     images: Tensor
     labels: Tensor
     indices: Tensor
-    label_counts: Tensor  # (K,)
+    label_counts: Tensor
 
     @property
     def size(self) -> int:
+        """The client's number of images."""
         return len(self.indices)
 
     @property
     def classes(self) -> Tensor:
-        """The classes the client holds, ascending."""
+        """The classes of which the client has images, ascending."""
         return self.label_counts.nonzero().flatten()
 
 
 @dataclass(frozen=True, eq=False)
 class Federation:
-    """All shards, the pool they split, and the held-out validation images (uint8) and labels, on the device."""
+    """All clients of a task, on the device.
+
+    Attributes:
+        shards: one per client.
+        pool: the clients' data together, as one shard.
+        validation_images: the held-out images, uint8 (V, C, H, W).
+        validation_labels: their labels, int64 (V,).
+        partition: which client has which image of the pool.
+    """
 
     shards: tuple[Shard, ...]
     pool: Shard
@@ -48,32 +67,54 @@ class Federation:
 
     @property
     def sizes(self) -> list[int]:
+        """Each client's number of images."""
         return [shard.size for shard in self.shards]
 
     @property
     def label_counts(self) -> Tensor:
-        """(N, K) samples of each client and class."""
+        """Each client's number of images of each class, int64 (n_clients, K)."""
         return torch.stack([shard.label_counts for shard in self.shards])
 
 
 def open_federation(task: Task) -> Federation:
-    """The task's clients. The test set is not among what is loaded: it is the harness's alone."""
+    """The clients of a task. The last four federations stay in memory.
+
+    The test set is not loaded: only the benchmark scores on it.
+
+    Raises:
+        InputError: the data are absent, or cannot be split as the task says.
+    """
     return _open(task, device())
 
 
 def split(task: Task) -> tuple[Tensor, Tensor, Partition]:
-    """Who gets what of the training data: the pool's indices (n,), the held-out ones, and the partition of the pool.
+    """Split the training data of a task into validation images and the clients' images.
 
-    InputError where the data or the task do not allow it.
+    Args:
+        task: its dataset, n_train, validation, omega, law, partition, min_samples, n_clients and
+            seed decide.
+
+    Returns:
+        The pool that the clients share, as positions in the training split (n,); the held-out
+        positions (v,); and the partition, whose indices are positions in the pool.
+
+    Raises:
+        InputError: the data are absent, or cannot be split as the task says.
     """
     labels = load(task.dataset, "train").labels
     kept, held_out = split_validation(labels, task.validation, task.seed)
+    if task.law == "file":
+        pool, parts = split_as_given(task, labels, held_out)
+        return pool, held_out, parts
+
     if task.n_train is not None:
         if not 1 <= task.n_train <= len(kept):
             raise InputError(
                 f"n_train is {task.n_train}; {task.dataset} has 1 to {len(kept)} training images."
             )
-        kept = kept[numpy_stream(task.seed, "n_train").permutation(len(kept))[: task.n_train]]
+        order = numpy_stream(task.seed, "n_train").permutation(len(kept))
+        kept = kept[order[: task.n_train]]
+
     parts = partition(
         labels[kept], task.n_clients, task.omega, task.law, task.min_samples, task.seed
     )
@@ -82,17 +123,26 @@ def split(task: Task) -> tuple[Tensor, Tensor, Partition]:
 
 @functools.lru_cache(maxsize=4)
 def _open(task: Task, device: str) -> Federation:
-    data, (kept, held_out, parts) = load(task.dataset, "train"), split(task)
-    images, labels = data.images.to(device), data.labels.to(device)
+    data = load(task.dataset, "train")
+    pool, held_out, parts = split(task)
+    images = data.images.to(device)
+    labels = data.labels.to(device)
 
     def shard(client: int, indices: Tensor) -> Shard:
-        counts = torch.bincount(data.labels[indices], minlength=data.n_classes)
-        return Shard(client, task.width(client), images, labels, indices.to(device), counts)
+        return Shard(
+            client=client,
+            width=task.width(client),
+            images=images,
+            labels=labels,
+            indices=indices.to(device),
+            label_counts=data.labels[indices].bincount(minlength=data.n_classes),
+        )
 
+    held_out = held_out.to(device)
     return Federation(
-        shards=tuple(shard(i, kept[own]) for i, own in enumerate(parts.indices)),
-        pool=shard(0, kept),
-        validation_images=images[held_out.to(device)],
-        validation_labels=labels[held_out.to(device)],
+        shards=tuple(shard(i, pool[positions]) for i, positions in enumerate(parts.indices)),
+        pool=shard(0, pool),
+        validation_images=images[held_out],
+        validation_labels=labels[held_out],
         partition=parts,
     )

@@ -1,15 +1,18 @@
-"""Dirichlet laws that always succeed; the partition's certificate.
+"""Partitions by Dirichlet laws, and the certificate of a partition.
 
-A law draws a table of counts, clients x classes. The table is repaired until each client has `min_samples`, and only
-then are the samples dealt out by it, so a partition is disjoint and complete by construction, and is never redrawn.
+A law draws a table of counts, clients x classes. The table is repaired until each client has
+`min_samples`, and then the samples are dealt out by it. So a partition is disjoint and complete by
+construction, and is never drawn again.
 """
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
+from mosaic.fl.data.splits import shuffle_by_class
 from mosaic.fl.errors import InputError, did_you_mean
 from mosaic.fl.json_values import to_json
 from mosaic.fl.rng import numpy_stream
@@ -19,11 +22,15 @@ OMEGA_MIN = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """Who holds what.
+    """Which client has which samples of a pool.
 
-    indices: for each client its positions in the pool's labels, ascending, int64 (n_i,).
-    moved: how many samples the repair took from one client for another; 0 where the law itself gave enough.
-    label_counts: int64 (N, K), samples of class k at client i; K is the pool's largest label + 1.
+    Attributes:
+        indices: for each client its positions in the pool's labels, ascending, int64 (n_i,).
+        moved: samples that the repair moved; 0 where the law gave each client enough.
+        label_counts: samples per client and class, int64 (N, K); K is the pool's largest label + 1.
+        omega: concentration of the law; infinite where a file gave the partition.
+        law: one of LAWS, or "file".
+        seed: of the task.
     """
 
     indices: tuple[torch.Tensor, ...]
@@ -33,17 +40,21 @@ class Partition:
     law: str
     seed: int
 
-    def certificate(self) -> dict:
-        """What shows, as JSON, that two runs stood on the same partition, and how heterogeneous it is.
+    def certificate(self) -> dict[str, Any]:
+        """What shows that two runs used the same partition, and how heterogeneous it is.
 
-        `mean_total_variation` is the distance in [0, 1) from a client's label distribution to the pool's, averaged over
-        clients with equal weight, whatever their sizes. `gini` of the sizes is 0 for equal ones, and below 1.
-        `omega` is the text "inf" where it is infinite, for which JSON has no number.
+        Returns:
+            Values for JSON. `sha256` is of the clients' positions. `mean_total_variation` is the
+            distance in [0, 1) between a client's label distribution and the pool's, averaged over
+            clients with equal weight, whatever their sizes. `gini` of the sizes is 0 for equal
+            ones, and below 1. `omega` is the text "inf" where it is infinite, because JSON has no
+            such number.
         """
         counts = self.label_counts.numpy()  # (N, K)
         sizes = counts.sum(1)  # (N,)
         shares = counts / sizes[:, None]
         prior = counts.sum(0) / counts.sum()
+
         digest = hashlib.sha256(sizes.astype("<i8").tobytes())
         digest.update(torch.cat(self.indices).numpy().astype("<i8").tobytes())
         return {
@@ -63,48 +74,74 @@ class Partition:
 def partition(
     labels: torch.Tensor, n_clients: int, omega: float, law: str, min_samples: int, seed: int
 ) -> Partition:
-    """Split a pool of labels (n,) among `n_clients`, by one of LAWS, each client getting at least `min_samples`.
+    """Split a pool of labels among clients. A pure function of its arguments.
 
-    omega: concentration in [1e-4, inf]; small gives each client few classes, inf gives all clients the same.
-    min_samples: at least 1. The repair moves as few samples as can be: the sum of what the clients lack.
+    Args:
+        labels: of the pool, int64 (n,).
+        n_clients: at least 1.
+        omega: concentration in [1e-4, inf]. Small values give each client few classes, inf gives
+            all clients the same distribution.
+        law: one of LAWS.
+        min_samples: each client gets at least so many, at least 1. The repair moves as few samples
+            as possible: the sum of what the clients lack.
+        seed: of the task.
 
-    A pure function of its arguments. InputError for any of them that is out of its range.
+    Returns:
+        The partition: each sample belongs to exactly one client.
+
+    Raises:
+        InputError: an argument is out of its range, or the pool is too small.
     """
     _check(labels, n_clients, omega, law, min_samples)
     pool = labels.cpu().numpy()
-    drawn = LAWS[law](
-        np.bincount(pool), n_clients, float(omega), numpy_stream(int(seed), "partition", law)
-    )
+    seed = int(seed)
+
+    rng = numpy_stream(seed, "partition", law)
+    drawn = LAWS[law](np.bincount(pool), n_clients, float(omega), rng)
     counts, moved = _repair(drawn, min_samples)
-    indices = _deal(pool, counts, numpy_stream(int(seed), "partition", "deal"))
-    return Partition(indices, moved, torch.from_numpy(counts), float(omega), law, int(seed))
+    indices = _deal(pool, counts, numpy_stream(seed, "partition", "deal"))
+    return Partition(indices, moved, torch.from_numpy(counts), float(omega), law, seed)
 
 
 def _check(labels: torch.Tensor, n_clients: int, omega: float, law: str, min_samples: int) -> None:
+    """Raise an InputError for the first argument of `partition` that is out of its range."""
     if labels.ndim != 1 or labels.dtype != torch.int64 or not len(labels) or labels.min() < 0:
         raise InputError(
-            f"labels must be a non-empty int64 vector of classes from 0, not {labels.dtype} {labels.shape}"
+            "labels must be a non-empty int64 vector of classes from 0, "
+            f"not {labels.dtype} {labels.shape}"
         )
     if law not in LAWS:
         raise did_you_mean("partition law", law, LAWS)
-    if (
-        isinstance(omega, bool) or not isinstance(omega, int | float) or not omega >= OMEGA_MIN
-    ):  # nan fails `>=` too
+
+    is_number = isinstance(omega, int | float) and not isinstance(omega, bool)
+    if not is_number or not omega >= OMEGA_MIN:  # nan fails `>=` too
         raise InputError(f"omega must be a number from {OMEGA_MIN} to inf, not {omega!r}")
     for what, value in ("n_clients", n_clients), ("min_samples", min_samples):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise InputError(f"{what} must be a whole number from 1, not {value!r}")
+
     if n_clients * min_samples > len(labels):
         raise InputError(
-            f"{n_clients} clients with at least {min_samples} samples each need {n_clients * min_samples} samples, but "
-            f"the pool has {len(labels)}: give at most {len(labels) // min_samples} clients, or a smaller min_samples"
+            f"{n_clients} clients with at least {min_samples} samples each need "
+            f"{n_clients * min_samples} samples, but the pool has {len(labels)}: "
+            f"give at most {len(labels) // min_samples} clients, or a smaller min_samples"
         )
 
 
 def _by_class(
     class_sizes: np.ndarray, n_clients: int, omega: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Each class is cut among the clients by p ~ Dir(omega 1_N); sizes fall out as they may. (K,) -> (N, K)."""
+    """Cut each class among the clients by p ~ Dir(omega 1_N), whatever sizes result.
+
+    Args:
+        class_sizes: samples per class in the pool (K,).
+        n_clients: N.
+        omega: concentration, in [1e-4, inf].
+        rng: of the law's draws.
+
+    Returns:
+        Samples per client and class (N, K).
+    """
     logits = _log_dirichlet(omega, np.ones((len(class_sizes), n_clients)), rng)
     return _cut(logits, class_sizes, rng).T
 
@@ -112,67 +149,92 @@ def _by_class(
 def _by_class_balanced(
     class_sizes: np.ndarray, n_clients: int, omega: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """As `class`, class after class, but a client that already holds n/N samples or more gets none of the next class.
+    """As `_by_class`, but a client with n/N samples or more gets none of the next class.
 
-    The law of LightFed, DENSE and Mosaic. (K,) -> (N, K).
+    The law of LightFed, DENSE and Mosaic. Arguments and result are those of `_by_class`.
     """
     logits = _log_dirichlet(omega, np.ones((len(class_sizes), n_clients)), rng)  # (K, N)
     counts = np.zeros((n_clients, len(class_sizes)), np.int64)
     for k, size in enumerate(class_sizes):
-        # Someone is always below the mean while samples are left. In logarithms the p of those cannot all underflow.
+        if size == 0:
+            continue
+        # Some client is always below the mean while samples are left. The p of those clients could
+        # all underflow; their logarithms cannot.
         full = counts.sum(1) * n_clients >= class_sizes.sum()
-        if size:
-            counts[:, k] = _cut(np.where(full, -np.inf, logits[k]), size, rng)
+        counts[:, k] = _cut(np.where(full, -np.inf, logits[k]), size, rng)
     return counts
 
 
 def _by_client(
     class_sizes: np.ndarray, n_clients: int, omega: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Each client draws its class proportions q ~ Dir(omega K prior); all have n/N samples (or one more). -> (N, K).
+    """Each client draws its class proportions q ~ Dir(omega K prior); all have n/N samples.
 
-    The base measure is the pool's own prior, not the uniform one: the two agree on a balanced pool, and with the prior
-    omega = inf means the pool's distribution at each client on any pool. The law of FedFTG and Co-Boosting.
+    The law of FedFTG and Co-Boosting. Arguments and result are those of `_by_class`. Where N does
+    not divide n, some clients have one sample more.
 
-    Sampling is without replacement. All clients ask at once; where more is asked of a class than is left, chance
-    decides who gets it, and those who went without ask again with q renormalised over the classes that are left. Each
-    time at least one class is used up, so K times are enough.
+    The base measure is the pool's own prior, not the uniform one. The two agree on a balanced pool;
+    with the prior, omega = inf gives each client the pool's distribution on any pool.
+
+    Sampling is without replacement. All clients request their samples of all classes together.
+    Where more of a class is requested than is left, chance decides which requests are met, and the
+    others are repeated with q renormalised over the classes that are left. Each repetition uses up
+    at least one class, so K of them are enough.
     """
     present = np.flatnonzero(class_sizes)
     stock = class_sizes[present].copy()
     base = np.tile(stock / stock.mean(), (n_clients, 1))
     logits = _log_dirichlet(omega, base, rng)
+
     missing = np.full(n_clients, stock.sum() // n_clients)
     missing[: stock.sum() % n_clients] += 1
     counts = np.zeros((n_clients, len(class_sizes)), np.int64)
     while missing.any():
-        asked = _cut(np.where(stock, logits, -np.inf), missing, rng)
-        for k in np.flatnonzero(asked.sum(0) > stock):
-            asked[:, k] = rng.multivariate_hypergeometric(asked[:, k], stock[k], method="marginals")
-        counts[:, present] += asked
-        stock -= asked.sum(0)
-        missing -= asked.sum(1)
+        requests = _cut(np.where(stock, logits, -np.inf), missing, rng)
+        for k in np.flatnonzero(requests.sum(0) > stock):
+            requests[:, k] = rng.multivariate_hypergeometric(
+                requests[:, k], stock[k], method="marginals"
+            )
+        counts[:, present] += requests
+        stock -= requests.sum(0)
+        missing -= requests.sum(1)
     return counts
 
 
 LAWS = {"class": _by_class, "class_balanced": _by_class_balanced, "client": _by_client}
+"""The laws that draw a table of samples per client and class, by name."""
 
 
 def _log_dirichlet(omega: float, base: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Logarithms, up to a constant a row, of one draw from Dir(omega * row) for each row of `base`. (R, M) -> (R, M).
+    """Draw from Dir(omega * row) for each row of `base` (R, M).
 
-    At omega = 1e-4 all but one share are below the smallest float, so only their logarithms can be compared:
-    Gamma(a) = Gamma(a + 1) U^(1/a). At 1e30 the draw is its mean to the last digit, which serves for infinity.
+    At omega = 1e-4 all shares but one are below the smallest float, and only their logarithms can
+    be compared. They come from Gamma(a) = Gamma(a + 1) U^(1/a). At 1e30 the draw equals its mean in
+    all digits, so it serves for infinity.
+
+    Returns:
+        The logarithms of the shares, up to a constant per row, (R, M).
     """
     alpha = min(omega, 1e30) * base
     return np.log(rng.standard_gamma(alpha + 1)) + np.log1p(-rng.random(alpha.shape)) / alpha
 
 
-def _cut(logits: np.ndarray, totals: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Cut each total at its row's cumulative shares, softmax(logits). (..., M), (...) -> counts (..., M).
+def _cut(
+    logits: np.ndarray, totals: np.ndarray | np.integer, rng: np.random.Generator
+) -> np.ndarray:
+    """Cut each total at the cumulative shares of its row, softmax(logits).
 
-    All cuts of a row are shifted by one random fraction before they are rounded down. Each count is then within one of
-    its share, and exact in the mean; unshifted, equal shares would favour the same clients in every class.
+    All cuts of a row are shifted by one random fraction before they are rounded down. So each count
+    is within one of its share, and exact in the mean. Without the shift, equal shares would favour
+    the same clients in every class.
+
+    Args:
+        logits: (..., M).
+        totals: (...).
+        rng: of the shifts.
+
+    Returns:
+        Counts (..., M), whose sums are the totals.
     """
     totals = np.asarray(totals)[..., None]
     cumulative = np.cumsum(np.exp(logits - logits.max(-1, keepdims=True)), -1)
@@ -181,11 +243,19 @@ def _cut(logits: np.ndarray, totals: np.ndarray, rng: np.random.Generator) -> np
 
 
 def _repair(counts: np.ndarray, min_samples: int) -> tuple[np.ndarray, int]:
-    """Give each client `min_samples` by moving the fewest samples: (N, K) -> (N, K) and how many moved.
+    """Give each client `min_samples` by moving the fewest samples.
 
-    Nothing moves but what is lacking. Each gift is the largest that one client can make of one class without falling
-    below `min_samples` itself, of a class that the receiver already holds where anyone can spare one. So a receiver
-    gets few new classes, and the large piles give, whose owners' distributions it changes least.
+    Only what is lacking is moved. Each gift is the largest that one client can make of one class
+    without falling below `min_samples` itself, and of a class that the receiver has already, if any
+    client can spare some of it. So a receiver gets few new classes, and the givers are clients with
+    many samples of a class, whose distributions change least.
+
+    Args:
+        counts: samples per client and class (N, K).
+        min_samples: N times this is at most the sum of the counts.
+
+    Returns:
+        The repaired counts (N, K), and how many samples moved.
     """
     counts = counts.copy()
     sizes = counts.sum(1)
@@ -196,6 +266,7 @@ def _repair(counts: np.ndarray, min_samples: int) -> tuple[np.ndarray, int]:
             familiar = spare * (counts[receiver] > 0)
             gifts = familiar if familiar.any() else spare
             giver, k = np.unravel_index(gifts.argmax(), gifts.shape)
+
             gift = min(gifts[giver, k], min_samples - sizes[receiver])
             counts[[giver, receiver], k] += [-gift, gift]
             sizes[[giver, receiver]] += [-gift, gift]
@@ -205,12 +276,21 @@ def _repair(counts: np.ndarray, min_samples: int) -> tuple[np.ndarray, int]:
 def _deal(
     pool: np.ndarray, counts: np.ndarray, rng: np.random.Generator
 ) -> tuple[torch.Tensor, ...]:
-    """Deal the shuffled samples of each class to the clients by `counts` (N, K)."""
+    """Deal the shuffled samples of each class to the clients.
+
+    Args:
+        pool: labels (n,).
+        counts: samples per client and class (N, K).
+        rng: of the shuffle.
+
+    Returns:
+        For each client its positions in the pool, ascending.
+    """
     n_clients, n_classes = counts.shape
-    shuffled = rng.permutation(len(pool))
-    by_class = shuffled[np.argsort(pool[shuffled], kind="stable")]
     owners = np.empty(len(pool), np.int64)
-    owners[by_class] = np.repeat(np.tile(np.arange(n_clients), n_classes), counts.T.ravel())
+    owners[shuffle_by_class(pool, rng)] = np.repeat(
+        np.tile(np.arange(n_clients), n_classes), counts.T.ravel()
+    )
     return torch.from_numpy(np.argsort(owners, kind="stable")).split(counts.sum(1).tolist())
 
 

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,19 +17,28 @@ from mosaic.fl.rng import numpy_stream
 
 
 def plain_or_gz(path: Path) -> Path:
+    """The path itself, or that of the same file with ".gz" if only this one exists."""
     packed = path.with_name(path.name + ".gz")
-    return packed if packed.is_file() and not path.is_file() else path
+    if packed.is_file() and not path.is_file():
+        return packed
+    return path
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Say of which file it is that reading or checking it failed. Damaged pickles, .mat and JPEGs raise anything."""
+    """Name the file in the error if reading or checking it fails.
+
+    Damaged pickles, .mat files and JPEGs raise errors of any kind.
+
+    Raises:
+        InputError: instead of any error in the block.
+    """
     try:
         yield
     except Exception as error:
-        reason = (
-            error if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {error}"
-        )
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, ValueError | OSError):
+            reason = str(error)
         raise InputError(
             f"cannot use {path}: {reason}. Copy it again from where it came, "
             "or remove its folder, so that the data set is looked for elsewhere or downloaded."
@@ -38,6 +48,19 @@ def reading(path: Path) -> Iterator[None]:
 def checked_arrays(
     images: np.ndarray, labels: np.ndarray, source: Source
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Check that arrays are images and labels of a data set.
+
+    Args:
+        images: should be uint8 (N, C, S, S).
+        labels: should be integers 0..K-1, (N,).
+        source: has C, S and K.
+
+    Returns:
+        The images, and the labels as int64.
+
+    Raises:
+        ValueError: they are not.
+    """
     shape = (source.channels, source.size, source.size)
     if images.dtype != np.uint8 or images.shape[1:] != shape:
         raise ValueError(f"its images are {images.dtype} {images.shape[1:]}, not uint8 {shape}")
@@ -51,19 +74,37 @@ def checked_arrays(
 
 
 def read_digits(folder: Path, split: str, source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """scikit-learn's 1797 digits, their pixels 0..16 scaled to 0..255. The test split is a fixed, stratified fifth."""
+    """Read scikit-learn's 1797 digits, their pixels 0..16 scaled to 0..255.
+
+    The test split is a fixed, stratified fifth.
+    """
     from sklearn.datasets import load_digits  # slow to import, and needed by nothing else
 
-    digits = load_digits()
-    images = np.round(digits.images * (255 / 16)).astype(np.uint8)[:, None]  # (1797, 1, 8, 8)
-    train, test = stratify(digits.target, 0.2, numpy_stream("digits", "test split"))
+    pixels, digits = load_digits(return_X_y=True)  # (1797, 64), (1797,)
+    images = np.round(np.asarray(pixels) * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
+    labels = np.asarray(digits)
+    train, test = stratify(labels, 0.2, numpy_stream("digits", "test split"))
     chosen = train if split == "train" else test
-    return checked_arrays(images[chosen], digits.target[chosen], source)
+    return checked_arrays(images[chosen], labels[chosen], source)
 
 
 def read_mnist(
     folder: Path, split: str, source: Source, other: str
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Read MNIST or Fashion-MNIST.
+
+    Args:
+        folder: has the files of the split, plain or as .gz.
+        split: "train" or "test".
+        source: of the data set to read.
+        other: the name of the other one, whose files have the same names.
+
+    Returns:
+        Images, uint8 (N, 1, 28, 28), and labels, int64 (N,).
+
+    Raises:
+        InputError: a file is damaged, or of the other data set.
+    """
     images_file, labels_file = (plain_or_gz(folder / file) for file in source.files[split])
     with reading(images_file):
         images = read_idx(images_file, 3)[:, None]  # (N, 1, 28, 28)
@@ -75,52 +116,59 @@ def read_mnist(
 
 
 def read_idx(path: Path, n_dims: int) -> np.ndarray:
-    """An array of bytes in the IDX format: 0, 0, 8 (bytes), n_dims, each length as a big-endian int32, the bytes."""
+    """Read an array of bytes in the IDX format.
+
+    The format: 0, 0, 8 (for bytes), n_dims, each length as a big-endian int32, the bytes.
+
+    Raises:
+        ValueError, OSError: the file is damaged, or has another number of dimensions.
+    """
     with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
         content = file.read()
+
     start = 4 + 4 * n_dims
     if content[:4] != bytes([0, 0, 8, n_dims]) or len(content) < start:
         raise ValueError(f"it does not begin as an IDX file of {n_dims} dimensions")
     shape = struct.unpack(f">{n_dims}I", content[4:start])
     if len(content) - start != np.prod(shape, dtype=object):
         raise ValueError(f"it says that it holds {shape}, but has {len(content) - start} bytes")
-    return (
-        np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
-    )  # a copy, for torch wants it writable
+
+    array = np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    return array.copy()  # writable, as torch wants it
 
 
 def read_svhn(folder: Path, split: str, source: Source) -> tuple[np.ndarray, np.ndarray]:
+    """Read a split of SVHN from its .mat file."""
     from scipy.io import loadmat  # slow to import, and needed by nothing else
 
     path = folder / source.files[split][0]
     with reading(path):
         content = loadmat(path, variable_names=["X", "y"])
-        images = np.ascontiguousarray(
-            content["X"].transpose(3, 2, 0, 1)
-        )  # (32, 32, 3, N) to (N, 3, 32, 32)
+        images = content["X"].transpose(3, 2, 0, 1)  # (32, 32, 3, N) to (N, 3, 32, 32)
         labels = content["y"].ravel().astype(np.int64)
-        return checked_arrays(
-            images, np.where(labels == 10, 0, labels), source
-        )  # the file's 10 is the digit 0
+        labels = np.where(labels == 10, 0, labels)  # in the file, the digit 0 has the label 10
+        return checked_arrays(np.ascontiguousarray(images), labels, source)
 
 
 def read_cifar(folder: Path, split: str, source: Source) -> tuple[np.ndarray, np.ndarray]:
-    batches = []
+    """Read a split of CIFAR-10 or CIFAR-100 (its 100 fine classes) from the authors' pickles."""
+    images = []
+    labels = []
     for file in source.files[split]:
         with reading(folder / file), open(folder / file, "rb") as opened:
             batch = _ArrayUnpickler(opened, encoding="latin1").load()
-            labels = batch["labels"] if "labels" in batch else batch["fine_labels"]
-            batches.append(
-                checked_arrays(batch["data"].reshape(-1, 3, 32, 32), np.array(labels), source)
-            )
-    images, labels = zip(*batches, strict=True)
+            key = "labels" if "labels" in batch else "fine_labels"
+            pixels = batch["data"].reshape(-1, 3, 32, 32)
+            batch_images, batch_labels = checked_arrays(pixels, np.array(batch[key]), source)
+        images.append(batch_images)
+        labels.append(batch_labels)
     return np.concatenate(images), np.concatenate(labels)
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Reads arrays, and refuses what else a pickle may call: a downloaded file is not a program to run."""
+    """Unpickles arrays and refuses calls of anything else: a data file must not run programs."""
 
-    # Python 2 wrote the flags of a dtype as 0 and 1, of which numpy warns; so only its letters are taken.
+    # Python 2 wrote the flags of a dtype as 0 and 1, of which numpy warns. They are left out.
     known = {
         "_reconstruct": np.empty(0).__reduce__()[0],
         "ndarray": np.ndarray,
@@ -128,15 +176,18 @@ class _ArrayUnpickler(pickle.Unpickler):
         "encode": lambda text, encoding: text.encode(encoding),
     }
 
-    def find_class(self, module: str, name: str) -> Callable:
+    def find_class(self, module: str, name: str) -> Callable[..., Any]:
         if module.split(".")[0] not in ("numpy", "_codecs") or name not in self.known:
             raise pickle.UnpicklingError(f"it calls {module}.{name}, which no CIFAR file does")
         return self.known[name]
 
 
-# How the labels of the two begin, by which a folder of the one is not taken for the other.
+# The first labels of MNIST and Fashion-MNIST, to tell their files from each other.
 FIRST_LABELS = {
-    "mnist": {"train": [5, 0, 4, 1, 9, 2, 1, 3, 1, 4], "test": [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]},
+    "mnist": {
+        "train": [5, 0, 4, 1, 9, 2, 1, 3, 1, 4],
+        "test": [7, 2, 1, 0, 4, 1, 4, 9, 5, 9],
+    },
     "fashion_mnist": {
         "train": [9, 0, 0, 3, 0, 2, 7, 2, 5, 5],
         "test": [9, 2, 1, 1, 6, 1, 4, 6, 5, 7],

@@ -30,7 +30,7 @@ def register_data(path: str | Path) -> str:
     The name depends on the decoded pixels and labels only, so the same images have the same name
     wherever they are, and results computed from other images are never mistaken for theirs. It is
     fine to register the same images twice. Another process has to call this function itself. The
-    pixels of JPEGs may depend on the version of Pillow; those of PNG and .npz files do not.
+    pixels of JPEGs and of resized pictures may depend on the version of Pillow; others do not.
 
     Training images are not augmented (see :func:`register_dataset` for that).
 

@@ -77,7 +77,8 @@ def register_model(
 def load_model_file(path: str | Path, sizes: Sequence[int] = SIZES) -> str:
     """Check the model of a file and add it to ``MODELS``, for this process.
 
-    The file is run, so it must be trusted. Reading the same file again changes nothing.
+    The file is run, so it must be trusted. Once its model is in ``MODELS``, the same file is
+    neither run nor checked again.
 
     Args:
         path: A Python file as shown at the top of this module.

@@ -1,5 +1,7 @@
 """The cached stages in which clients train conditional VAEs."""
 
+from dataclasses import replace
+
 from mosaic.fl.cache import stage
 from mosaic.fl.channel import upload
 from mosaic.fl.data.federation import open_federation
@@ -10,12 +12,15 @@ from mosaic.fl.task import Task
 
 @stage(version=1, sees=Task.without_models)
 def client_cvae(task: Task, config: CvaeConfig, client: int) -> dict[str, State | dict[str, float]]:
-    """One client's decoder, uploaded, and the means of its losses (nats an image) over the last tenth of its steps."""
+    """One client's conditional VAE.
+
+    Returns:
+        "state": the decoder, uploaded. "losses": "reconstruction" and "kl" in nats per image,
+        means over the last tenth of the steps.
+    """
     shard = open_federation(task).shards[client]
     n_classes = task.source.n_classes
-    decoder, losses = train_cvae(
-        task, config, shard, shard.indices, config.cvae_steps, n_classes, "cvae", client
-    )
+    decoder, losses = train_cvae(task, config, shard, config.cvae_steps, n_classes, "cvae", client)
     return {"state": upload(decoder, "generator"), "losses": losses}
 
 
@@ -23,22 +28,29 @@ def client_cvae(task: Task, config: CvaeConfig, client: int) -> dict[str, State 
 def client_modules(
     task: Task, config: CvaeConfig, client: int
 ) -> dict[str, list[State] | dict[str, float]]:
-    """A decoder for each class that the client holds, ascending, uploaded; together they take a client's steps.
+    """One client's modules: a VAE without labels for each class that the client has.
 
-    The losses are means over the modules.
+    Together they take ``config.cvae_steps`` steps, shared out as evenly as possible, and at least
+    one each.
+
+    Returns:
+        "states": the decoders, uploaded, in ascending order of their classes. "losses":
+        "reconstruction" and "kl" in nats per image, means over the modules.
     """
     shard = open_federation(task).shards[client]
-    held = shard.classes.tolist()
-    states, losses = [], []
-    for rank, label in enumerate(held):
-        steps = config.cvae_steps // len(held) + (rank < config.cvae_steps % len(held))
-        own = shard.indices[shard.labels[shard.indices] == label]
-        state, loss = train_cvae(
-            task, config, shard, own, max(1, steps), 0, "module", client, label
+    labels = shard.labels[shard.indices]
+    classes = shard.classes.tolist()
+    steps_each, steps_left = divmod(config.cvae_steps, len(classes))
+
+    states = []
+    losses = []
+    for i, label in enumerate(classes):
+        steps = steps_each + 1 if i < steps_left else steps_each
+        of_class = replace(shard, indices=shard.indices[labels == label])
+        decoder, module_losses = train_cvae(
+            task, config, of_class, max(1, steps), 0, "module", client, label
         )
-        states.append(upload(state, "generator"))
-        losses.append(loss)
-    return {
-        "states": states,
-        "losses": {k: sum(loss[k] for loss in losses) / len(losses) for k in losses[0]},
-    }
+        states.append(upload(decoder, "generator"))
+        losses.append(module_losses)
+    mean_losses = {name: sum(each[name] for each in losses) / len(losses) for name in losses[0]}
+    return {"states": states, "losses": mean_losses}

@@ -13,14 +13,27 @@ from mosaic.fl.models.spec import State
 from mosaic.fl.synthesis.cvae import CvaeConfig, flop_shapes, new_decoder, with_label
 from mosaic.fl.task import Task
 
+IMAGES_PER_PASS = 512
+
 
 class Decoders:
     """Clients' decoders as one source of images that come with their labels.
 
-    A client is drawn in proportion to its size and a label in proportion to that client's counts; with ``balanced``
-    all classes that somebody holds are equally frequent, and a class's clients are drawn by their counts of it. Nobody
-    draws a class that it lacks. Draws are stratified: each pair of client and label is met as often as its probability
-    says, to within one image, and so is each class where ``balanced``.
+    Each image is drawn by one client for one label. Clients are drawn in proportion to the number
+    of their samples, and labels in proportion to the client's label counts. With ``balanced``, all
+    classes that some client has are equally frequent, and the clients of a class are drawn in
+    proportion to their counts of it. No client draws a class that it lacks.
+
+    Draws are stratified: each pair of client and label is drawn as often as its probability says,
+    to within one image, and so is each class with ``balanced``.
+
+    Args:
+        task: The shape of the images, and the precision.
+        config: The shape of the decoders, and where noise is cut off.
+        states: The decoders, one per row of ``label_counts``.
+        label_counts: (N, K), how many samples of each class each client has.
+        balanced: Whether classes are equally frequent.
+        conditional: Whether the decoders see labels. Those that do not draw a single class each.
     """
 
     def __init__(
@@ -32,55 +45,78 @@ class Decoders:
         balanced: bool = False,
         conditional: bool = True,
     ):
-        """``label_counts`` (N, K); decoders that are not ``conditional`` draw a single class and are told no label."""
-        self.task, self.config, self.states = task, config, states
+        self.task = task
+        self.config = config
+        self.states = states
         self.n_classes = label_counts.shape[1] if conditional else 0
-        self.home = LiveNetwork(
-            new_decoder(task, config, self.n_classes).eval().requires_grad_(False)
-        )
-        weights = label_counts.double()
-        self.weights = weights / weights.sum(0).clamp_min(1) if balanced else weights
+        decoder = new_decoder(task, config, self.n_classes)
+        self.live_decoder = LiveNetwork(decoder.eval().requires_grad_(False))
 
-    def draw_labelled(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """``n`` images (n, C, S, S) in [-1, 1] in random order, their labels (n,) and who drew each (n,)."""
-        z, labels, clients = self.plan(n, rng)
-        return self.decode(z, labels, clients), labels, clients
+        self.weights = label_counts.double()  # (N, K), proportional to the pairs' probabilities
+        if balanced:
+            self.weights = self.weights / self.weights.sum(0).clamp_min(1)
 
     def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """``n`` images (n, C, S, S) in [-1, 1] and the client (n,) whose decoder drew each."""
+        """``n`` images (n, C, S, S) in [-1, 1], and the client (n,) whose decoder drew each."""
         images, _, clients = self.draw_labelled(n, rng)
         return images, clients
 
+    def draw_labelled(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """``n`` images in random order.
+
+        Returns:
+            Images (n, C, S, S) in [-1, 1], their labels (n,), and the client (n,) whose decoder
+            drew each.
+        """
+        z, labels, clients = self.plan(n, rng)
+        return self.decode(z, labels, clients), labels, clients
+
     def plan(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Noise (n, Z), labels (n,) and clients (n,) of ``n`` images in random order."""
-        edges = self.weights.T.flatten().cumsum(
-            0
-        )  # class by class: a class's clients lie side by side
-        at = (torch.arange(n, dtype=torch.float64) + torch.rand((), generator=rng)) / n * edges[-1]
-        cell = torch.searchsorted(edges, at, right=True)[torch.randperm(n, generator=rng)]
-        u = 2 * torch.rand(n, self.config.cvae_latent, generator=rng, dtype=torch.float64) - 1
-        z = math.sqrt(2) * torch.erfinv(u * math.erf(self.config.cvae_truncation / math.sqrt(2)))
+        # Pairs of label and client side by side on a line, each as long as its weight, label by
+        # label: n equally distant points with a random offset meet a pair as often as its length
+        # says, to within one, and a label too.
+        ends = self.weights.T.flatten().cumsum(0)  # (K N,)
+        offset = torch.rand((), generator=rng)
+        points = (torch.arange(n, dtype=torch.float64) + offset) / n * ends[-1]
+        pairs = torch.searchsorted(ends, points, right=True)
+        pairs = pairs[torch.randperm(n, generator=rng)]
         n_clients = len(self.weights)
-        return (
-            z.float().to(device()),
-            (cell // n_clients).to(device()),
-            (cell % n_clients).to(device()),
-        )
+
+        # A truncated normal, by the inverse of its distribution function.
+        truncation = self.config.cvae_truncation
+        u = 2 * torch.rand(n, self.config.cvae_latent, generator=rng, dtype=torch.float64) - 1
+        z = math.sqrt(2) * torch.erfinv(u * math.erf(truncation / math.sqrt(2)))
+
+        labels = pairs // n_clients
+        clients = pairs % n_clients
+        return z.float().to(device()), labels.to(device()), clients.to(device())
 
     @torch.no_grad()
     def decode(self, z: Tensor, labels: Tensor, clients: Tensor) -> Tensor:
-        """The images (n, C, S, S) in [-1, 1] that these clients' decoders draw from noise (n, Z) and labels (n,)."""
+        """Images by given clients' decoders for given noise and labels.
+
+        Args:
+            z: Noise (n, Z).
+            labels: (n,).
+            clients: Whose decoder draws each image, (n,).
+
+        Returns:
+            Images (n, C, S, S) in [-1, 1], channels_last.
+        """
         source = self.task.source
+        shapes = flop_shapes(self.task, self.config, self.n_classes)
         images = torch.empty(len(z), source.channels, source.size, source.size, device=device())
         for client in clients.unique().tolist():
-            self.home.load(self.states[client])
-            for part in (clients == client).nonzero().flatten().split(512):
-                asked = with_label(z[part], labels[part], self.n_classes)
-                shape = flop_shapes(self.task, self.config, self.n_classes)
+            self.live_decoder.load(self.states[client])
+            rows = (clients == client).nonzero().flatten()
+            for part in rows.split(IMAGES_PER_PASS):
+                inputs = with_label(z[part], labels[part], self.n_classes)
                 with (
-                    metered("draw", "cvae", *shape, items=len(part)),
+                    metered("draw", "cvae", *shapes, items=len(part)),
                     autocast(self.task.precision),
                 ):
-                    logits = self.home.network(asked).float()
-                images[part] = torch.tanh(logits / 2).view(-1, *images.shape[1:])  # 2 sigmoid - 1
+                    logits = self.live_decoder.network(inputs).float()
+                # 2 sigmoid(logits) - 1 is tanh(logits / 2)
+                images[part] = torch.tanh(logits / 2).view(-1, *images.shape[1:])
         return images.contiguous(memory_format=torch.channels_last)

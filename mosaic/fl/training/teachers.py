@@ -1,41 +1,109 @@
-"""The clients' models as teachers: frozen networks that are asked together."""
+"""The clients' models as teachers: frozen networks whose logits are computed together."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from mosaic.fl.contract import Predict
 from mosaic.fl.costs import metered
 from mosaic.fl.device import autocast
+from mosaic.fl.models.live_network import LiveNetwork
 from mosaic.fl.models.spec import State
 from mosaic.fl.task import Task
-from mosaic.fl.training.prediction import frozen_network
+from mosaic.fl.training.prediction import frozen_network, predictor
 
 
 def teachers_of(task: Task, clients: Sequence[State]) -> list[nn.Module]:
-    """The clients' own models, each at its width and with its own running BatchNorm statistics, in eval mode."""
+    """The clients' models as frozen networks in eval mode.
+
+    Args:
+        task: gives each client's width.
+        clients: the models of clients 0 to N - 1, in this order.
+
+    Returns:
+        N networks, each of its client's width and with its client's running BatchNorm statistics.
+    """
     return [frozen_network(state, task.spec_at(task.width(i))) for i, state in enumerate(clients)]
 
 
+def reloaded(teachers: list[nn.Module], task: Task, clients: Sequence[State]) -> list[nn.Module]:
+    """``teachers`` with the clients' models loaded; where the list is empty, :func:`teachers_of`.
+
+    A method that distils in each round builds the networks once and reloads them.
+    """
+    if not teachers:
+        return teachers_of(task, clients)
+    for teacher, state in zip(teachers, clients, strict=True):
+        LiveNetwork(teacher).load(state)
+    return teachers
+
+
 def logits_with_gradient(teachers: Sequence[nn.Module], images: Tensor) -> Tensor:
-    """All teachers' logits (N, B, K), float32, for images (B, C, H, W), with a gradient to the images."""
+    """All teachers' logits (N, B, K) in float32, with a gradient to the images (B, C, H, W)."""
     return torch.stack([teacher(images).float() for teacher in teachers])
 
 
 @torch.no_grad()
 def teacher_logits(teachers: Sequence[nn.Module], images: Tensor, task: Task) -> Tensor:
-    """All teachers' logits (N, B, K), float32, without a gradient."""
-    asked = (task.spec, images.shape[1:], len(teachers), task.widths)
-    with metered("ensemble", *asked, items=len(images)), autocast(task.precision):
-        return logits_with_gradient(teachers, images.contiguous(memory_format=torch.channels_last))
+    """All teachers' logits, without gradients.
+
+    Args:
+        teachers: N networks, from :func:`teachers_of`.
+        images: normalised images (B, C, H, W).
+        task: gives the precision.
+
+    Returns:
+        Logits (N, B, K) in float32.
+    """
+    shapes = (task.spec, images.shape[1:], len(teachers), task.widths)
+    images = images.contiguous(memory_format=torch.channels_last)
+    with metered("ensemble", *shapes, items=len(images)), autocast(task.precision):
+        return logits_with_gradient(teachers, images)
+
+
+def mean_logits(teachers: Sequence[nn.Module], images: Tensor, task: Task) -> Tensor:
+    """The plain ensemble: the mean (B, K) of all teachers' logits for images (B, C, H, W)."""
+    return teacher_logits(teachers, images, task).mean(0)
+
+
+def clients_mean(clients: Sequence[State], task: Task) -> Predict:
+    """The plain ensemble of more clients than fit in memory at once: their models take turns.
+
+    Args:
+        clients: the models of clients 0 to N - 1; each is read when its turn comes.
+        task: gives each client's width.
+
+    Returns:
+        A function from images (B, C, H, W) to the mean (B, K) of the clients' logits, each computed
+        with the client's running BatchNorm statistics, as :func:`mean_logits` does.
+    """
+    task = replace(task, batch_norm="average")
+
+    def predict(images: Tensor) -> Tensor:
+        logits = [
+            predictor(state, task, task.width(client))(images)
+            for client, state in enumerate(clients)
+        ]
+        return torch.stack(logits).mean(0)
+
+    return predict
 
 
 def class_shares(label_counts: Tensor) -> Tensor:
-    """w_ky = n_k^y / sum_j n_j^y (N, K) from counts (N, K): who knows a class. All 0 for a class that nobody has."""
+    """Each client's share of each class: w_ky = n_k^y / sum_j n_j^y.
+
+    Args:
+        label_counts: samples per client and class (N, K).
+
+    Returns:
+        Shares (N, K). They sum to 1 over the clients, or to 0 for a class that no client has.
+    """
     return label_counts / label_counts.sum(0).clamp_min(1)
 
 
 def drawn_from(pool: Tensor, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """``n`` images of a pool (P, C, H, W), drawn with replacement; no client's generator drew them (-1)."""
+    """``n`` images of a pool (P, C, H, W), with replacement, and -1 for each: no client drew it."""
     chosen = torch.randint(len(pool), (n,), generator=rng).to(pool.device)
     return pool[chosen], torch.full((n,), -1)

@@ -1,18 +1,16 @@
 """Fixtures for tests of data: no files but the test's own, and registries as they were before."""
 
+import json
 import urllib.request
 from dataclasses import replace
-from urllib.error import URLError
 
 import pytest
+from data_files import offline
+from partition_builders import LISTS
 
 from mosaic.fl.data import loading
 from mosaic.fl.data.datasets import DATASETS
-
-
-def offline(*args, **kwargs):
-    """What a call does that would need the network."""
-    raise URLError("this test is offline")
+from mosaic.fl.data.given_partition import PARTITIONS
 
 
 @pytest.fixture
@@ -30,9 +28,19 @@ def no_data(tmp_path, monkeypatch):
 
 @pytest.fixture
 def registry():
-    """Forgets the data sets that the test registers."""
-    before = dict(DATASETS)
-    yield DATASETS
-    DATASETS.clear()
-    DATASETS.update(before)
+    """Forgets the data sets and partitions that the test registers."""
+    datasets = dict(DATASETS)
+    partitions = dict(PARTITIONS)
+    yield
+    for known, before in ((DATASETS, datasets), (PARTITIONS, partitions)):
+        known.clear()
+        known.update(before)
     loading._load.cache_clear()
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A partition file of three clients of digits."""
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps({"clients": LISTS}))
+    return path

@@ -1,4 +1,4 @@
-"""Convolutions in their cheapest form are PyTorch's: the same weights, the same result, the same gradients."""
+"""The fast convolutions are PyTorch's: the same weights, results and gradients."""
 
 import pytest
 import torch
@@ -21,10 +21,10 @@ class Doubled(nn.Conv2d):
 
 
 CASES = {
-    "all of the window seen": (Conv2d(3, 5, 4, bias=True), nn.Conv2d(3, 5, 4), (3, 4, 4)),
+    "the window is the image": (Conv2d(3, 5, 4, bias=True), nn.Conv2d(3, 5, 4), (3, 4, 4)),
     "the window ends in padding": (Conv2d(3, 5, 4, 2, 1), nn.Conv2d(3, 5, 4, 2, 1), (3, 3, 3)),
-    "and begins in it": (Conv2d(3, 5, 4, 2, 1), nn.Conv2d(3, 5, 4, 2, 1), (3, 2, 2)),
-    "a row is not seen": (Conv2d(3, 5, 2, 2), nn.Conv2d(3, 5, 2, 2), (3, 3, 3)),
+    "the window begins in padding": (Conv2d(3, 5, 4, 2, 1), nn.Conv2d(3, 5, 4, 2, 1), (3, 2, 2)),
+    "a row is not covered": (Conv2d(3, 5, 2, 2), nn.Conv2d(3, 5, 2, 2), (3, 3, 3)),
     "a pixel in padding": (Conv2d(3, 5, 3, padding=1), nn.Conv2d(3, 5, 3, padding=1), (3, 1, 1)),
     "two pixels come out": (Conv2d(3, 5, 3, padding=1), nn.Conv2d(3, 5, 3, padding=1), (3, 1, 2)),
     "from a pixel": (
@@ -58,20 +58,26 @@ CASES = {
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("case", CASES)
 def test_the_same_state_gives_the_same_result_and_gradients(case, layout):
-    ours, theirs, shape = CASES[case]
-    ours.load_state_dict(theirs.state_dict())
-    ours.to(memory_format=layout).zero_grad()
-    theirs.zero_grad()
-    x = torch.randn(7, *shape, generator=torch.Generator().manual_seed(0))
-    mine, same = x.clone(memory_format=layout).requires_grad_(), x.clone().requires_grad_()
-    y, z = ours(mine), theirs(same)
-    torch.testing.assert_close(y, z)
-    y.square().sum().backward(), z.square().sum().backward()
-    torch.testing.assert_close(mine.grad, same.grad, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(ours.weight.grad, theirs.weight.grad, rtol=1e-4, atol=1e-4)
-    if theirs.bias is not None:
-        torch.testing.assert_close(ours.bias.grad, theirs.bias.grad, rtol=1e-4, atol=1e-4)
-    if z.shape[2] > 1 and layout == torch.channels_last:
+    fast, reference, shape = CASES[case]
+    fast.load_state_dict(reference.state_dict())
+    fast.to(memory_format=layout).zero_grad()
+    reference.zero_grad()
+    images = torch.randn(7, *shape, generator=torch.Generator().manual_seed(0))
+    x = images.clone(memory_format=layout).requires_grad_()
+    reference_x = images.clone().requires_grad_()
+
+    y = fast(x)
+    reference_y = reference(reference_x)
+    torch.testing.assert_close(y, reference_y)
+
+    y.square().sum().backward()
+    reference_y.square().sum().backward()
+    pairs = [(x, reference_x), (fast.weight, reference.weight)]
+    if reference.bias is not None:
+        pairs.append((fast.bias, reference.bias))
+    for tensor, reference_tensor in pairs:
+        torch.testing.assert_close(tensor.grad, reference_tensor.grad, rtol=1e-4, atol=1e-4)
+    if reference_y.shape[2] > 1 and layout == torch.channels_last:
         assert y.is_contiguous(memory_format=layout)
 
 
@@ -86,7 +92,7 @@ def test_windows_and_their_adjoint_by_hand():
 
 
 def test_the_weights_of_doubling_by_hand():
-    """One pixel of 1 becomes 2x2 of 1; under 3x3 ones with padding each of the 2x2 sees all four."""
+    """One pixel of 1 becomes 2x2 of 1; a 3x3 kernel of ones, padded, covers all four each time."""
     layer = DoublingConv2d(1, 1)
     nn.init.ones_(layer.weight)
     assert torch.equal(layer(torch.ones(1, 1, 1, 1)), torch.full((1, 1, 2, 2), 4.0))

@@ -24,16 +24,15 @@ SHAPES = [
 def pair(channels: int, pool: bool, training: bool) -> tuple[NormReluPool, nn.BatchNorm2d]:
     """The same layer twice, with uneven weights (some negative) and statistics."""
     torch.manual_seed(channels)
-    ours, theirs = NormReluPool(channels, pool), nn.BatchNorm2d(channels)
+    fused = NormReluPool(channels, pool)
+    reference = nn.BatchNorm2d(channels)
     with torch.no_grad():
-        (
-            ours.weight.uniform_(-1, 2),
-            ours.bias.normal_(),
-            ours.running_mean.normal_(),
-            ours.running_var.uniform_(0.5, 2),
-        )
-    theirs.load_state_dict(ours.state_dict())
-    return ours.train(training), theirs.train(training)
+        fused.weight.uniform_(-1, 2)
+        fused.bias.normal_()
+        fused.running_mean.normal_()
+        fused.running_var.uniform_(0.5, 2)
+    reference.load_state_dict(fused.state_dict())
+    return fused.train(training), reference.train(training)
 
 
 def images(channels: int, size: int, precision=torch.float32) -> torch.Tensor:
@@ -45,35 +44,43 @@ def images(channels: int, size: int, precision=torch.float32) -> torch.Tensor:
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(("channels", "size", "pool"), SHAPES)
 def test_it_is_batch_norm_then_relu_then_the_maximum(channels, size, pool, training):
-    ours, theirs = pair(channels, pool, training)
+    fused, reference = pair(channels, pool, training)
     x = images(channels, size)
-    same = x.detach().clone().requires_grad_()
-    y, z = ours(x), F.relu(theirs(same))
-    z = F.max_pool2d(z, 2) if pool else z
-    torch.testing.assert_close(y, z)
-    g = torch.randn_like(y)
-    y.backward(g), z.backward(g)
-    torch.testing.assert_close(x.grad, same.grad, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(ours.weight.grad, theirs.weight.grad, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(ours.bias.grad, theirs.bias.grad, rtol=1e-4, atol=1e-4)
+    reference_x = x.detach().clone().requires_grad_()
+    y = fused(x)
+    reference_y = F.relu(reference(reference_x))
+    if pool:
+        reference_y = F.max_pool2d(reference_y, 2)
+    torch.testing.assert_close(y, reference_y)
+
+    grad = torch.randn_like(y)
+    y.backward(grad)
+    reference_y.backward(grad)
+    torch.testing.assert_close(x.grad, reference_x.grad, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(fused.weight.grad, reference.weight.grad, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(fused.bias.grad, reference.bias.grad, rtol=1e-4, atol=1e-4)
     for name in ("running_mean", "running_var"):
-        torch.testing.assert_close(getattr(ours, name), getattr(theirs, name))
+        torch.testing.assert_close(getattr(fused, name), getattr(reference, name))
 
 
 @compiled
 def test_in_bfloat16_it_differs_by_one_rounding_from_float32():
-    ours, theirs = pair(16, True, True)
+    fused, reference = pair(16, True, True)
     x = images(16, 28, torch.bfloat16)
-    y, z = ours(x), F.max_pool2d(F.relu(theirs(x.detach().float())), 2)
+    y = fused(x)
+    reference_y = F.max_pool2d(F.relu(reference(x.detach().float())), 2)
     assert y.dtype is torch.bfloat16
-    torch.testing.assert_close(y.float(), z, rtol=2**-8, atol=1e-6)
+    torch.testing.assert_close(y.float(), reference_y, rtol=2**-8, atol=1e-6)
     y.float().square().sum().backward()
     assert x.grad.dtype is torch.bfloat16 and torch.isfinite(x.grad).all()
 
 
 @compiled
 def test_the_gradient_by_hand():
-    """One channel, one window (1, 2; 3, 6), mean 0, variance 1: only the 6 gets the gradient, times the scale 2."""
+    """One channel, one window (1, 2; 3, 6), mean 0, variance 1.
+
+    Only the 6 gets the gradient, times the scale 2.
+    """
     norm = NormReluPool(1, pool=True).eval()
     norm.eps = 0.0
     with torch.no_grad():
@@ -88,7 +95,8 @@ def test_the_gradient_by_hand():
 
 @compiled
 def test_the_result_does_not_depend_on_threads():
-    before, found = torch.get_num_threads(), []
+    before = torch.get_num_threads()
+    results = []
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
@@ -96,14 +104,14 @@ def test_the_result_does_not_depend_on_threads():
             x = images(20, 14)
             y = norm(x)
             y.sum().backward()
-            found.append((y.detach(), x.grad, norm.weight.grad, norm.running_var))
+            results.append((y.detach(), x.grad, norm.weight.grad, norm.running_var))
     finally:
         torch.set_num_threads(before)
-    assert all(torch.equal(one, two) for one, two in zip(*found, strict=True))
+    assert all(torch.equal(one, two) for one, two in zip(*results, strict=True))
 
 
 @compiled
-def test_what_is_not_a_number_stays_so():
+def test_a_value_that_is_not_a_number_stays_so():
     norm, _ = pair(16, True, False)
     x = images(16, 4).detach()
     x[0, 3, 0, 0] = torch.nan
@@ -111,7 +119,7 @@ def test_what_is_not_a_number_stays_so():
 
 
 @compiled
-def test_statistics_stay_when_momentum_is_none_and_gradients_are_made_where_wanted():
+def test_at_momentum_zero_statistics_stay_and_only_needed_gradients_are_computed():
     norm, _ = pair(16, True, True)
     norm.momentum = 0.0  # BatchNorm's policy "batch" at test
     before = norm.running_var.clone()
@@ -124,10 +132,11 @@ def test_statistics_stay_when_momentum_is_none_and_gradients_are_made_where_want
 
 
 def test_without_a_compiler_pytorchs_operators_do_the_same(monkeypatch):
-    ours, theirs = pair(20, True, True)
+    fused, reference = pair(20, True, True)
     monkeypatch.setattr(kernels, "library", lambda: None)
     x = images(20, 7)
-    torch.testing.assert_close(ours(x), F.max_pool2d(F.relu(theirs(x)), 2), rtol=0, atol=0)
+    expected = F.max_pool2d(F.relu(reference(x)), 2)
+    torch.testing.assert_close(fused(x), expected, rtol=0, atol=0)
 
 
 def test_a_compiler_that_fails_is_no_error(monkeypatch, tmp_path):
@@ -142,7 +151,7 @@ def test_a_compiler_that_fails_is_no_error(monkeypatch, tmp_path):
 
 
 @compiled
-def test_a_home_that_cannot_be_written_to_is_no_error(monkeypatch, tmp_path):
+def test_a_cache_folder_that_cannot_be_written_to_is_no_error(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert kernels.library.__wrapped__() is not None

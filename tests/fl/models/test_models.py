@@ -1,4 +1,4 @@
-"""The networks: their sizes, their layouts, any width, any image; what BatchNorm keeps and what it does not."""
+"""The networks: sizes, layouts, any width, any image size; what BatchNorm keeps and what not."""
 
 import pytest
 import torch
@@ -21,9 +21,10 @@ def noise(*shape: int) -> torch.Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
-# Convolutions 9 (3x64 + 64x128 + 128x256 + 256x256) = 960,192; BatchNorm 2 (64 + 128 + 256 + 256) = 1,408;
-# linear 2,570. cnn2, DENSE's for 28x28 grey images: (25 + 1) 16 + (16 x 25 + 1) 32 + 2 (16 + 32) + 10 (32 x 49 + 1).
-# ResNet-18: the number for the CIFAR stem that is everywhere in the literature.
+# cnn: convolutions 9 (3x64 + 64x128 + 128x256 + 256x256) = 960,192; BatchNorm
+# 2 (64 + 128 + 256 + 256) = 1,408; linear 2,570. cnn2, DENSE's for 28x28 grey images:
+# (25 + 1) 16 + (16 x 25 + 1) 32 + 2 (16 + 32) + 10 (32 x 49 + 1). ResNet-18: the number for the
+# CIFAR stem that is everywhere in the literature.
 @pytest.mark.parametrize(
     "model, channels, base_width, n_parameters",
     [("cnn", 3, 64, 964_170), ("cnn2", 1, 16, 29_034), ("resnet18", 3, 64, 11_173_962)],
@@ -37,34 +38,37 @@ def test_parameter_counts(model, channels, base_width, n_parameters):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_layout_names_the_channel_group_of_every_dimension_of_every_tensor(model, channels):
     spec = Spec(model, channels, n_classes=7, base_width=6)
-    sizes = {"image": channels, "classes": 7, "pixels": 12 * 49} | {
-        c: full_channels(spec, c) for c in channel_groups(model)
-    }
-    state, groups = initial_model(spec, 0), layout_of(spec)
+    sizes = {"image": channels, "classes": 7, "pixels": 12 * 49}
+    sizes |= {group: full_channels(spec, group) for group in channel_groups(model)}
+    state = initial_model(spec, 0)
+    groups = layout_of(spec)
     assert groups.keys() == state.keys()
     for name, tensor in state.items():
         assert tuple(sizes[g] for g in groups[name]) == tuple(tensor.shape[:2]), name
 
 
 @pytest.mark.parametrize("model", NARROWING)
-def test_the_layout_says_who_feeds_whom(model):
-    """A tensor's second group is the first of what it reads: swapping a group's channels everywhere changes nothing."""
+def test_the_layout_names_the_same_group_where_channels_are_written_and_read(model):
+    """A tensor's second group is the first of what it reads.
+
+    If a group's channels are permuted everywhere, the network is the same function.
+    """
     spec = GREY[model]
-    state, groups = initial_model(spec, 0), layout_of(spec)
+    state = initial_model(spec, 0)
+    groups = layout_of(spec)
     x = noise(2, 1, 8, 8)
     network = LiveNetwork(new_network(spec))
     network.load(state)
     before = network.evaluating("average")(x)
     for group in channel_groups(model):
-        order = torch.randperm(
-            full_channels(spec, group), generator=torch.Generator().manual_seed(1)
-        )
-        swapped = dict(state)
-        for name, tensor in state.items():
-            for dim, of in enumerate(groups[name]):
-                tensor = tensor.index_select(dim, order) if of == group else tensor
-            swapped[name] = tensor
-        network.load(swapped)
+        rng = torch.Generator().manual_seed(1)
+        order = torch.randperm(full_channels(spec, group), generator=rng)
+        permuted = dict(state)
+        for name in state:
+            for dim, named in enumerate(groups[name]):
+                if named == group:
+                    permuted[name] = permuted[name].index_select(dim, order)
+        network.load(permuted)
         assert torch.allclose(network.evaluating("average")(x), before, atol=1e-5), group
 
 
@@ -97,18 +101,17 @@ def test_an_unknown_model_is_an_input_error():
 def test_every_method_starts_from_the_same_weights_and_leaves_the_global_random_state():
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    a, b, c = (
-        initial_model(GREY["cnn"], 0),
-        initial_model(GREY["cnn"], 0),
-        initial_model(GREY["cnn"], 1),
-    )
-    assert all(torch.equal(a[k], b[k]) for k in a)
-    assert not torch.equal(a["linear.weight"], c["linear.weight"])
+    first = initial_model(GREY["cnn"], 0)
+    second = initial_model(GREY["cnn"], 0)
+    other_seed = initial_model(GREY["cnn"], 1)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["linear.weight"], other_seed["linear.weight"])
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_the_first_weights_lie_where_work_is_done(monkeypatch):
-    monkeypatch.setattr("mosaic.fl.device._device", "meta")  # as a GPU, with nothing to compute on
+def test_initial_weights_are_on_the_chosen_device(monkeypatch):
+    """The device "meta" takes the part of a GPU."""
+    monkeypatch.setattr("mosaic.fl.device._device", "meta")
     assert {tensor.device.type for tensor in initial_model(GREY["cnn"], 0).values()} == {"meta"}
 
 
@@ -127,15 +130,14 @@ def test_evaluating_leaves_the_running_statistics_as_they_are(policy):
 
 
 def test_only_the_policy_batch_predicts_from_the_batchs_own_statistics():
-    """With running statistics an image's logits do not depend on its batch; with the batch's own they do."""
+    """With running statistics an image's logits do not depend on the other images."""
     network = LiveNetwork(new_network(GREY["cnn"]))
     x = noise(6, 1, 8, 8)
     with torch.no_grad():
-        running, own = (
-            [network.evaluating(p)(part) for part in (x, x[:3])] for p in ("average", "batch")
-        )
-    assert torch.allclose(running[0][:3], running[1], atol=1e-6)
-    assert not torch.allclose(own[0][:3], own[1], atol=1e-3)
+        by_running = [network.evaluating("average")(part) for part in (x, x[:3])]
+        by_batch = [network.evaluating("batch")(part) for part in (x, x[:3])]
+    assert torch.allclose(by_running[0][:3], by_running[1], atol=1e-6)
+    assert not torch.allclose(by_batch[0][:3], by_batch[1], atol=1e-3)
 
 
 @pytest.mark.parametrize("policy", ["average", "batch"])
@@ -154,9 +156,11 @@ def test_training_after_evaluating_restores_the_momentum(policy):
 
 
 def test_fedavg_does_not_become_fedbn(task, store):
-    """The server's BatchNorm statistics are the weighted mean of the clients', and move with the rounds."""
-    sizes, clients = open_federation(task).sizes, final_client_models(task)
-    server, start = federated_model(task, task.rounds), initial_model(task.spec, task.seed)
+    """The server's BatchNorm statistics are the weighted mean of the clients', and they change."""
+    sizes = open_federation(task).sizes
+    clients = final_client_models(task)
+    server = federated_model(task, task.rounds)
+    start = initial_model(task.spec, task.seed)
     for name in statistics(server):
         mean = sum(n * c[name].double() for n, c in zip(sizes, clients, strict=True)) / sum(sizes)
         assert torch.allclose(server[name].double(), mean, rtol=1e-6), name
@@ -164,30 +168,35 @@ def test_fedavg_does_not_become_fedbn(task, store):
     assert torch.equal(average(clients, sizes)["linear.weight"], server["linear.weight"])
 
 
-def test_a_state_that_is_loaded_is_what_predicts(task):
-    """The resident network is shared: whose state it holds must never leak from one model to the next."""
-    shard, x = open_federation(task).shards[0], noise(4, 1, 8, 8)
-    a, b = initial_model(task.spec, 0), initial_model(task.spec, 1)
-    of_a, of_b = predictor(a, task)(x), predictor(b, task)(x)
+def test_the_state_that_was_loaded_is_what_predicts(task):
+    """All models of a shape share one network: none may compute with another one's state."""
+    shard = open_federation(task).shards[0]
+    x = noise(4, 1, 8, 8)
+    a = initial_model(task.spec, 0)
+    b = initial_model(task.spec, 1)
+    logits_a = predictor(a, task)(x)
+    logits_b = predictor(b, task)(x)
     train(a, shard, task, "test")
-    assert torch.equal(predictor(a, task)(x), of_a) and torch.equal(predictor(b, task)(x), of_b)
-    assert not torch.equal(of_a, of_b)
+    assert torch.equal(predictor(a, task)(x), logits_a)
+    assert torch.equal(predictor(b, task)(x), logits_b)
+    assert not torch.equal(logits_a, logits_b)
 
 
-def test_a_residual_blocks_skip_is_a_convolution_of_stride_two():
-    """In the layout and at the width where PyTorch's own strided one writes past its memory on some processors."""
+def test_the_shortcut_of_a_residual_block_is_a_convolution_of_stride_two():
+    """In the layout and width where PyTorch's own writes past its memory on some processors."""
     block = new_network(GREY["resnet18"]).stages[1][0].to(memory_format=torch.channels_last).eval()
     images = noise(3, 4, 9, 9)  # an odd size, too
-    found = images.contiguous(memory_format=torch.channels_last).requires_grad_()
-    wanted = images.clone().requires_grad_()
-    strided = torch.nn.functional.conv2d(wanted, block.shortcut.conv.weight.contiguous(), stride=2)
-    theirs = block.norm2(block.conv2(block.norm1(block.conv1(wanted)))) + block.shortcut.norm(
-        strided
-    )
-    ours, theirs = block(found), torch.relu(theirs)
-    ours.square().sum().backward()
-    theirs.square().sum().backward()
-    assert ours.shape == (3, 8, 5, 5) and theirs.abs().max() > 0
-    assert torch.allclose(ours, theirs, atol=1e-5) and torch.allclose(
-        found.grad, wanted.grad, atol=1e-5
-    )
+    x = images.contiguous(memory_format=torch.channels_last).requires_grad_()
+    y = block(x)
+
+    reference_x = images.clone().requires_grad_()
+    shortcut_weight = block.shortcut.conv.weight.contiguous()
+    strided = torch.nn.functional.conv2d(reference_x, shortcut_weight, stride=2)
+    main = block.norm2(block.conv2(block.norm1(block.conv1(reference_x))))
+    reference_y = torch.relu(main + block.shortcut.norm(strided))
+
+    y.square().sum().backward()
+    reference_y.square().sum().backward()
+    assert y.shape == (3, 8, 5, 5) and reference_y.abs().max() > 0
+    assert torch.allclose(y, reference_y, atol=1e-5)
+    assert torch.allclose(x.grad, reference_x.grad, atol=1e-5)

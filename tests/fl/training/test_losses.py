@@ -1,4 +1,4 @@
-"""Every loss term by hand numbers, in nats; logits are logarithms of the probabilities written beside them."""
+"""Every loss term by hand numbers, in nats. Logits are logarithms of probabilities."""
 
 from math import log
 
@@ -23,12 +23,18 @@ P, Q = logits((1 / 2, 1 / 2)), logits((1 / 4, 3 / 4))
 
 
 def test_soft_distillation_is_kl_from_the_teacher():
-    """KL(P || Q) = 1/2 log(1/2 : 1/4) + 1/2 log(1/2 : 3/4) = 1/2 log 2 + 1/2 log 2/3 = 1/2 log 4/3."""
+    """KL(P || Q) = 1/2 log(1/2 : 1/4) + 1/2 log(1/2 : 3/4) = 1/2 log 2 + 1/2 log 2/3.
+
+    That is 1/2 log 4/3.
+    """
     assert losses.soft_distillation(student=Q, teacher=P).item() == pytest.approx(log(4 / 3) / 2)
 
 
 def test_soft_distillation_is_scaled_by_the_square_of_the_temperature():
-    """Logits T times as large, softened by T, are P and Q again; the loss is T^2 theirs, a mean over the batch."""
+    """Logits T times as large, softened by T, are P and Q again; their loss is T^2 times as large.
+
+    It is a mean over the batch.
+    """
     twice = losses.soft_distillation(
         torch.cat([3 * Q, 3 * P]), torch.cat([3 * P, 3 * P]), temperature=3.0
     )
@@ -43,7 +49,7 @@ def test_hard_distillation_is_the_surprise_at_the_teachers_first_choice():
 
 
 def test_jensen_shannon_by_hand():
-    """The middle of P and Q is (3/8, 5/8).
+    """The middle M of P and Q is (3/8, 5/8).
 
     KL(P || M) = (log 4/3 + log 4/5) / 2, KL(Q || M) = log(2/3) / 4 + 3 log(6/5) / 4.
     """
@@ -52,7 +58,7 @@ def test_jensen_shannon_by_hand():
     assert losses.jensen_shannon(Q, P).item() == pytest.approx(wanted)  # symmetric
 
 
-def test_jensen_shannon_lies_between_0_and_log_2():
+def test_jensen_shannon_is_between_0_and_log_2():
     assert losses.jensen_shannon(P, P).item() == pytest.approx(0, abs=1e-7)
     far = torch.tensor([[200.0, 0.0]])
     assert losses.jensen_shannon(far, far.flip(1)).item() == pytest.approx(log(2))
@@ -70,7 +76,7 @@ def test_models_that_agree_have_no_loss_and_no_gradient(loss):
 
 
 def test_prediction_entropy_by_hand():
-    """H(1/2, 1/2) = log 2; H(1/4, 3/4) = log(4) / 4 + 3 log(4/3) / 4; a sure prediction has none."""
+    """H(1/2, 1/2) = log 2; H(1/4, 3/4) = log(4) / 4 + 3 log(4/3) / 4; H(1, 0) = 0."""
     of_q = log(4) / 4 + 3 * log(4 / 3) / 4
     assert losses.prediction_entropy(torch.cat([P, Q])).item() == pytest.approx((log(2) + of_q) / 2)
     assert losses.prediction_entropy(torch.zeros(3, 10)).item() == pytest.approx(log(10))
@@ -78,7 +84,10 @@ def test_prediction_entropy_by_hand():
 
 
 def test_class_imbalance_by_hand():
-    """The mean of P and Q is (3/8, 5/8). At equal shares a batch of one class alone is log K away, all of them 0."""
+    """The mean of P and Q is (3/8, 5/8).
+
+    At equal shares a batch of one class alone is log K away, one of all classes 0.
+    """
     half, tenth = torch.full((2,), 1 / 2), torch.full((10,), 1 / 10)
     wanted = 3 / 8 * log(3 / 8 / (1 / 2)) + 5 / 8 * log(5 / 8 / (1 / 2))
     assert losses.class_imbalance(torch.cat([P, Q]), half).item() == pytest.approx(wanted)
@@ -101,7 +110,7 @@ def test_one_class_alone_has_neither_entropy_nor_imbalance():
 
 
 def test_adversarial_losses_by_hand():
-    """At logit 0, D says 1/2: log 2 + log 2, and log 2. At log 3 it says 3/4, at -log 3 1/4."""
+    """At logit 0, D(x) = 1/2: log 2 + log 2, and log 2. At log 3 it is 3/4, at -log 3 1/4."""
     zero, sure = torch.zeros(4, 1), torch.full((4, 1), log(3))
     assert losses.adversarial_discriminator(zero, zero).item() == pytest.approx(2 * log(2))
     assert losses.adversarial_generator(zero).item() == pytest.approx(log(2))
@@ -120,8 +129,8 @@ def test_adversarial_losses_stay_finite_where_the_discriminator_is_sure():
 # StatisticsMatch
 
 
-def knowing(images: torch.Tensor) -> torch.nn.Module:
-    """A network in eval mode whose running statistics are those of ``images``, layer after layer."""
+def network_with_statistics_of(images: torch.Tensor) -> torch.nn.Module:
+    """A network in evaluation mode whose running statistics are those of ``images``."""
     network = new_network(Spec("cnn", 1, 10, 4)).eval()
 
     def learn(layer, inputs):
@@ -139,19 +148,21 @@ def knowing(images: torch.Tensor) -> torch.nn.Module:
 
 def test_statistics_match_is_zero_on_data_with_the_networks_own_statistics():
     images = noise(32, 1, 8, 8)
-    network = knowing(images)
-    with StatisticsMatch(network) as own:
+    network = network_with_statistics_of(images)
+    with StatisticsMatch(network) as same:
         network(images)
     with StatisticsMatch(network) as other:
         network(2 * images + 1)
-    assert own.norms().item() < 1e-5 < 0.1 < other.norms().item()
-    assert own.squares().item() < 1e-9 < 0.01 < other.squares().item()
+    assert same.norms().item() < 1e-5 < 0.1 < other.norms().item()
+    assert same.squares().item() < 1e-9 < 0.01 < other.squares().item()
 
 
 def test_statistics_match_by_hand():
-    """One layer, running mean 0 and variance 1. Channels (1, 3) and (0, 0): means 2 and 0, variances 1 and 0.
+    """One layer with running mean 0 and variance 1.
 
-    Norms: ||(2, 0)|| + ||(1 - 1, 0 - 1)|| = 2 + 1. Squares, by channel: 2^2 + 0 and 0 + 1, whose mean is 2.5.
+    Channels (1, 3) and (0, 0) have means 2 and 0, variances 1 and 0. Norms:
+    ||(2, 0)|| + ||(1 - 1, 0 - 1)|| = 2 + 1. Squares, by channel: 2^2 + 0 and 0 + 1, whose mean is
+    2.5.
     """
     layer = torch.nn.Sequential(torch.nn.BatchNorm2d(2)).eval()
     with StatisticsMatch(layer) as match:
@@ -162,7 +173,7 @@ def test_statistics_match_by_hand():
 @pytest.mark.parametrize("loss", [StatisticsMatch.norms, StatisticsMatch.squares])
 def test_statistics_match_has_a_gradient_to_the_images(loss):
     images = noise(32, 1, 8, 8).requires_grad_()
-    network = knowing(noise(32, 1, 8, 8) * 3)
+    network = network_with_statistics_of(noise(32, 1, 8, 8) * 3)
     with StatisticsMatch(network) as match:
         network(images)
     loss(match).backward()
@@ -171,7 +182,7 @@ def test_statistics_match_has_a_gradient_to_the_images(loss):
 
 def test_statistics_match_takes_its_hooks_away_and_changes_no_prediction():
     images = noise(8, 1, 8, 8)
-    network = knowing(images)
+    network = network_with_statistics_of(images)
     before = network(images)
     match = StatisticsMatch(network)
     with pytest.raises(RuntimeError), match:  # also where the forward pass fails
@@ -188,14 +199,14 @@ def test_statistics_match_needs_a_batch_norm_layer():
         StatisticsMatch(torch.nn.Linear(2, 2))
 
 
-def test_moments_are_var_means_with_its_gradient():
+def test_moments_are_those_of_var_mean_with_its_gradient():
     x = torch.randn(
         6, 5, 4, 3, dtype=torch.float32, generator=torch.Generator().manual_seed(0)
     ).requires_grad_()
     up = torch.randn(2, 5, generator=torch.Generator().manual_seed(1))
     var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
-    ours = losses.Moments.apply(x)
-    torch.testing.assert_close(ours, (mean, var))
-    (theirs,) = torch.autograd.grad((mean * up[0] + var * up[1]).sum(), x)
-    (found,) = torch.autograd.grad((ours[0] * up[0] + ours[1] * up[1]).sum(), x)
-    torch.testing.assert_close(found, theirs)
+    moments = losses.Moments.apply(x)
+    torch.testing.assert_close(moments, (mean, var))
+    (expected,) = torch.autograd.grad((mean * up[0] + var * up[1]).sum(), x)
+    (gradient,) = torch.autograd.grad((moments[0] * up[0] + moments[1] * up[1]).sum(), x)
+    torch.testing.assert_close(gradient, expected)

@@ -1,0 +1,66 @@
+"""Small typed helpers for data frames.
+
+pandas' own types make ``frame[mask]`` a frame or a column and ``groupby(...)[name].mean()`` a
+number, a column or a frame. These helpers say which of them it is.
+"""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pandas as pd
+
+INFINITIES = {"inf", "-inf"}
+
+
+def groups(frame: pd.DataFrame, by: list[str]) -> Iterator[tuple[tuple, pd.DataFrame]]:
+    """The rows of each combination of values of the columns ``by``, sorted by these values."""
+    for values, rows in frame.groupby(by):
+        yield cast(tuple, values), rows
+
+
+def grouped(frame: pd.DataFrame, by: str | list[str], column: str, statistic: str) -> pd.Series:
+    """A statistic of one column per group: "mean", "std" (ddof 1), "count", "nunique" ..."""
+    return cast(pd.Series, frame.groupby(by)[column].agg(statistic))
+
+
+def with_status(records: pd.DataFrame, status: str) -> pd.DataFrame:
+    """The rows with this status: "done", "failed" or "skipped"."""
+    return records.loc[records["status"] == status]
+
+
+def of_label(records: pd.DataFrame, label: str) -> pd.DataFrame:
+    """The rows of one method of the comparison."""
+    return records.loc[records["label"] == label]
+
+
+def has_values(frame: pd.DataFrame, column: str) -> bool:
+    """False if the column is absent or has only missing values."""
+    return column in frame and bool(frame.loc[:, column].notna().any())
+
+
+def values_of(frame: pd.DataFrame, column: str) -> list[Any]:
+    """The different values of a column as they first appear, without missing ones."""
+    if column not in frame:
+        return []
+    return list(frame.loc[:, column].dropna().unique())
+
+
+def with_infinities(records: pd.DataFrame) -> pd.DataFrame:
+    """The records with the texts "inf" and "-inf" as numbers.
+
+    JSON has no infinity, so records hold it as text. A column is changed if these are the only
+    texts in it; columns of other texts stay as they are.
+    """
+    changed = {}
+    for name in records.columns:
+        values = records.loc[:, name]
+        if pd.api.types.is_numeric_dtype(values):
+            continue
+
+        texts = [value for value in values if isinstance(value, str)]
+        if texts and set(texts) <= INFINITIES:
+            changed[name] = values.astype(float)
+
+    if not changed:
+        return records
+    return records.assign(**changed)

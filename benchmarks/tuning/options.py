@@ -1,0 +1,161 @@
+"""The options of python -m benchmarks.tune."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+DESCRIPTION = "Tune the settings of a method with Optuna, on images held out of the training data."
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of the command line; argparse exits with 2 if one is unknown.
+
+    Args:
+        argv: The arguments. None: those of this process.
+    """
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tune", description=DESCRIPTION)
+    _add_task(parser)
+    _add_search(parser)
+    _add_study(parser)
+    _add_shared(parser)
+    return parser.parse_args(argv)
+
+
+def _add_task(parser: argparse.ArgumentParser) -> None:
+    """What is tuned, and on which task."""
+    group = parser.add_argument_group("what is tuned")
+    group.add_argument(
+        "--method", default="mosaic", help="the method to be tuned (default: %(default)s)"
+    )
+    group.add_argument("--dataset", help="a data set (default: the first one of the scale)")
+    group.add_argument(
+        "--omega", default="0.1", help="Dirichlet concentration (default: %(default)s)"
+    )
+    group.add_argument("--clients", default="10", help="number of clients (default: %(default)s)")
+    group.add_argument(
+        "--widths", default="full", help="full | mixed | rho=5 | 1,0.5,0.25 (default: %(default)s)"
+    )
+    group.add_argument(
+        "--scale", default="quick", help="quick | laptop | paper (default: %(default)s)"
+    )
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    """How the settings are searched."""
+    group = parser.add_argument_group("the search")
+    group.add_argument(
+        "--trials",
+        type=int,
+        default=30,
+        help="number of trials of the study in all, existing ones included (default: %(default)s)",
+    )
+    group.add_argument(
+        "--seeds",
+        default="2",
+        help="tuning seeds: how many (2) or which (1000,1001); they begin at 1000 "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--objective",
+        default="accuracy",
+        help="accuracy (on validation images), fid_domain, upload_bytes, ...; several: a,b",
+    )
+    group.add_argument(
+        "--space",
+        action="append",
+        default=[],
+        metavar="KEY=LOW:HIGH",
+        help="another range of a setting, or a setting that is not in the method's space; "
+        "KEY=A,B,C for choices",
+    )
+    group.add_argument(
+        "--only", help="tune only these settings of the space, e.g. lambda_e,lambda_d,lambda_i"
+    )
+    group.add_argument(
+        "--sampler", default="tpe", help="tpe | random | cmaes | gp | grid (default: %(default)s)"
+    )
+    group.add_argument(
+        "--pruner", default="wilcoxon", help="wilcoxon | median | none (default: %(default)s)"
+    )
+    group.add_argument(
+        "--points",
+        type=int,
+        default=3,
+        help="grid points per range, with --sampler grid (default: %(default)s)",
+    )
+    group.add_argument(
+        "--hold",
+        type=int,
+        default=5,
+        help="number of trials that share the same expensive settings, e.g. those of generators "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the sampler; with --jobs 1 it fixes the trials (default: %(default)s)",
+    )
+
+
+def _add_study(parser: argparse.ArgumentParser) -> None:
+    """Where the study is stored, and how its best settings are checked."""
+    group = parser.add_argument_group("the study")
+    group.add_argument(
+        "--study", help="name of the study (default: from method, data set, omega and scale)"
+    )
+    group.add_argument(
+        "--storage",
+        help="an Optuna URL such as sqlite:///tuning.db "
+        "(default: a journal file in the study's folder)",
+    )
+    group.add_argument(
+        "--stability-seeds",
+        default="3",
+        help="reporting seeds on which the best settings are run again; 0: none "
+        "(default: %(default)s)",
+    )
+
+
+def _add_shared(parser: argparse.ArgumentParser) -> None:
+    """The options that benchmarks.run has too."""
+    group = parser.add_argument_group("the run")
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="METHOD.KEY=VALUE",
+        help="a fixed setting, e.g. task.rounds=10",
+    )
+    group.add_argument(
+        "--out",
+        type=Path,
+        default=Path("results"),
+        help="output folder; the study is in its sub-folder tuning (default: %(default)s)",
+    )
+    group.add_argument(
+        "--jobs",
+        type=int,
+        help="number of processes (default: CPU cores divided by --threads; 1 on a GPU)",
+    )
+    group.add_argument(
+        "--ray",
+        metavar="auto|local|ADDRESS",
+        help="run the trials on a Ray cluster (docs/cluster.md)",
+    )
+    group.add_argument(
+        "--gpu-share",
+        type=float,
+        default=1.0,
+        help="GPU fraction per trial (Ray only, default: %(default)s)",
+    )
+    group.add_argument(
+        "--threads", type=int, default=1, help="CPU threads per process (default: %(default)s)"
+    )
+    group.add_argument("--device", default="auto", help="auto | cpu | cuda (default: %(default)s)")
+    group.add_argument(
+        "--precision",
+        default="auto",
+        help="auto | fp32 | bf16; auto is bf16 if the processor is fast in it",
+    )
+    group.add_argument("--data-dir", type=Path, help="folder of the data sets (also: MOSAIC_DATA)")

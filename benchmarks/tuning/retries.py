@@ -1,0 +1,137 @@
+"""Trials whose process died: they are failed, and their values are tried again by another trial.
+
+A trial carries the name of its process in its user attributes. The study's user attributes list
+the trials that were tried again ("lost") and those that failed too often ("gone"), with the
+reason.
+"""
+
+import os
+import socket
+import time
+from functools import cache
+from typing import Any
+
+import optuna
+import psutil
+from optuna.trial import FrozenTrial, TrialState
+
+from benchmarks.tuning.plan import Plan
+from benchmarks.tuning.storage import locked
+
+ATTEMPTS = 3  # how often a trial is begun before it counts as failed
+SILENT_S = 24 * 3600  # without news for so long, a trial of another machine counts as dead
+UNNAMED_S = 60  # so long a new trial in a database may lack the name of its process
+CLOCK_S = 60  # tolerance for start times of a process, because a machine's clock may be set
+
+
+def counted(study: optuna.Study, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials without those that died and were replaced by another trial."""
+    lost = study.user_attrs.get("lost", {})
+    return [trial for trial in trials if str(trial.number) not in lost]
+
+
+def this_process() -> dict[str, Any]:
+    """What a trial stores of the process that runs it: host, process id, start time."""
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "begun": _start_time(os.getpid()),
+    }
+
+
+def give_back_dead(study: optuna.Study, plan: Plan) -> None:
+    """Give back the running trials whose process has died. The caller holds the study's lock."""
+    for trial in study.get_trials(False, states=[TrialState.RUNNING]):
+        process = trial.user_attrs.get("process")
+        if process is not None:
+            if not _alive(process, trial):
+                reason = f"process {process['pid']} on {process['host']} died"
+                _give_back(study, plan, trial, reason)
+            continue
+
+        # The name is written under the same lock as the trial, so a trial without one is dead. But
+        # the machines that share a database may not share the lock's folder.
+        about_to_be_named = plan.storage is not None and _silence(trial) < UNNAMED_S
+        if not about_to_be_named:
+            _give_back(study, plan, trial, "its process died")
+
+
+def release(study: optuna.Study, plan: Plan, number: int, reason: str) -> None:
+    """Give back an unfinished trial of this process.
+
+    Args:
+        study: The study.
+        plan: Its plan.
+        number: The trial's number.
+        reason: Why it was not finished, for the table of trials.
+    """
+    with locked(plan):
+        trial = study.get_trials(False)[number]
+        if not trial.state.is_finished():
+            _give_back(study, plan, trial, reason)
+
+
+def _give_back(study: optuna.Study, plan: Plan, trial: FrozenTrial, reason: str) -> None:
+    """Fail an unfinished trial, and put its values into the queue again, up to ATTEMPTS times."""
+    number = str(trial.number)
+    attempt = trial.user_attrs.get("attempt", 1)
+
+    if attempt >= ATTEMPTS:
+        # The trial seems to be the cause, not the machine. It counts as failed.
+        gone = study.user_attrs.get("gone", {})
+        reason = f"{reason}, as {attempt - 1} times before"
+        study.set_user_attr("gone", {**gone, number: reason})
+    else:
+        lost = study.user_attrs.get("lost", {})
+        study.set_user_attr("lost", {**lost, number: reason})
+        _enqueue_again(study, plan, trial, attempt + 1)
+    study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+
+
+def _enqueue_again(study: optuna.Study, plan: Plan, trial: FrozenTrial, attempt: int) -> None:
+    params = trial.params
+    if not params.keys() >= plan.space.keys():
+        # It died while its values were drawn. Values that it got from the queue are used again.
+        # Otherwise all are drawn again, with the same result: the seed depends on the number of
+        # trials that count.
+        params = trial.system_attrs.get("fixed_params")
+    if not params:
+        return
+
+    attributes = {"retry_of": trial.number, "attempt": attempt}
+    if "default" in trial.user_attrs:
+        attributes["default"] = trial.user_attrs["default"]
+    study.enqueue_trial(params, user_attrs=attributes)
+
+
+def _alive(process: dict[str, Any], trial: FrozenTrial) -> bool:
+    """Whether the process that runs the trial still exists."""
+    if process["host"] != socket.gethostname():
+        return _silence(trial) < SILENT_S
+    # Process ids are used again, so the start time must fit too.
+    start = _start_time(process["pid"])
+    return start is not None and abs(start - process["begun"]) < CLOCK_S
+
+
+def _silence(trial: FrozenTrial) -> float:
+    """Seconds since the trial began, or since its last finished seed."""
+    begun = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+    return time.time() - max(begun, trial.user_attrs.get("news", 0.0))
+
+
+def _start_time(pid: int) -> float | None:
+    """When the process began, in seconds since the epoch; None if it does not exist."""
+    if pid == os.getpid():
+        return _own_start_time()
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return process.create_time()
+    except psutil.NoSuchProcess:
+        return None
+
+
+@cache
+def _own_start_time() -> float:
+    return psutil.Process().create_time()

@@ -1,0 +1,56 @@
+"""The stages that methods share: they can be resumed, are charged once, and fit into memory."""
+
+import pytest
+import torch
+from helpers import same
+
+from mosaic.fl.cache import LazyModels, use_cache
+from mosaic.fl.costs import Account, opened
+from mosaic.fl.stages import federated_model, final_client_models
+
+
+def test_rounds_resumed_from_the_cache_give_the_same_models_as_uninterrupted_ones(
+    store, task, tmp_path
+):
+    federated_model(task, 1)
+    resumed = federated_model(task, 2)
+    clients = list(final_client_models(task))
+
+    use_cache(tmp_path / "another")
+    assert same(federated_model(task, 2), resumed)
+    assert same(list(final_client_models(task)), clients)
+
+    use_cache(store)
+    assert same(federated_model(task, 2), resumed)
+    assert same(list(final_client_models(task)), clients)
+
+
+def test_two_ways_to_the_same_model_are_charged_the_same(store, task):
+    with opened(Account()) as clients_first:
+        final_client_models(task)
+        federated_model(task, 2)
+    with opened(Account()) as server_only:
+        federated_model(task, 2)
+    assert clients_first.stages == server_only.stages
+
+
+def test_of_many_models_the_last_few_stay_in_memory_and_each_is_computed_once(store):
+    calls = []
+
+    def constant(i: int) -> dict:
+        calls.append(i)
+        return {"w": torch.full((1,), i)}
+
+    models = LazyModels(constant, 5, in_memory=2)
+    assert calls == [0, 1, 2, 3, 4] and len(models) == 5
+    assert [int(model["w"]) for model in models] == [0, 1, 2, 3, 4] and len(calls) == 10
+    assert int(models[4]["w"]) == 4 and len(calls) == 10  # one of the last two
+    with pytest.raises(IndexError, match="no item 5 of 5"):
+        models[5]
+
+
+def test_without_a_cache_all_models_stay_in_memory():
+    use_cache(None)
+    calls = []
+    models = LazyModels(calls.append, 30, in_memory=2)
+    assert list(models) == [None] * 30 and calls == list(range(30))

@@ -1,0 +1,45 @@
+"""Mosaic's settings: each variant runs."""
+
+import dataclasses
+
+import pytest
+import torch
+from contract_runs import SMALL, config_of, images, logits_of
+
+from mosaic import method as mosaic
+
+
+@pytest.mark.parametrize("teacher", ["experts", "source"])
+@pytest.mark.parametrize("sampling", ["uniform", "size"])
+def test_mosaics_variants_run(teacher, sampling, task, store):
+    config = dataclasses.replace(
+        SMALL["mosaic"],
+        teacher=teacher,
+        sampling=sampling,
+        weight_jsd=0.5,
+        finetune_rounds=2,
+        finetune_lr=0.01,
+    )
+    snapshots = list(mosaic.run(task, config))
+    assert [snapshot.round for snapshot in snapshots] == [2, 3, 4]
+    assert all(logits_of(snapshot).isfinite().all() for snapshot in snapshots)
+    assert not torch.equal(logits_of(snapshots[0]), logits_of(snapshots[2]))
+
+
+@pytest.mark.parametrize("protocol", ["rounds", "oneshot"])
+def test_mosaic_knows_networks_whose_features_are_pixels(protocol, task, store):
+    config = dataclasses.replace(config_of("mosaic"), protocol=protocol)
+    *_, last = mosaic.run(dataclasses.replace(task, model="cnn2"), config)
+    assert last.predict(images()).isfinite().all()
+
+
+def test_rounds_of_fine_tuning_keep_what_the_record_takes_from_the_last_snapshot(task, store):
+    """The record has FID, probes and diagnostics of the last snapshot."""
+    config = dataclasses.replace(SMALL["mosaic"], finetune_rounds=2, finetune_lr=0.01)
+    first, *later = mosaic.run(task, config)
+    assert len(later) == 2 and first.synthesise is not None and first.diagnostics
+    for snapshot in later:
+        drawn = snapshot.synthesise(5, torch.Generator().manual_seed(0))[0]
+        assert torch.equal(drawn, first.synthesise(5, torch.Generator().manual_seed(0))[0])
+        assert snapshot.probes.keys() == first.probes.keys()
+        assert snapshot.diagnostics == first.diagnostics
