@@ -68,6 +68,6 @@ def test_the_notebook_runs(tmp_path):
         0, nbformat.v4.new_code_cell(f"import sys; sys.path.insert(0, {str(ROOT)!r})")
     )
     resources = {"metadata": {"path": str(tmp_path)}}
-    nbclient.NotebookClient(notebook, timeout=300, resources=resources).execute()
+    nbclient.NotebookClient(notebook, timeout=600, resources=resources).execute()
     assert (tmp_path / "results" / "quickstart" / "heterogeneity" / "table.md").exists()
     assert notebook.cells[-2].outputs  # the figure
