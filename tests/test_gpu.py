@@ -1,4 +1,4 @@
-"""On a machine with a GPU, python -m pytest -m gpu: all methods run there, on the CPU's partitions."""
+"""python -m pytest -m gpu, on a machine with a GPU: all methods run there, on the CPU's partitions."""
 
 import dataclasses
 

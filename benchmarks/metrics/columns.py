@@ -7,6 +7,7 @@ over seeds, what the table of costs shows and what can be tuned for all derive f
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from benchmarks.metrics.other_columns import (
     AFTER_METRICS,
@@ -14,6 +15,9 @@ from benchmarks.metrics.other_columns import (
     OTHER_COLUMNS,
     PREFIXES,
 )
+
+Direction = Literal["minimize", "maximize"]
+"""Which values of a metric the tuner looks for."""
 
 
 @dataclass(frozen=True)
@@ -256,9 +260,9 @@ def cost_columns() -> dict[str, tuple[str, float]]:
     return shown
 
 
-def objectives() -> dict[str, str]:
+def objectives() -> dict[str, Direction]:
     """Return what can be tuned for: name in the tuner to "maximize" or "minimize"."""
-    directions = {"higher": "maximize", "lower": "minimize"}
+    directions: dict[str, Direction] = {"higher": "maximize", "lower": "minimize"}
     return {
         TUNER_NAMES.get(metric.column, metric.column): directions[metric.better]
         for metric in METRICS.values()

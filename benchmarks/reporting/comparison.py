@@ -18,6 +18,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
+from benchmarks.metrics.columns import averaged_columns
 from benchmarks.planning.methods import CEILING, FLOOR
 from benchmarks.reporting.frames import grouped, groups, with_status
 from benchmarks.reporting.names import is_frame, method_order
@@ -36,32 +37,6 @@ REFERENCE = "mosaic"
 SETTING = ["dataset", "n_clients", "widths"]
 GROUP = [*SETTING, "omega"]
 
-MEANS = [
-    "accuracy_before",
-    "accuracy_teacher",
-    "fid_domain",
-    "fid_domain_floor",
-    "is_domain",
-    "is_domain_real",
-    "kid_domain",
-    "kid_domain_floor",
-    "fid_inception",
-    "fid_inception_floor",
-    "is_inception",
-    "is_inception_real",
-    "kid_inception",
-    "kid_inception_floor",
-    "fidelity_n",
-    "upload_bytes",
-    "download_bytes",
-    "method_s",
-    "stage_s",
-    "total_s",
-    "cpu_s",
-    "flops",
-    "peak_memory_bytes",
-]
-"""What is averaged over seeds beside accuracy; total_s = method_s + stage_s."""
 
 SELECTIONS = {
     "last": "accuracy",
@@ -107,10 +82,11 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def _means(last: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """The means over seeds of the columns MEANS per group and method; absent columns are NaN."""
+    """The means over seeds of each averaged metric per group and method; absent ones are NaN."""
+    columns = averaged_columns()
     last = last.assign(total_s=last["method_s"] + last["stage_s"])
-    values = last.reindex(columns=[*keys, *MEANS]).astype(dict.fromkeys(MEANS, float))
-    return cast(pd.DataFrame, values.groupby(keys)[MEANS].mean())
+    values = last.reindex(columns=[*keys, *columns]).astype(dict.fromkeys(columns, float))
+    return cast(pd.DataFrame, values.groupby(keys)[columns].mean())
 
 
 def paired_differences(records: pd.DataFrame, reference: str) -> pd.DataFrame:

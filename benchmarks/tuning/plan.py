@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from benchmarks.metrics.columns import Direction, objectives
 from benchmarks.planning.axes import seeds_of
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.expand import expand_cells
@@ -16,18 +17,7 @@ from benchmarks.running.session import Session
 from benchmarks.tuning.distributions import Space, another, text_of, within
 from mosaic.fl.errors import InputError, did_you_mean
 
-Direction = Literal["minimize", "maximize"]
-
-OBJECTIVES: dict[str, Direction] = {
-    "accuracy": "maximize",
-    "fid_domain": "minimize",
-    "kid_domain": "minimize",
-    "is_domain": "maximize",
-    "upload_bytes": "minimize",
-    "download_bytes": "minimize",
-    "flops": "minimize",
-    "seconds": "minimize",
-}
+OBJECTIVES: dict[str, Direction] = objectives()
 """What can be tuned for, with the direction that is better.
 
 Each is measured in the last round. Accuracy is the accuracy on validation images.

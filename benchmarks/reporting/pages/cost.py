@@ -2,29 +2,11 @@
 
 import pandas as pd
 
+from benchmarks.metrics.columns import cost_columns
 from benchmarks.reporting.frames import has_values
 from benchmarks.reporting.names import omega_values, seeds_name, setting_name
 from benchmarks.reporting.pages.differences import page_by_omega
 from benchmarks.reporting.table import Page, short
-
-COSTS: dict[str, tuple[str, float]] = {
-    "upload MB": ("upload_bytes", 1e6),
-    "download MB": ("download_bytes", 1e6),
-    "seconds": ("total_s", 1),
-    "of stages": ("stage_s", 1),
-    "CPU s": ("cpu_s", 1),
-    "TFLOP": ("flops", 1e12),
-    "peak MB": ("peak_memory_bytes", 1e6),
-    "FID domain": ("fid_domain", 1),
-    "(floor)": ("fid_domain_floor", 1),
-    "IS domain": ("is_domain", 1),
-    "(real)": ("is_domain_real", 1),
-    "FID Inception": ("fid_inception", 1),
-    "[floor]": ("fid_inception_floor", 1),
-    "IS Inception": ("is_inception", 1),
-    "[real]": ("is_inception_real", 1),
-}
-"""Heading: the column of the summary, and the unit that its values are divided by."""
 
 
 def cost_page(records: pd.DataFrame, summary: pd.DataFrame, setting: tuple) -> Page:
@@ -36,7 +18,7 @@ def cost_page(records: pd.DataFrame, summary: pd.DataFrame, setting: tuple) -> P
         setting: data set, number of clients and widths.
     """
     shown = {}
-    for heading, (column, unit) in COSTS.items():
+    for heading, (column, unit) in cost_columns().items():
         if has_values(summary, column):
             shown[heading] = (column, unit)
 

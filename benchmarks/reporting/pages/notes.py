@@ -10,6 +10,7 @@ from benchmarks.reporting import comparison
 from benchmarks.reporting.frames import of_label, values_of, with_status
 from benchmarks.reporting.names import method_order, omega_names
 from benchmarks.reporting.table import short
+from benchmarks.running.checks import split_warnings
 
 FACTS = [
     "scale",
@@ -102,7 +103,7 @@ def _texts(value: Any, column: str) -> list[str]:
     if pd.isna(value):
         return [""]
     if column == "warnings":
-        return str(value).split("; ")
+        return split_warnings(str(value)) or [""]
     return [str(value)]
 
 
