@@ -1,4 +1,4 @@
-"""python -m pytest -m gpu, on a machine with a GPU: all methods run there, on the CPU's partitions."""
+"""python -m pytest -m gpu: on a GPU all methods run, on the same partitions as on the CPU."""
 
 import dataclasses
 
