@@ -10,12 +10,10 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.markup import escape
 
-from benchmarks.cli import console
+from benchmarks.cli import console, exit_code_of
 from benchmarks.tuning.options import parse
-from mosaic.fl.errors import InputError
 
 STOPPED = "stopped; the same command goes on from here."
 
@@ -27,15 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code. 0: the study has its trials; 1: no trial has a result; 2: a wrong command;
         130: stopped by Ctrl-C.
     """
-    try:
-        return command(parse(argv))
-    except InputError as error:
-        errors = Console(stderr=True)
-        errors.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
-        return 2
-    except KeyboardInterrupt:
-        console.print(f"\n{STOPPED}")
-        return 130
+    options = parse(argv)
+    return exit_code_of(lambda: command(options))
 
 
 def command(options: argparse.Namespace) -> int:

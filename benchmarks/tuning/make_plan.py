@@ -2,15 +2,15 @@
 
 import argparse
 import importlib.util
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.cli import count, listed, writable
+from benchmarks.cli import count, listed, number_of_jobs, writable
 from benchmarks.planning.axes import check_omega
-from benchmarks.planning.methods import known_method
+from benchmarks.planning.outside import resolve_dataset
+from benchmarks.planning.plugins import loaded_plugins, resolve_method
 from benchmarks.planning.scales import known_scale
 from benchmarks.planning.settings import read_settings
 from benchmarks.running.session import Session
@@ -18,6 +18,7 @@ from benchmarks.tuning.distributions import grid_of, text_of
 from benchmarks.tuning.plan import PRUNERS, SAMPLERS, Plan, objectives_of, tuning_seeds
 from benchmarks.tuning.samplers import HOLDING
 from benchmarks.tuning.space import space_of
+from mosaic.fl.data.datasets import display_name
 from mosaic.fl.data.federation import split
 from mosaic.fl.device import choose_precision, use_device
 from mosaic.fl.errors import InputError, did_you_mean
@@ -40,14 +41,14 @@ def plan_of(options: argparse.Namespace) -> tuple[Plan, int]:
         _check_cmaes(objectives)
 
     device = use_device(options.device)
-    jobs = default_jobs(device, options.threads) if options.jobs is None else options.jobs
-    if jobs < 1:
-        raise InputError(f"--jobs is {jobs}; it must be at least 1.")
+    jobs = number_of_jobs(options.jobs, options.threads, device)
 
-    dataset = options.dataset or known_scale(options.scale).datasets[0]
+    dataset = known_scale(options.scale).datasets[0]
+    if options.dataset:
+        dataset = resolve_dataset(options.dataset)
     omega = check_omega(options.omega)
     plan = Plan(
-        study=_study_name(options, dataset, omega),
+        study=_study_name(options, display_name(dataset), omega),
         method=options.method,
         dataset=dataset,
         omega=omega,
@@ -72,7 +73,12 @@ def plan_of(options: argparse.Namespace) -> tuple[Plan, int]:
         hold=options.hold,
         seed=options.seed,
         storage=options.storage,
-        session=Session(out=writable(options.out), device=device, data_dir=options.data_dir),
+        session=Session(
+            out=writable(options.out),
+            device=device,
+            data_dir=options.data_dir,
+            plugins=loaded_plugins(),
+        ),
     )
     if plan.sampler == "grid":
         plan = replace(plan, trials=min(plan.trials, _grid_size(plan)))
@@ -88,7 +94,7 @@ def _check_options(options: argparse.Namespace) -> None:
         raise did_you_mean("sampler", options.sampler, SAMPLERS)
     if options.pruner not in PRUNERS:
         raise did_you_mean("pruner", options.pruner, PRUNERS)
-    known_method(options.method)
+    options.method = resolve_method(options.method)
 
 
 def _settings_of(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
@@ -107,20 +113,6 @@ def _check_cmaes(objectives: tuple[str, ...]) -> None:
         raise InputError(
             "--sampler cmaes needs the package cmaes: pip install cmaes, or take another sampler."
         )
-
-
-def default_jobs(device: str, threads: int) -> int:
-    """Number of processes without --jobs: 1 on a GPU, else the cores divided by the threads."""
-    if device.startswith("cuda"):
-        return 1
-    return max(1, _available_cores() // threads)
-
-
-def _available_cores() -> int:
-    """The cores that this process may use, where the system says so; else all of the machine."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _study_name(options: argparse.Namespace, dataset: str, omega: float) -> str:

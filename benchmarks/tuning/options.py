@@ -25,9 +25,13 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
     """What is tuned, and on which task."""
     group = parser.add_argument_group("what is tuned")
     group.add_argument(
-        "--method", default="mosaic", help="the method to be tuned (default: %(default)s)"
+        "--method",
+        default="mosaic",
+        help="the method to be tuned: a name or the path of a .py file (default: %(default)s)",
     )
-    group.add_argument("--dataset", help="a data set (default: the first one of the scale)")
+    group.add_argument(
+        "--dataset", help="a name, image folder or .npz file (default: the scale's first)"
+    )
     group.add_argument(
         "--omega", default="0.1", help="Dirichlet concentration (default: %(default)s)"
     )

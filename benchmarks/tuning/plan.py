@@ -15,6 +15,7 @@ from benchmarks.planning.suite import Entry, Suite
 from benchmarks.running.schedule import waves
 from benchmarks.running.session import Session
 from benchmarks.tuning.distributions import Space, another, text_of, within
+from mosaic.fl.data.datasets import display_name
 from mosaic.fl.errors import InputError, did_you_mean
 
 OBJECTIVES: dict[str, Direction] = objectives()
@@ -130,6 +131,7 @@ class Plan:
             settings=settings,
             precision=self.precision,
             threads=self.threads,
+            dataset_labels={self.dataset: display_name(self.dataset)},
         )
         if not cells:
             raise InputError(
