@@ -7,10 +7,9 @@ from typing import Any
 
 from baselines.fedavg import at_smallest_width
 from benchmarks.planning.network_flops import classifier, dcgan, perceptron, server_generator
-from mosaic.client_generators import GeneratorConfig
 from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config, n_pixels
 from mosaic.fl.task import Task
-from mosaic.method import generator_config
+from mosaic.method import Config, generator_config
 
 Part = tuple[Hashable, float]
 """A name and FLOPs. Cells whose parts have the same name share the work; None: it is one cell's."""
@@ -51,7 +50,7 @@ def independent_training(task: Task) -> Part:
     return ("lone_model", task), local_training(task)
 
 
-def client_gans(task: Task, config: GeneratorConfig) -> Part:
+def client_gans(task: Task, config: Config) -> Part:
     """Mosaic's generators at the clients, which are cached."""
     source = task.source
     batch_norm = config.discriminator_norm == "batch"

@@ -33,7 +33,8 @@ def configure(method: str, work: dict[str, float], settings: dict[str, Any]) -> 
     for field in dataclasses.fields(config):
         if "work" in field.metadata:
             factor = work[field.metadata["work"]]
-            values[field.name] = max(1, round(field.default * factor))
+            default: Any = field.default
+            values[field.name] = max(1, round(default * factor))
 
     for name, value in settings.items():
         values[name] = checked(f"{method}.{name}", config, name, value)

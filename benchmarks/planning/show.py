@@ -76,7 +76,7 @@ def print_forecast(cells: Sequence[Cell]) -> None:
     rows = forecast(cells)
     if rows.empty:
         return
-    if rows["PFLOP"].isna().any():
+    if rows["PFLOP"].isna().to_numpy().any():
         console.print("no forecast of GPU-hours: with local epochs, FLOPs depend on the data")
         return
 

@@ -25,6 +25,7 @@ from benchmarks.planning.plugins import loaded_plugins
 from benchmarks.planning.scales import check_reporting, known_scale
 from benchmarks.planning.settings import Settings
 from benchmarks.planning.suite import Suite, read_suite, suite_path
+from benchmarks.reporting.frames import with_status
 from benchmarks.reporting.report import report
 from benchmarks.reporting.terminal import print_result, terminal_table
 from benchmarks.running.archive import unpack
@@ -183,7 +184,7 @@ class SuiteRun:
         setting = group[:3]
         cells = [cell for cell in self.cells if group_of(cell)[:3] == setting]
         records = load_records(self.folder, cells)
-        if len(records) and (records["status"] == "done").any():
+        if len(with_status(records, "done")):
             console.print(terminal_table(records))
 
 
