@@ -32,8 +32,9 @@ Differs from the paper, or takes a side where its text and its code differ:
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -57,8 +58,6 @@ from mosaic.starting_models import own_model
 
 LOSSES = ("discriminator", "adversarial", "entropy", "diversity", "inversion")
 """The losses that a client reports of its generator's training."""
-
-IMAGES_PER_PASS = 512  # that a generator draws at a time
 
 
 @dataclass(frozen=True)
@@ -117,45 +116,106 @@ def client_generator(
         noise = torch.randn(len(batch), config.latent, generator=rng)
         noise = noise.to(device(), non_blocking=True)
         with metered("generator", config, inverts, real.shape[1:], spec, items=len(batch)):
-            # (1) The discriminator's step minimises -log D(x) - log(1 - D(G(z))).
             with autocast(task.precision):
                 fake = generator(noise)
-                logits = discriminator_logits(discriminator, real, fake.detach(), config)
-                discriminator_loss = losses.adversarial_discriminator(*logits)
-            of_discriminator.zero_grad(set_to_none=True)
-            discriminator_loss.backward()
-            of_discriminator.step()
-
-            # (2) The generator's step minimises L_G; it needs no gradient of the discriminator's
-            #     weights. L_adv is -log D(G(z)).
-            discriminator.requires_grad_(False)
-            with autocast(task.precision):
-                adversarial = losses.adversarial_generator(discriminator(fake).float())
-                terms = classifier_losses(classifier, fake, classes, shares, inverts)
-                entropy, diversity, inversion = terms
-            loss = (
-                adversarial
-                + config.lambda_e * entropy
-                + config.lambda_d * diversity
-                + config.lambda_i * inversion
+            discriminator_loss = discriminator_step(
+                discriminator, of_discriminator, real, fake, task, config
             )
-            of_generator.zero_grad(set_to_none=True)
-            loss.backward()
-            of_generator.step()
-            discriminator.requires_grad_(True)
+            terms = generator_step(
+                of_generator,
+                fake,
+                discriminator,
+                partial(classifier_losses, classifier, fake, classes, shares, inverts),
+                task,
+                config,
+            )
         if step >= last_tenth:
-            totals += torch.stack([discriminator_loss, adversarial, *terms]).detach()
+            totals += torch.stack([discriminator_loss, *terms]).detach()
 
-    totals = dict(zip(LOSSES, totals.tolist(), strict=True))
-    if not all(math.isfinite(total) for total in totals.values()):
-        raise FloatingPointError(
-            f"client {client}'s generator diverged: {totals}; lower generator_lr or the lambdas"
-        )
-    counted = config.generator_steps - last_tenth
     return {
         "state": upload(LiveNetwork(generator).save(), "generator"),
-        "losses": {name: total / counted for name, total in totals.items()},
+        "losses": mean_losses(totals, config.generator_steps - last_tenth, client),
     }
+
+
+def discriminator_step(
+    discriminator: nn.Sequential,
+    adam: torch.optim.Optimizer,
+    real: Tensor,
+    fake: Tensor,
+    task: Task,
+    config: GeneratorConfig,
+) -> Tensor:
+    """(1) The discriminator's step minimises -log D(x) - log(1 - D(G(z))).
+
+    Args:
+        discriminator: D.
+        adam: its optimiser.
+        real: images x (B, C, S, S).
+        fake: generated images G(z) (B, C, S, S).
+        task, config: the federated problem and the generator's settings.
+
+    Returns:
+        The loss before the step.
+    """
+    with autocast(task.precision):
+        logits = discriminator_logits(discriminator, real, fake.detach(), config)
+        loss = losses.adversarial_discriminator(*logits)
+    adam.zero_grad(set_to_none=True)
+    loss.backward()
+    adam.step()
+    return loss
+
+
+def generator_step(
+    adam: torch.optim.Optimizer,
+    fake: Tensor,
+    discriminator: nn.Sequential,
+    other_losses: Callable[[], tuple[Tensor, Tensor, Tensor]],
+    task: Task,
+    config: GeneratorConfig,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(2) The generator's step minimises L_G. It needs no gradient of the discriminator's weights.
+
+    Args:
+        adam: the generator's optimiser.
+        fake: generated images G(z) (B, C, S, S).
+        discriminator: D.
+        other_losses: the entropy, diversity and inversion losses of ``fake``.
+        task, config: the federated problem and the generator's settings.
+
+    Returns:
+        L_adv = -log D(G(z)) and the three other losses, before the step and without their weights.
+    """
+    discriminator.requires_grad_(False)
+    with autocast(task.precision):
+        adversarial = losses.adversarial_generator(discriminator(fake).float())
+        entropy, diversity, inversion = other_losses()
+    loss = (
+        adversarial
+        + config.lambda_e * entropy
+        + config.lambda_d * diversity
+        + config.lambda_i * inversion
+    )
+    adam.zero_grad(set_to_none=True)
+    loss.backward()
+    adam.step()
+    discriminator.requires_grad_(True)
+    return adversarial, entropy, diversity, inversion
+
+
+def mean_losses(totals: Tensor, steps: int, client: int) -> dict[str, float]:
+    """The means of :data:`LOSSES` over so many steps, from their sums.
+
+    Raises:
+        FloatingPointError: one of them is not finite.
+    """
+    sums = dict(zip(LOSSES, totals.tolist(), strict=True))
+    if not all(math.isfinite(total) for total in sums.values()):
+        raise FloatingPointError(
+            f"client {client}'s generator diverged: {sums}; lower generator_lr or the lambdas"
+        )
+    return {name: total / steps for name, total in sums.items()}
 
 
 def new_networks(
@@ -236,60 +296,3 @@ def classifier_losses(
     entropy = losses.prediction_entropy(logits)
     diversity = losses.class_imbalance(logits, shares)
     return entropy, diversity, inversion
-
-
-class Ensemble:
-    """The clients' generators in eval mode, as one source of images."""
-
-    def __init__(
-        self,
-        task: Task,
-        config: GeneratorConfig,
-        trained: Sequence[dict],
-        probabilities: Sequence[float],
-    ):
-        """Build the one network that the clients' states are loaded into.
-
-        Args:
-            task: gives the shape of an image and the precision.
-            config: gives the networks' shape.
-            trained: what ``client_generator`` returned for each client; an item is read when its
-                client draws.
-            probabilities: how likely each client draws an image, up to a common factor.
-        """
-        source = task.source
-        self.task = task
-        self.trained = trained
-        self.shape = (config.latent, config.ngf, source.channels, source.size)
-        with torch.random.fork_rng(devices=[]):
-            network = dcgan.Generator(*self.shape)
-        network.to(device()).to(memory_format=torch.channels_last)
-        self.network = network.eval().requires_grad_(False)
-        self.live = LiveNetwork(self.network)
-        self.probabilities = torch.tensor(probabilities, dtype=torch.float64)
-
-    @torch.no_grad()
-    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw images, each by the generator of a random client.
-
-        Args:
-            n: number of images.
-            rng: source of clients and noise.
-
-        Returns:
-            Images (n, C, S, S) in [-1, 1] in random order, and the client (n,) whose generator drew
-            each.
-        """
-        latent, _, channels, size = self.shape
-        clients = torch.multinomial(self.probabilities, n, replacement=True, generator=rng)
-        noise = torch.randn(n, latent, generator=rng).to(device())
-        images = torch.empty(
-            (n, channels, size, size), device=device(), memory_format=torch.channels_last
-        )
-        for client in clients.unique().tolist():
-            self.live.load(self.trained[client]["state"])
-            of_client = (clients == client).nonzero().flatten().to(device())
-            for part in of_client.split(IMAGES_PER_PASS):
-                with metered("draw", *self.shape, items=len(part)), autocast(self.task.precision):
-                    images[part] = self.network(noise[part]).float()
-        return images, clients.to(device())

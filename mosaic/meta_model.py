@@ -112,9 +112,8 @@ def train_meta(
 
     Returns:
         The model with the best held-out loss, in eval mode and without gradients. And numbers for
-        the
-        record: its accuracy on the held-out prototypes and that of the experts' mean, the best
-        epoch, and the number of prototypes.
+        the record: its held-out accuracy and that of the experts' mean, the best epoch, and the
+        number of prototypes.
     """
     n, n_experts, n_classes = experts.shape
     torch.manual_seed(int(torch.randint(2**62, (), generator=rng)))
@@ -128,21 +127,17 @@ def train_meta(
     labels = prototypes["labels"]
     weights = prototypes["weights"] / prototypes["weights"].mean()
 
-    best = copy.deepcopy(meta.state_dict())
-    best_loss = math.inf
-    best_epoch = 0
+    best, best_loss, best_epoch = copy.deepcopy(meta.state_dict()), math.inf, 0
     epoch = 0
     while epoch < MOST_EPOCHS and epoch - best_epoch < patience:
         with torch.no_grad():
             logits = meta.eval()(experts[held_out])
         loss = weighted_loss(logits, labels[held_out], weights[held_out]).item()
         if loss < best_loss - LEAST_GAIN:
-            best = copy.deepcopy(meta.state_dict())
-            best_loss = loss
-            best_epoch = epoch
+            best, best_loss, best_epoch = copy.deepcopy(meta.state_dict()), loss, epoch
 
-        meta.train()
         shuffled = kept[torch.randperm(len(kept), generator=rng).to(kept.device)]
+        meta.train()
         for batch in shuffled.split(BATCH):
             with torch.enable_grad(), metered("meta", kind, n_experts, n_classes, items=len(batch)):
                 adam.zero_grad(set_to_none=True)

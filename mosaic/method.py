@@ -29,7 +29,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mosaic.client_generators import Ensemble, GeneratorConfig, client_generator
+from mosaic.client_generators import GeneratorConfig, client_generator
 from mosaic.diagnostics import diagnostics, probes
 from mosaic.experts import class_experts, predictions
 from mosaic.fl.cache import LazyModels
@@ -47,6 +47,7 @@ from mosaic.fl.task import Task
 from mosaic.fl.training import losses
 from mosaic.fl.training.distillation import distil
 from mosaic.fl.training.prediction import predictor
+from mosaic.generator_ensemble import Ensemble
 from mosaic.meta_model import train_meta
 from mosaic.prototypes import Prototypes, client_prototypes
 from mosaic.starting_models import gather

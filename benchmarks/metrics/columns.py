@@ -9,12 +9,7 @@ over seeds, what the table of costs shows and what can be tuned for all derive f
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.metrics.other_columns import (
-    AFTER_METRICS,
-    BEFORE_METRICS,
-    OTHER_COLUMNS,
-    PREFIXES,
-)
+from benchmarks.metrics.other_columns import AFTER_METRICS, BEFORE_METRICS, OTHER_COLUMNS, PREFIXES
 
 Direction = Literal["minimize", "maximize"]
 """Which values of a metric the tuner looks for."""

@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mosaic.client_generators import Ensemble, GeneratorConfig, classifier_losses, client_generator
+from mosaic.client_generators import GeneratorConfig, classifier_losses, client_generator
 from mosaic.fl.channel import n_bytes
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.synthesis.dcgan import Generator, dcgan_init, discriminator
 from mosaic.fl.task import Task
+from mosaic.generator_ensemble import Ensemble
 
 SMALL = GeneratorConfig(latent=8, ngf=4, generator_steps=4, generator_batch=16)
 
