@@ -10,7 +10,7 @@ from benchmarks.planning.axes import seeds_of
 from benchmarks.running.records import load_records as _load_records
 from benchmarks.running.request import Request
 from benchmarks.running.suite_run import open_run
-from mosaic.fl.errors import did_you_mean
+from mosaic.fl.errors import InputError, did_you_mean
 
 
 def run_suite(suite: str = "heterogeneity", scale: str = "quick", **options: Any) -> pd.DataFrame:
@@ -55,7 +55,7 @@ def request_of(suite: str, scale: str, options: dict[str, Any]) -> Request:
             raise did_you_mean("option", name, known)
         values[name] = value
 
-    if isinstance(values.get("seeds"), int):
+    if isinstance(values.get("seeds"), int | str):
         values["seeds"] = seeds_of(values["seeds"])
     for name in ("methods", "datasets", "omega", "clients", "widths", "metrics"):
         if values.get(name) is not None and not isinstance(values[name], list | tuple):
@@ -74,5 +74,14 @@ def load_records(folder: str | Path) -> pd.DataFrame:
 
     Returns:
         One row per cell and scored round, as :func:`run_suite` returns them.
+
+    Raises:
+        InputError: if there are no records in the folder.
     """
-    return _load_records(Path(folder))
+    records = _load_records(Path(folder))
+    if records.empty:
+        raise InputError(
+            f"there are no records in {folder}; give the folder of one suite, "
+            "e.g. results/quick/heterogeneity."
+        )
+    return records

@@ -70,8 +70,8 @@ def number_of_jobs(jobs: int | None, threads: int, device: str) -> int:
     if threads < 1:
         raise InputError(f"--threads is {threads}; it must be at least 1.")
     if jobs is not None:
-        if jobs < 1:
-            raise InputError(f"--jobs is {jobs}; it must be at least 1.")
+        if not isinstance(jobs, int) or jobs < 1:
+            raise InputError(f"--jobs is {jobs!r}; it must be a whole number of at least 1.")
         return jobs
     if device.startswith("cuda"):
         return 1
@@ -79,10 +79,17 @@ def number_of_jobs(jobs: int | None, threads: int, device: str) -> int:
 
 
 def listed(text: str | None) -> list[str] | None:
-    """The parts of a comma-separated text; None if there is no text."""
-    if not text:
+    """The parts of a comma-separated text; None if there is no text.
+
+    Raises:
+        InputError: if the text has no part, as "," has none.
+    """
+    if text is None:
         return None
-    return [part.strip() for part in text.split(",") if part.strip()]
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts:
+        raise InputError(f"{text!r} is an empty list; give values separated by commas.")
+    return parts
 
 
 def count(option: str, text: str) -> int:

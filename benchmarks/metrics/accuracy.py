@@ -51,7 +51,7 @@ def score(
     labels = labels.cpu()
     counts = labels.bincount(minlength=n_classes)  # (K,)
     predicts = [predict] if callable(predict) else predict
-    predicted = predict_all(predicts, images, batch, device=device)
+    predicted = predict_all(predicts, images, batch, device=device, n_classes=n_classes)
 
     hits = [labels[classes == labels].bincount(minlength=n_classes) for classes in predicted]
     mean_hits = torch.stack(hits).double().mean(0)  # (K,)
@@ -90,6 +90,7 @@ def predict_all(
     images: Tensor,
     batch: int = 1000,
     device: torch.device | str | None = None,
+    n_classes: int | None = None,
 ) -> list[Tensor]:
     """Predict the classes of images with several models.
 
@@ -101,12 +102,13 @@ def predict_all(
         images: uint8 (N, C, H, W); they are normalised on ``device``.
         batch: the most images that go through a model at once.
         device: where each batch is moved to, as uint8; None: it stays where it is.
+        n_classes: K, if it is to be checked.
 
     Returns:
         For each model the classes (N,), int64 on the CPU.
 
     Raises:
-        ValueError: there are no images.
+        ValueError: there are no images, or logits are not of shape (B, K).
         FloatingPointError: logits are NaN or infinite.
     """
     if not len(images):
@@ -119,6 +121,7 @@ def predict_all(
         ready = normalise(part.to(device))
         for i, predict in enumerate(predicts):
             logits = predict(ready)  # (B, K)
+            _check_shape(logits, len(ready), n_classes)
             classes[i].append(logits.argmax(1))
             broken.append((~logits.isfinite()).any(1).sum())
 
@@ -131,3 +134,12 @@ def predict_all(
             "bfloat16, may help."
         )
     return [torch.cat(parts).cpu() for parts in classes]
+
+
+def _check_shape(logits: Tensor, n_images: int, n_classes: int | None) -> None:
+    wanted = (n_images, logits.shape[-1] if n_classes is None else n_classes)
+    if logits.shape != wanted:
+        raise ValueError(
+            f"a model's logits have shape {tuple(logits.shape)}; "
+            f"of {wanted[0]} images and {wanted[1]} classes it must be {wanted}."
+        )

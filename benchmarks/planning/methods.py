@@ -58,12 +58,9 @@ def facts_of(method: str, config: Any = None) -> dict[str, Any]:
     if config is None:
         config = module.Config()
 
-    first_paragraph = (module.__doc__ or "").split("\n\n")[0]
-    idea = " ".join(first_paragraph.split()).split(": ", 1)[1]
-
     start, norms = _student_of(module, config)
     return {
-        "idea": idea,
+        "idea": idea_of(module),
         "paper": module.PAPER,
         "protocol": PROTOCOL_OF_SETTING.get(getattr(config, "protocol", ""), module.PROTOCOL),
         "needs": ", ".join(module.NEEDS),
@@ -86,9 +83,9 @@ def _student_of(module: ModuleType, config: Any) -> tuple[str, str]:
 
 
 def idea_of(method: ModuleType) -> str:
-    """The first line of a method's docstring without its name."""
-    first_line = (method.__doc__ or "").splitlines()[0]
-    return first_line.split(": ", 1)[-1]
+    """The first paragraph of a method's docstring without its name."""
+    first_paragraph = (method.__doc__ or "").split("\n\n")[0]
+    return " ".join(first_paragraph.split()).split(": ", 1)[-1]
 
 
 def methods_table() -> str:

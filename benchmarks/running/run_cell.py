@@ -108,6 +108,11 @@ def _rows(cell: Cell, session: Session) -> list[Row]:
             last_scored = snapshot
     if last_scored is None:
         raise RuntimeError(f"{cell.method} yielded no snapshot of a scored round")
+    if last_scored.round < task.rounds:
+        raise RuntimeError(
+            f"{cell.method} yielded its last scored snapshot after round {last_scored.round}, but "
+            f"the task has {task.rounds} rounds: yield one after the last round too"
+        )
 
     rows[-1] |= _once_per_cell(cell, session, last_scored)
     rows[-1]["warnings"] = warnings_of(rows[-1])

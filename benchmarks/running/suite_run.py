@@ -91,7 +91,10 @@ class SuiteRun:
 
     def print_plan(self) -> None:
         """Print the cells, which of them are done, and how long the others will take."""
+        if self.request.partition is not None:
+            self._check_data()
         finished = self._finished(take_over_others=False)
+        self._print_unused_settings()
         show.print_plan(self.cells, finished, Estimate(self.folder, self.cells), self.jobs)
 
     def execute(self) -> tuple[pd.DataFrame, int]:
@@ -102,6 +105,7 @@ class SuiteRun:
         """
         self._check_data()
         unpack(self.folder)  # cells that are only in the archive, and their partitions
+        self._print_unused_settings()
         finished = self._finished(take_over_others=True)
         missing = in_running_order(
             [cell for cell in self.cells if cell.key not in finished], self.suite.omega
@@ -119,6 +123,13 @@ class SuiteRun:
             records = report(self.folder, self.cells, self.suite.pages, self.suite.reference)
         print_result(records, self.folder, failed)
         return records, failed
+
+    def _print_unused_settings(self) -> None:
+        """Say which settings reach no cell, because their method is not among the cells."""
+        used = {"task"} | {cell.method for cell in self.cells} | {c.label for c in self.cells}
+        for name in sorted(self.request.settings.keys() - used):
+            text = f"the settings of {name} are not used: it is not among the methods of this run"
+            console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
 
     def _check_data(self) -> None:
         """Find each data set and split it for each task: what is missing is an error at once."""
@@ -229,6 +240,11 @@ def open_run(request: Request) -> SuiteRun:
         dataset_labels={dataset: display_name(dataset) for dataset in datasets or []},
         folder=suite_path(request.suite).parent,
     )
+    if not cells:
+        raise InputError(
+            "no cell is left of these options: at full width HeteroFL and FedRolex are FedAvg and "
+            "are not run; give other --methods or --widths mixed."
+        )
     check_reporting([cell.task.seed for cell in cells])
 
     session = Session(

@@ -19,7 +19,8 @@ def did_you_mean(what: str, given: str, known: Iterable[str]) -> InputError:
     Returns:
         The error, to be raised by the caller.
     """
-    names = sorted(known)
+    names = sorted(set(known))
     nearest = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
-    return InputError(f"unknown {what} {given!r}{hint} Known: {', '.join(names)}.")
+    listed = f" Known: {', '.join(names)}." if names else ""
+    return InputError(f"unknown {what} {given!r}{hint}{listed}")
