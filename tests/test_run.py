@@ -54,6 +54,7 @@ def records(out: Path, suite: str = "heterogeneity") -> pd.DataFrame:
     )
 
 
+@pytest.mark.slow
 def test_a_cell_that_another_suite_ran_is_taken_over(tmp_path, monkeypatch):
     assert run(tmp_path) == 0
     # from here on nothing can be computed
@@ -123,6 +124,7 @@ def start(out: Path) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_with_the_same_records(tmp_path):
     assert run(tmp_path / "whole") == 0
     killed = start(tmp_path / "killed")

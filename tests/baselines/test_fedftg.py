@@ -171,6 +171,7 @@ def train(task: Task, teachers, student, **settings) -> float:
     return fedftg.fit_generator(generator, ensemble, student, differ, sample, task, config)
 
 
+@pytest.mark.slow
 def test_the_generator_learns_what_the_clients_know_and_where_the_student_differs(task, store):
     """After some hundred steps, images get their labels from the clients; then those that the
     student misses, too.

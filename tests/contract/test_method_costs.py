@@ -1,5 +1,6 @@
 """What methods cost: bytes by kind, and FLOPs, measured and forecast."""
 
+import pytest
 from contract_runs import learnable, run, total
 
 from benchmarks.planning.expand import expand_cells
@@ -31,6 +32,7 @@ def test_bytes_by_method(task, store):
     }  # the server model, to state prototypes
 
 
+@pytest.mark.slow
 def test_flops_do_not_depend_on_which_cell_ran_before(store, monkeypatch):
     """The meter knows a piece of work by its name: a name must say all that its FLOPs depend on."""
     small, large = (learnable(rounds=1, score_every=1, steps=2, n_clients=n) for n in (2, 5))

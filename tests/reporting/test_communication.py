@@ -105,6 +105,7 @@ def test_the_page_has_a_row_per_method_with_the_traffic_to_each_target():
     assert list(texts) == ["local", "fedavg", "fedcvae"]
 
 
+@pytest.mark.slow
 def test_the_links_have_figures_in_this_suite_alone(tmp_path):
     rows = pd.concat([records("fedavg", [0.5, 0.8], 10.0), records("fedcvae", [0.72], 4.0)])
     names = {path.stem for path in write_figures(rows, tmp_path)}

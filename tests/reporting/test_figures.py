@@ -96,6 +96,7 @@ def cell_rows(
     return rows
 
 
+@pytest.mark.slow
 def test_every_figure_is_written_twice_and_the_same_again(tmp_path):
     records = realistic_records(widths=("full",), rounds=6)
     records = records[records["omega"] < 1]

@@ -66,6 +66,7 @@ def test_a_matrix_product_has_two_operations_per_pair_of_numbers_and_n_cubed_pai
     assert roofline.peak("fp32", n=64, seconds=5.0) == 2 * 64**3
 
 
+@pytest.mark.slow
 def test_each_hot_loop_is_measured(monkeypatch):
     small = {"rounds": 1, "score_every": 1, "steps": 1, "base_width": 32}
     monkeypatch.setitem(

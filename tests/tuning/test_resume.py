@@ -102,6 +102,7 @@ def test_jobs_are_processes_and_one_that_is_killed_is_replaced(driver, tmp_path)
     assert again["param.a"].tolist() == [rows.loc[lost.Index, "param.a"]]
 
 
+@pytest.mark.slow
 def test_a_killed_study_goes_on_and_ends_as_if_it_had_not_been_killed(driver, tmp_path):
     options = ["--trials", "13", "--set", "oracle.nap=0.1"]
     assert tuned(tmp_path / "whole", *options) == 0
@@ -129,6 +130,7 @@ def test_a_trial_that_died_while_its_values_were_drawn_is_drawn_again(tmp_path):
     assert drawn[0] == drawn[1]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_after_the_running_trial_and_writes_the_reports(driver, tmp_path):
     command = start(driver, tmp_path, "--trials", "50", "--set", "oracle.nap=0.2")
     wait_for(lambda: n_finished(tmp_path) >= 2)

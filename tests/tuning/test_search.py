@@ -35,6 +35,7 @@ def test_a_known_optimum_is_found_and_written_to_best_toml(tmp_path):
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp"])
+@pytest.mark.slow
 def test_a_seed_and_one_job_give_the_same_trials_also_when_the_study_is_stopped_between(
     sampler, tmp_path
 ):
