@@ -43,20 +43,33 @@ def run_snapshots(tiny_cell, session, monkeypatch):
 
 
 def test_an_accuracy_of_zero_is_zero_and_not_missing(run_snapshots):
-    hopeless = Snapshot(4, lambda images: torch.eye(11)[torch.full((len(images),), 10)])
-    outcome, rows = run_snapshots(hopeless)
+    """Each test image gets the class after its own; the test set goes through in one batch."""
+    wrong = (load("digits", "test").labels + 1) % 10
+
+    def predict(images):
+        if len(images) == len(wrong):
+            return torch.eye(10)[wrong]
+        return always(0)(images)
+
+    outcome, rows = run_snapshots(Snapshot(4, predict))
     assert outcome.status == "done" and outcome.accuracy == 0.0
     assert rows[-1]["accuracy"] == 0.0
 
 
 def test_what_is_measured_once_is_of_the_last_scored_snapshot(run_snapshots):
-    """Round 3 is not scored and comes last: its probes must not be in the record."""
-    scored = Snapshot(2, always(1), probes={"start": always(2)}, diagnostics={"loss": 2.0})
+    """Round 3 is not scored: its probes must not be in the record."""
+    first = Snapshot(2, always(1))
     unscored = Snapshot(3, always(4), probes={"start": always(5)}, diagnostics={"loss": 3.0})
-    _, rows = run_snapshots(scored, unscored)
-    (row,) = rows
-    assert row["round"] == 2 and row["accuracy"] == pytest.approx(share_of(1))
-    assert row["accuracy_start"] == pytest.approx(share_of(2)) and row["diag_loss"] == 2.0
+    last = Snapshot(4, always(2), probes={"start": always(2)}, diagnostics={"loss": 2.0})
+    _, rows = run_snapshots(first, unscored, last)
+    assert [row["round"] for row in rows] == [2, 4]
+    assert rows[1]["accuracy_start"] == pytest.approx(share_of(2)) and rows[1]["diag_loss"] == 2.0
+
+
+def test_a_method_that_ends_before_the_last_round_has_failed(run_snapshots):
+    outcome, _ = run_snapshots(Snapshot(2, always(1)), Snapshot(3, always(4)))
+    assert outcome.status == "failed"
+    assert "after round 2, but the task has 4 rounds" in outcome.notes[0]
 
 
 def test_a_cell_without_a_scored_snapshot_fails_with_its_reason_first(run_snapshots):
