@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.cli import add_machine_options
+
 DESCRIPTION = "Tune the settings of a method with Optuna, on images held out of the training data."
 
 
@@ -138,11 +140,6 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
         help="output folder; the study is in its sub-folder tuning (default: %(default)s)",
     )
     group.add_argument(
-        "--jobs",
-        type=int,
-        help="number of processes (default: CPU cores divided by --threads; 1 on a GPU)",
-    )
-    group.add_argument(
         "--ray",
         metavar="auto|local|ADDRESS",
         help="run the trials on a Ray cluster (docs/cluster.md)",
@@ -153,13 +150,4 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="GPU fraction per trial (Ray only, default: %(default)s)",
     )
-    group.add_argument(
-        "--threads", type=int, default=1, help="CPU threads per process (default: %(default)s)"
-    )
-    group.add_argument("--device", default="auto", help="auto | cpu | cuda (default: %(default)s)")
-    group.add_argument(
-        "--precision",
-        default="auto",
-        help="auto | fp32 | bf16; auto is bf16 if the processor is fast in it",
-    )
-    group.add_argument("--data-dir", type=Path, help="folder of the data sets (also: MOSAIC_DATA)")
+    add_machine_options(parser)
