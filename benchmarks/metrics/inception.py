@@ -45,11 +45,12 @@ def inception(weights: str | Path = "auto", device: torch.device | str = "cpu") 
             "Inception features need torch-fidelity: pip install 'mosaic-bench[inception]'."
         )
     network = _load(_checked_path(weights, cached)).to(device)
+    to_classes = network.get_parameter("fc.weight")  # (1008, 2048)
 
     def features(images: Tensor) -> tuple[Tensor, Tensor]:
         pixels = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         pooled = network(pixels.expand(-1, 3, -1, -1))  # (B, 2048)
-        return pooled, pooled @ network.fc.weight.T  # (B, 1008)
+        return pooled, pooled @ to_classes.T  # (B, 1008)
 
     return Extractor("inception", features, device)
 
