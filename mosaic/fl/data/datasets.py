@@ -6,7 +6,7 @@
 from functools import partial
 
 from mosaic.fl.data.fetch import fetch_svhn, fetch_tiny_imagenet, fetch_torchvision
-from mosaic.fl.data.pictures import list_food101, list_tiny_imagenet
+from mosaic.fl.data.picture_lists import list_food101, list_tiny_imagenet
 from mosaic.fl.data.readers import read_cifar, read_digits, read_mnist, read_svhn
 from mosaic.fl.data.source import SPLITS, Source
 from mosaic.fl.errors import did_you_mean
