@@ -2,14 +2,18 @@
 
 import http.client
 import os
+import shutil
 import socket
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock
 
+from mosaic.fl.data.archives import unpack
 from mosaic.fl.data.datasets import DATASETS
-from mosaic.fl.data.readers import plain_or_gz
+from mosaic.fl.data.layouts import N_LISTED, find_file, folders, visible, what_lies_in
 from mosaic.fl.errors import InputError
 
 TIMEOUT_S = 5  # of silence from the server, not of the whole download
@@ -34,8 +38,9 @@ def find_split(name: str, split: str, data_dir: str | None) -> tuple[Path, Path]
     target = Path(data_dir) if data_dir else home  # of a download
     roots = [Path(root) for root in (data_dir, source.system, home) if root]
 
-    if located := _look(roots, name, split):
-        return located
+    for root in roots:
+        if located := _look([root], name, split) or _unpacked(root, name, split):
+            return located
     reason = _download(name, split, target)
     if located := _look([target], name, split):
         return located
@@ -45,7 +50,7 @@ def find_split(name: str, split: str, data_dir: str | None) -> tuple[Path, Path]
     if source.package:
         package = f"apt-get install {source.package}"
     raise InputError(
-        f"{name} ({split}) is not in {', '.join(map(str, roots))}, "
+        f"{name} ({split}) is not in {', '.join(map(str, roots))} ({_listing(name, roots[0])}), "
         f"and its download failed: {reason}. "
         f"Do one of: (1) give --data-dir or MOSAIC_DATA a folder with {example}; (2) {package}; "
         f"(3) go online and run again: torchvision downloads it to {target}. "
@@ -56,14 +61,65 @@ def find_split(name: str, split: str, data_dir: str | None) -> tuple[Path, Path]
 def _look(roots: list[Path], name: str, split: str) -> tuple[Path, Path] | None:
     """The first root and folder with the first file of the split; None if there is none.
 
-    The folder is torchvision's, the one named after the data set, or the root itself.
+    The folder is one of :func:`layouts.folders`. What an archive was unpacked into may be in the
+    user's cache, see :func:`_unpacked`.
     """
     source = DATASETS[name]
     for root in roots:
-        for folder in (root / source.subfolder, root / name / source.subfolder, root / name, root):
-            if plain_or_gz(folder / source.files[split][0]).is_file():
-                return root, folder
+        places = [root]
+        if find_archive(root, name):
+            places.append(writable_root(root))
+        for place in places:
+            for folder in folders(place, name, source.subfolder):
+                if find_file(folder, source.files[split][0]).is_file():
+                    return place, folder
     return None
+
+
+def find_archive(root: Path, name: str) -> Path | None:
+    """The archive that a data set is published as, if it lies below a root."""
+    source = DATASETS[name]
+    for folder in folders(root, name, source.subfolder):
+        if source.archive and (folder / source.archive).is_file():
+            return folder / source.archive
+    return None
+
+
+def _unpacked(root: Path, name: str, split: str) -> tuple[Path, Path] | None:
+    """Unpack the archive of a data set that lies below a root; None if there is none.
+
+    It is unpacked as a download is: into the folder `name` below the root, or in the user's cache
+    where the root cannot be written.
+
+    Raises:
+        InputError: the archive is damaged, or does not have the files of the split.
+    """
+    archive = find_archive(root, name)
+    if archive is None:
+        return None
+    target = writable_root(root)
+    reason = _obtain(name, split, target, partial(_unpack, archive, name, split))
+    if reason:
+        raise InputError(f"cannot unpack {archive}: {reason}")
+    return _look([target], name, split)
+
+
+def _unpack(archive: Path, name: str, split: str, into: Path) -> None:
+    """Unpack an archive into a folder, and check that it has the files of a split."""
+    unpack(archive, into)
+    if not _look([into], name, split):
+        entries = ", ".join(entry.name for entry in visible(into)[:N_LISTED]) or "nothing"
+        raise InputError(
+            f"cannot use {archive}: it has {entries}, but no {DATASETS[name].files[split][0]}. "
+            "Replace it, or remove it."
+        )
+
+
+def _listing(name: str, root: Path) -> str:
+    """What lies where the files should be: in the deepest of the usual folders that is there."""
+    usual = folders(root, name, DATASETS[name].subfolder)
+    there = [folder for folder in usual if folder.is_dir()]
+    return what_lies_in(max(there, key=lambda folder: len(folder.parts), default=root))
 
 
 def _home() -> Path:
@@ -78,34 +134,42 @@ def writable_root(root: Path) -> Path:
 
 
 def _download(name: str, split: str, root: Path) -> str:
-    """Download a data set into a temporary folder, and move it to `root`/`name` once complete.
+    """Download a data set into `root`/`name`.
 
     Returns:
         Why it failed, or "".
     """
     timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT_S)
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with (
-            FileLock(root / f".{name}.lock"),
-            tempfile.TemporaryDirectory(prefix=f".{name}-", dir=root) as aside,
-        ):
-            # Another process may have downloaded it while this one waited for the lock.
-            if _look([root], name, split):
-                return ""
-
-            socket.setdefaulttimeout(TIMEOUT_S)
-            fetch = DATASETS[name].fetch
-            if fetch is None:
-                return "there is no download of it"
-            fetch(Path(aside))
-
-            (root / name).mkdir(exist_ok=True)
-            for entry in Path(aside).iterdir():
-                if entry.suffix not in (".gz", ".zip"):  # the archive, already unpacked
-                    os.replace(entry, root / name / entry.name)
-    except (OSError, RuntimeError, http.client.HTTPException) as error:
-        return " ".join(str(error).split())
+        return _obtain(name, split, root, DATASETS[name].fetch)
     finally:
         socket.setdefaulttimeout(timeout)
+
+
+def _obtain(name: str, split: str, root: Path, fetch: Callable[[Path], object] | None) -> str:
+    """Let `fetch` fill a temporary folder, and move what it has to `root`/`name` once complete.
+
+    Returns:
+        Why it failed, or "".
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        prefix = f".{name}-incomplete-"
+        with FileLock(root / f".{name}.lock"):
+            for left in root.glob(f"{prefix}*"):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            # Another process may have obtained it while this one waited for the lock.
+            if _look([root], name, split):
+                return ""
+            if fetch is None:
+                return "there is no download of it"
+            with tempfile.TemporaryDirectory(prefix=prefix, dir=root) as aside:
+                fetch(Path(aside))
+                (root / name).mkdir(exist_ok=True)
+                for entry in Path(aside).iterdir():
+                    if entry.suffix not in (".gz", ".zip"):  # the archive, already unpacked
+                        os.replace(entry, root / name / entry.name)
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        return " ".join(str(error).split())
     return ""
