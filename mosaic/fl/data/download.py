@@ -2,7 +2,6 @@
 
 import http.client
 import os
-import shutil
 import socket
 import tempfile
 from collections.abc import Callable
@@ -98,7 +97,7 @@ def _unpacked(root: Path, name: str, split: str) -> tuple[Path, Path] | None:
     if archive is None:
         return None
     target = writable_root(root)
-    reason = _obtain(name, split, target, partial(_unpack, archive, name, split))
+    reason = _download(name, split, target, partial(_unpack, archive, name, split))
     if reason:
         raise InputError(f"cannot unpack {archive}: {reason}")
     return _look([target], name, split)
@@ -133,43 +132,43 @@ def writable_root(root: Path) -> Path:
     return _home()
 
 
-def _download(name: str, split: str, root: Path) -> str:
-    """Download a data set into `root`/`name`.
+def _download(
+    name: str, split: str, root: Path, fetch: Callable[[Path], object] | None = None
+) -> str:
+    """Download a data set into a temporary folder, and move it to `root`/`name` once complete.
+
+    Args:
+        name: of the data set.
+        split: one of its splits, which is looked for again before the download.
+        root: the folder that gets it.
+        fetch: what fills the temporary folder. None: the data set's download.
 
     Returns:
         Why it failed, or "".
     """
     timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT_S)
-    try:
-        return _obtain(name, split, root, DATASETS[name].fetch)
-    finally:
-        socket.setdefaulttimeout(timeout)
-
-
-def _obtain(name: str, split: str, root: Path, fetch: Callable[[Path], object] | None) -> str:
-    """Let `fetch` fill a temporary folder, and move what it has to `root`/`name` once complete.
-
-    Returns:
-        Why it failed, or "".
-    """
     try:
         root.mkdir(parents=True, exist_ok=True)
-        prefix = f".{name}-incomplete-"
-        with FileLock(root / f".{name}.lock"):
-            for left in root.glob(f"{prefix}*"):  # by a process that was killed
-                shutil.rmtree(left, ignore_errors=True)
-            # Another process may have obtained it while this one waited for the lock.
+        with (
+            FileLock(root / f".{name}.lock"),
+            tempfile.TemporaryDirectory(prefix=f".{name}-", dir=root) as aside,
+        ):
+            # Another process may have downloaded it while this one waited for the lock.
             if _look([root], name, split):
                 return ""
+
+            socket.setdefaulttimeout(TIMEOUT_S)
+            fetch = fetch or DATASETS[name].fetch
             if fetch is None:
                 return "there is no download of it"
-            with tempfile.TemporaryDirectory(prefix=prefix, dir=root) as aside:
-                fetch(Path(aside))
-                (root / name).mkdir(exist_ok=True)
-                for entry in Path(aside).iterdir():
-                    if entry.suffix not in (".gz", ".zip"):  # the archive, already unpacked
-                        os.replace(entry, root / name / entry.name)
+            fetch(Path(aside))
+
+            (root / name).mkdir(exist_ok=True)
+            for entry in Path(aside).iterdir():
+                if entry.suffix not in (".gz", ".zip"):  # the archive, already unpacked
+                    os.replace(entry, root / name / entry.name)
     except (OSError, RuntimeError, http.client.HTTPException) as error:
         return " ".join(str(error).split())
+    finally:
+        socket.setdefaulttimeout(timeout)
     return ""
