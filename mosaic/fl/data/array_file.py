@@ -85,9 +85,8 @@ def _needed() -> str:
 
 
 def _no_array(path: Path, name: str, there: list[str]) -> InputError:
-    text = (
-        f"{path} has no array {name!r}. It has {', '.join(there) or 'none'}, but needs {_needed()}."
-    )
+    has = ", ".join(there[:N_LISTED]) or "none"
+    text = f"{path} has no array {name!r}. It has {has}, but needs {_needed()}."
     if name.startswith("test"):
         text += " Set a part of the training images aside for testing, for example every fifth."
     return InputError(text)
