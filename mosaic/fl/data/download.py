@@ -70,7 +70,7 @@ def _look(roots: list[Path], name: str, split: str) -> tuple[Path, Path] | None:
             places.append(writable_root(root))
         for place in places:
             for folder in folders(place, name, source.subfolder):
-                if find_file(folder, source.files[split][0]).is_file():
+                if os.path.isfile(find_file(folder, source.files[split][0])):
                     return place, folder
     return None
 
@@ -79,7 +79,7 @@ def find_archive(root: Path, name: str) -> Path | None:
     """The archive that a data set is published as, if it lies below a root."""
     source = DATASETS[name]
     for folder in folders(root, name, source.subfolder):
-        if source.archive and (folder / source.archive).is_file():
+        if source.archive and os.path.isfile(folder / source.archive):
             return folder / source.archive
     return None
 
@@ -117,7 +117,7 @@ def _unpack(archive: Path, name: str, split: str, into: Path) -> None:
 def _listing(name: str, root: Path) -> str:
     """What lies where the files should be: in the deepest of the usual folders that is there."""
     usual = folders(root, name, DATASETS[name].subfolder)
-    there = [folder for folder in usual if folder.is_dir()]
+    there = [folder for folder in usual if os.path.isdir(folder)]
     return what_lies_in(max(there, key=lambda folder: len(folder.parts), default=root))
 
 

@@ -118,6 +118,8 @@ def _subfolders(folder: Path) -> list[str]:
             names.append(entry.name)
         elif entry.suffix.lower() in SUFFIXES:
             raise InputError(f"{entry} is in no class folder. {LAYOUT}.")
+        elif entry.is_symlink() and not entry.exists():
+            raise InputError(f"{entry} is a link that leads nowhere. Repair it, or remove it.")
     return names
 
 

@@ -1,5 +1,6 @@
 """The names that files and folders of a data set have on people's disks."""
 
+import os
 import re
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def find_file(folder: Path, name: str) -> Path:
     names = [name, f"{name}.gz", dotted, f"{dotted}.gz"]
     names += [f"{name}/{name}", f"{dotted}/{dotted}", name.replace(".json", ".txt")]
     for other in names:
-        if (folder / other).is_file():
+        if os.path.isfile(folder / other):  # also where Path.is_file raises PermissionError
             return folder / other
     return folder / name
 
@@ -76,7 +77,9 @@ def folders(root: Path, name: str, subfolder: str) -> list[Path]:
 
 def _known_folders(folder: Path, known: set[str]) -> list[Path]:
     try:
-        return [path for path in visible(folder) if _plain(path.name) in known and path.is_dir()]
+        return [
+            path for path in visible(folder) if _plain(path.name) in known and os.path.isdir(path)
+        ]
     except OSError:
         return []
 

@@ -54,7 +54,8 @@ def _tiny_imagenet_test(folder: Path, labels: dict[str, int]) -> tuple[np.ndarra
 
     annotations = folder / "val_annotations.txt"
     with reading(annotations):
-        rows = [line.split("\t")[:2] for line in _text(annotations).splitlines()]
+        lines = [line for line in _text(annotations).splitlines() if line.strip()]
+        rows = [line.split("\t")[:2] for line in lines]
         if wrong := [row for row in rows if len(row) < 2 or row[1] not in labels]:
             raise ValueError(
                 f"it says {wrong[0]} where a file and one of the classes of wnids.txt should be"

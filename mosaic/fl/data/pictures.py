@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
+from mosaic.fl.data.image_folder import COLOUR_MODES, GREY_MODES
 from mosaic.fl.data.readers import reading
 from mosaic.fl.files import write_whole
 
@@ -184,6 +185,8 @@ def _decode(encoded: bytes, size: int) -> np.ndarray:
     from PIL import Image  # slow to import, and needed only here
 
     with Image.open(io.BytesIO(encoded)) as picture:
+        if picture.mode not in GREY_MODES + COLOUR_MODES:  # Pillow makes 16 bits white
+            raise ValueError(f"it has pixels of the kind {picture.mode}, not 8 bits per channel")
         # A large JPEG is decoded at a fraction of its size, which is much faster.
         picture.draft("RGB", (2 * size, 2 * size))
         square = picture.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)

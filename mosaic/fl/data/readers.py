@@ -4,6 +4,7 @@ import gzip
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,7 @@ def read_svhn(folder: Path, split: str, source: Source) -> tuple[np.ndarray, np.
     path = find_file(folder, source.files[split][0])
     with reading(path):
         try:
-            content = loadmat(path, variable_names=["X", "y"])
+            content = loadmat(BytesIO(read_maybe_gz(path)), variable_names=["X", "y"])
         except NotImplementedError:
             raise ValueError("it has MATLAB's format 7.3; save it with -v7") from None
         if not {"X", "y"} <= content.keys():

@@ -118,7 +118,10 @@ def register_dataset(
 def _read(path: Path) -> Splits:
     """The images of a folder or of an .npz file."""
     if path.is_dir():
-        return read_image_folder(path)
+        try:
+            return read_image_folder(path)
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error}.") from error
     if not path.exists():
         raise InputError(f"there is no {path}. Give an image folder or an .npz file.")
     if path.name.lower().endswith(SUFFIXES_OF_ARCHIVES):

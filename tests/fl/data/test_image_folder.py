@@ -103,6 +103,7 @@ def test_pictures_of_other_modes_are_converted(folder, mode):
         ((8, 8), 8),  # a square of a size that fits is kept
         ((64, 64), 64),
         ((20, 20), 20),
+        ((1, 1), 28),
         ((10, 10), 28),  # not a multiple of 4
         ((100, 100), 64),  # larger than 64
         ((30, 50), 28),  # |30 - 28| = |30 - 32|: the smaller one
@@ -178,13 +179,6 @@ def test_names_with_spaces_and_other_letters_and_links(folder, tmp_path):
     assert register_data(folder) == name
 
 
-def test_pictures_of_one_pixel_are_enlarged(tmp_path):
-    for split in "train", "test":
-        for name in CLASSES:
-            picture(tmp_path / split / name / "0.png", (1, 1))
-    assert read_image_folder(tmp_path)["train"][0].shape == (3, 1, 28, 28)
-
-
 # Mistakes
 
 
@@ -194,6 +188,11 @@ def test_links_that_lead_nowhere_or_back(folder):
         link.symlink_to(target)
         fails(folder, f"cannot read the picture {link}")
         link.unlink()
+    for split in "train", "test":  # a class must not be left out silently
+        (folder / split / "dog").symlink_to(folder / "elsewhere")
+    fails(folder, f"{folder / 'train' / 'dog'} is a link that leads nowhere")
+    for split in "train", "test":
+        (folder / split / "dog").unlink()
     (folder / "train" / "ant" / "up").symlink_to(folder)
     fails(folder, f"{folder / 'train' / 'ant' / 'up'} is a folder inside a class folder")
 

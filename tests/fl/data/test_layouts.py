@@ -175,12 +175,20 @@ def lists_as_text(root: Path) -> None:
         path.unlink()
 
 
+def compressed(root: Path) -> None:
+    """Each file as .gz."""
+    for path in [path for path in root.rglob("*") if path.is_file()]:
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
+        path.unlink()
+
+
 def windows_text(folder: str) -> Callable[[Path], None]:
-    """A byte-order mark and CRLF in each text file."""
+    """A byte-order mark, CRLF and an empty last line in each text file."""
 
     def change(root: Path) -> None:
         for path in (root / folder).rglob("*.txt"):
-            path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+            content = path.read_bytes().replace(b"\n", b"\r\n")
+            path.write_bytes(b"\xef\xbb\xbf" + content + b"\r\n")
 
     return change
 
@@ -205,6 +213,8 @@ READ = {
     "fashion_mnist gz in name only": ("fashion_mnist", unpacked_under_their_old_names),
     "fashion_mnist folder": ("fashion_mnist", rename("FashionMNIST/raw", "Fashion-MNIST")),
     "svhn folder": ("svhn", into_folder("SVHN")),
+    "svhn compressed": ("svhn", compressed),
+    "cifar100 compressed": ("cifar100", compressed),
     **{f"cifar10 protocol {p}": ("cifar10", repickle(p)) for p in (2, 3, 4, 5)},
     "cifar10 numpy 1": ("cifar10", old_numpy),
     "cifar10 np.int64": ("cifar10", repickle(5, labels="int64")),

@@ -6,6 +6,8 @@ import pickle
 import shutil
 import tarfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +22,12 @@ from data_files import (
     write_svhn,
     write_tiny_imagenet,
 )
+from PIL import Image
 
 from mosaic.fl.data.array_pickle import unpickle
 from mosaic.fl.data.download import find_split
 from mosaic.fl.data.loading import load, use_data_dir
+from mosaic.fl.data.user_data import register_data
 from mosaic.fl.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("no_data")
@@ -74,6 +78,14 @@ def test_a_picture_of_food101_that_is_missing(tmp_path):
     file.rename(file.with_name("001.jpg"))
     text = refused(tmp_path, "food101")
     assert f"cannot use {file}: No such file: in {file.parent} lie 001.jpg, 2.jpg" in text
+
+
+def test_a_picture_of_16_bits(tmp_path):
+    """Pillow would make it white."""
+    file = write_tiny_imagenet(tmp_path)["train"]
+    Image.fromarray(np.full((64, 64), 300, np.uint16)).save(file, "PNG")
+    text = refused(tmp_path, "tiny_imagenet")
+    assert f"cannot use {file}: it has pixels of the kind I;16, not 8 bits per channel" in text
 
 
 def test_labels_of_mnist_that_are_missing(tmp_path):
@@ -142,6 +154,37 @@ def test_a_pickle_that_calls_anything_else_is_refused_by_name(call):
     frame = b"".join(b"\x8c" + bytes([len(text)]) + text.encode() for text in (module, name))
     with pytest.raises(pickle.UnpicklingError, match=f"it calls {module}.{name}, which no"):
         unpickle(b"\x80\x04" + frame + b"\x93)R.")
+
+
+def test_folders_that_may_not_be_read(tmp_path):
+    """As a user who is not root. A mode of 0 stops only those."""
+    write_cifar100(tmp_path)
+    (tmp_path / "cifar100").mkdir(mode=0)
+    for folder in tmp_path, *tmp_path.parents:
+        if folder.stat().st_uid == os.getuid() and "pytest" in folder.name:
+            folder.chmod(0o755)
+    use_data_dir(tmp_path)
+    with as_nobody():
+        assert find_split("cifar100", "train", str(tmp_path))[0] == tmp_path
+    mine = tmp_path / "mine"
+    for folder in "train/a", "train/b", "test/a", "test/b":
+        (mine / folder).mkdir(parents=True)
+    (mine / "train" / "b").chmod(0)
+    with as_nobody(), pytest.raises(InputError, match=f"cannot read {mine}: .*Permission denied"):
+        register_data(mine)
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Run as a user without rights, if this process may."""
+    if os.getuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 # Archives
