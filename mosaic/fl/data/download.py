@@ -63,15 +63,22 @@ def _look(roots: list[Path], name: str, split: str) -> tuple[Path, Path] | None:
     The folder is one of :func:`layouts.folders`. What an archive was unpacked into may be in the
     user's cache, see :func:`_unpacked`.
     """
-    source = DATASETS[name]
     for root in roots:
-        places = [root]
+        if folder := _folder(root, name, split):
+            return root, folder
         if find_archive(root, name):
-            places.append(writable_root(root))
-        for place in places:
-            for folder in folders(place, name, source.subfolder):
-                if os.path.isfile(find_file(folder, source.files[split][0])):
-                    return place, folder
+            unpacked = writable_root(root)
+            if folder := _folder(unpacked, name, split):
+                return unpacked, folder
+    return None
+
+
+def _folder(root: Path, name: str, split: str) -> Path | None:
+    """The folder below a root that has the first file of a split."""
+    source = DATASETS[name]
+    for folder in folders(root, name, source.subfolder):
+        if os.path.isfile(find_file(folder, source.files[split][0])):
+            return folder
     return None
 
 
@@ -106,7 +113,7 @@ def _unpacked(root: Path, name: str, split: str) -> tuple[Path, Path] | None:
 def _unpack(archive: Path, name: str, split: str, into: Path) -> None:
     """Unpack an archive into a folder, and check that it has the files of a split."""
     unpack(archive, into)
-    if not _look([into], name, split):
+    if not _folder(into, name, split):
         entries = ", ".join(entry.name for entry in visible(into)[:N_LISTED]) or "nothing"
         raise InputError(
             f"cannot use {archive}: it has {entries}, but no {DATASETS[name].files[split][0]}. "

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from data_files import (
     WRITERS,
+    offline,
     pixels,
     write_cifar10,
     write_cifar100,
@@ -268,3 +269,8 @@ def test_an_archive_in_a_folder_that_cannot_be_written_is_unpacked_elsewhere(tmp
         root, folder = find_split("cifar100", "train", str(data))
         assert root == home and folder == home / "cifar100" / "cifar-100-python"
     assert names(data) == {"cifar-100-python.tar.gz"}
+
+    # What lies beside the archive needs no place to write to.
+    monkeypatch.setattr("mosaic.fl.data.download.writable_root", offline)
+    WRITERS["cifar100"](data)
+    assert find_split("cifar100", "train", str(data)) == (data, data / "cifar-100-python")
