@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -157,22 +158,28 @@ def test_a_pickle_that_calls_anything_else_is_refused_by_name(call):
         unpickle(b"\x80\x04" + frame + b"\x93)R.")
 
 
-def test_folders_that_may_not_be_read(tmp_path):
-    """As a user who is not root. A mode of 0 stops only those."""
-    write_cifar100(tmp_path)
-    (tmp_path / "cifar100").mkdir(mode=0)
-    for folder in tmp_path, *tmp_path.parents:
-        if folder.stat().st_uid == os.getuid() and "pytest" in folder.name:
-            folder.chmod(0o755)
-    use_data_dir(tmp_path)
-    with as_nobody():
-        assert find_split("cifar100", "train", str(tmp_path))[0] == tmp_path
-    mine = tmp_path / "mine"
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users may read, unlike tmp_path."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_folders_that_may_not_be_read(open_folder):
+    """They are no traceback, and do not hide what lies in other folders."""
+    write_cifar100(open_folder)
+    (open_folder / "cifar100").mkdir(mode=0)
+    mine = open_folder / "mine"
     for folder in "train/a", "train/b", "test/a", "test/b":
         (mine / folder).mkdir(parents=True)
     (mine / "train" / "b").chmod(0)
-    with as_nobody(), pytest.raises(InputError, match=f"cannot read {mine}: .*Permission denied"):
-        register_data(mine)
+    picture = mine / "train" / "a" / "0.png"
+    Image.new("L", (8, 8)).save(picture)
+    with as_nobody():
+        assert find_split("cifar100", "train", str(open_folder))[0] == open_folder
+        with pytest.raises(InputError, match=f"cannot read {mine}: .*Permission denied"):
+            register_data(mine)
 
 
 @contextmanager
