@@ -4,12 +4,15 @@ import http.client
 import os
 import socket
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock
 
+from mosaic.fl.data.archives import unpack
 from mosaic.fl.data.datasets import DATASETS
-from mosaic.fl.data.readers import plain_or_gz
+from mosaic.fl.data.layouts import N_LISTED, find_file, folders, visible, what_lies_in
 from mosaic.fl.errors import InputError
 
 TIMEOUT_S = 5  # of silence from the server, not of the whole download
@@ -34,8 +37,9 @@ def find_split(name: str, split: str, data_dir: str | None) -> tuple[Path, Path]
     target = Path(data_dir) if data_dir else home  # of a download
     roots = [Path(root) for root in (data_dir, source.system, home) if root]
 
-    if located := _look(roots, name, split):
-        return located
+    for root in roots:
+        if located := _look([root], name, split) or _unpacked(root, name, split):
+            return located
     reason = _download(name, split, target)
     if located := _look([target], name, split):
         return located
@@ -45,7 +49,7 @@ def find_split(name: str, split: str, data_dir: str | None) -> tuple[Path, Path]
     if source.package:
         package = f"apt-get install {source.package}"
     raise InputError(
-        f"{name} ({split}) is not in {', '.join(map(str, roots))}, "
+        f"{name} ({split}) is not in {', '.join(map(str, roots))} ({_listing(name, roots[0])}), "
         f"and its download failed: {reason}. "
         f"Do one of: (1) give --data-dir or MOSAIC_DATA a folder with {example}; (2) {package}; "
         f"(3) go online and run again: torchvision downloads it to {target}. "
@@ -56,14 +60,72 @@ def find_split(name: str, split: str, data_dir: str | None) -> tuple[Path, Path]
 def _look(roots: list[Path], name: str, split: str) -> tuple[Path, Path] | None:
     """The first root and folder with the first file of the split; None if there is none.
 
-    The folder is torchvision's, the one named after the data set, or the root itself.
+    The folder is one of :func:`layouts.folders`. What an archive was unpacked into may be in the
+    user's cache, see :func:`_unpacked`.
     """
-    source = DATASETS[name]
     for root in roots:
-        for folder in (root / source.subfolder, root / name / source.subfolder, root / name, root):
-            if plain_or_gz(folder / source.files[split][0]).is_file():
-                return root, folder
+        if folder := _folder(root, name, split):
+            return root, folder
+        if find_archive(root, name):
+            unpacked = writable_root(root)
+            if folder := _folder(unpacked, name, split):
+                return unpacked, folder
     return None
+
+
+def _folder(root: Path, name: str, split: str) -> Path | None:
+    """The folder below a root that has the first file of a split."""
+    source = DATASETS[name]
+    for folder in folders(root, name, source.subfolder):
+        if os.path.isfile(find_file(folder, source.files[split][0])):
+            return folder
+    return None
+
+
+def find_archive(root: Path, name: str) -> Path | None:
+    """The archive that a data set is published as, if it lies below a root."""
+    source = DATASETS[name]
+    for folder in folders(root, name, source.subfolder):
+        if source.archive and os.path.isfile(folder / source.archive):
+            return folder / source.archive
+    return None
+
+
+def _unpacked(root: Path, name: str, split: str) -> tuple[Path, Path] | None:
+    """Unpack the archive of a data set that lies below a root; None if there is none.
+
+    It is unpacked as a download is: into the folder `name` below the root, or in the user's cache
+    where the root cannot be written.
+
+    Raises:
+        InputError: the archive is damaged, or does not have the files of the split.
+    """
+    archive = find_archive(root, name)
+    if archive is None:
+        return None
+    target = writable_root(root)
+    reason = _download(name, split, target, partial(_unpack, archive, name, split))
+    if reason:
+        raise InputError(f"cannot unpack {archive}: {reason}")
+    return _look([target], name, split)
+
+
+def _unpack(archive: Path, name: str, split: str, into: Path) -> None:
+    """Unpack an archive into a folder, and check that it has the files of a split."""
+    unpack(archive, into)
+    if not _folder(into, name, split):
+        entries = ", ".join(entry.name for entry in visible(into)[:N_LISTED]) or "nothing"
+        raise InputError(
+            f"cannot use {archive}: it has {entries}, but no {DATASETS[name].files[split][0]}. "
+            "Replace it, or remove it."
+        )
+
+
+def _listing(name: str, root: Path) -> str:
+    """What lies where the files should be: in the deepest of the usual folders that is there."""
+    usual = folders(root, name, DATASETS[name].subfolder)
+    there = [folder for folder in usual if os.path.isdir(folder)]
+    return what_lies_in(max(there, key=lambda folder: len(folder.parts), default=root))
 
 
 def _home() -> Path:
@@ -77,8 +139,16 @@ def writable_root(root: Path) -> Path:
     return _home()
 
 
-def _download(name: str, split: str, root: Path) -> str:
+def _download(
+    name: str, split: str, root: Path, fetch: Callable[[Path], object] | None = None
+) -> str:
     """Download a data set into a temporary folder, and move it to `root`/`name` once complete.
+
+    Args:
+        name: of the data set.
+        split: one of its splits, which is looked for again before the download.
+        root: the folder that gets it.
+        fetch: what fills the temporary folder. None: the data set's download.
 
     Returns:
         Why it failed, or "".
@@ -95,7 +165,7 @@ def _download(name: str, split: str, root: Path) -> str:
                 return ""
 
             socket.setdefaulttimeout(TIMEOUT_S)
-            fetch = DATASETS[name].fetch
+            fetch = fetch or DATASETS[name].fetch
             if fetch is None:
                 return "there is no download of it"
             fetch(Path(aside))

@@ -12,6 +12,7 @@ import torch
 from mosaic.fl.data.array_file import read_npz
 from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.data.image_folder import read_image_folder
+from mosaic.fl.data.layouts import SUFFIXES_OF_ARCHIVES
 from mosaic.fl.data.loading import fingerprint
 from mosaic.fl.data.readers import checked_arrays
 from mosaic.fl.data.shapes import CHANNELS, SIZE_RULE, size_fits
@@ -52,7 +53,7 @@ def register_data(path: str | Path) -> str:
     name = f"user-{digits}"
     if name not in DATASETS:
         _, channels, size, _ = splits["train"][0].shape
-        stem = path.stem if path.suffix == ".npz" else path.name
+        stem = path.stem if path.suffix.lower() == ".npz" else path.name
         DATASETS[name] = Source(
             channels=channels,
             size=size,
@@ -117,10 +118,15 @@ def register_dataset(
 def _read(path: Path) -> Splits:
     """The images of a folder or of an .npz file."""
     if path.is_dir():
-        return read_image_folder(path)
+        try:
+            return read_image_folder(path)
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error}.") from error
     if not path.exists():
         raise InputError(f"there is no {path}. Give an image folder or an .npz file.")
-    if path.suffix != ".npz":
+    if path.name.lower().endswith(SUFFIXES_OF_ARCHIVES):
+        raise InputError(f"{path} is an archive: unpack it, and give its folder.")
+    if path.suffix.lower() != ".npz":
         raise InputError(f"{path} is neither a folder nor an .npz file. Give one of the two.")
     return read_npz(path)
 
