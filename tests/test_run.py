@@ -196,7 +196,7 @@ WRONG = {
     "--set mosaic.lambda_x=1": "unknown setting of mosaic 'lambda_x'",
     "--set mosiac.lambda_d=1": "did you mean 'mosaic'",
     "--set lambda_d": "METHOD.KEY=VALUE",
-    "--set mosaic.lambda_d=much": "must be of type float",
+    "--set mosaic.lambda_d=much": "must be a finite number",
     "--set mosaic.teacher=me": "possible: meta, experts, source",
     "--set task.steps=0": "must be at least 1",
     "--omega 0": "omega is '0'",
