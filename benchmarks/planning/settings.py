@@ -44,6 +44,8 @@ def configure(method: str, work: dict[str, float], settings: dict[str, Any]) -> 
         values[name] = checked(f"{method}.{name}", config, name, value)
     try:
         return config(**values)
+    except InputError:
+        raise
     except Exception as error:  # from the checks of a user's method
         raise InputError(f"{method} refuses these settings: {error}") from error
 
