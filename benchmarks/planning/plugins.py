@@ -60,6 +60,14 @@ def loaded_plugins() -> tuple[Plugin, ...]:
     return tuple(_loaded.values())
 
 
+def written_as(kind: Kind, name: str) -> str:
+    """How a user gives something again: its file or folder if it came from one, else its name."""
+    plugin = _loaded.get((kind, name))
+    if plugin is None or (plugin.installed and kind == "method"):
+        return name
+    return plugin.path
+
+
 def method_source(name: str) -> str:
     """The hash of the file of a method from outside; empty for a built-in method."""
     plugin = _loaded.get(("method", name))

@@ -124,7 +124,8 @@ def overruled(given: Sequence[str], files: Sequence[Path] = ()) -> list[str]:
         before, other = last.get((method, key), (source, value))
         if str(other) != str(value):
             texts.append(
-                f"{method}.{key} is {other} in {before} and {value} in {source}: {value} counts"
+                f"{method}.{key} is given twice: {other} ({before}), then {value} ({source}); "
+                "the last one counts"
             )
         last[method, key] = source, value
     return texts
@@ -140,7 +141,7 @@ def _written(given: Sequence[str], files: Sequence[Path]) -> list[tuple[str, str
     for text in given:
         where, _, value = text.partition("=")
         method, key = _split_name(where, text)
-        written.append((f"--set {text}", method, key, _unquoted(value.strip())))
+        written.append(("--set", method, key, _unquoted(value.strip())))
     return written
 
 

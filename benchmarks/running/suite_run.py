@@ -235,7 +235,10 @@ def open_run(request: Request, dry: bool = False) -> SuiteRun:
     if metrics:
         different("the list of metrics", request.metrics, metrics)
 
-    scale_datasets = list(known_scale(request.scale).datasets)
+    names = datasets or list(known_scale(request.scale).datasets)
+    settings = with_resolved_model(request.settings, names)
+    own = with_resolved_model({"task": suite.task}, names, folder)
+    suite = suite.model_copy(update=own)
     clients = request.clients
     partition = ""
     if request.partition is not None:
@@ -252,7 +255,7 @@ def open_run(request: Request, dry: bool = False) -> SuiteRun:
         methods=request.methods,
         seeds=request.seeds,
         widths=request.widths,
-        settings=with_resolved_model(request.settings, datasets or scale_datasets),
+        settings=settings,
         precision=choose_precision(request.precision, device),
         threads=request.threads,
         metrics=tuple(metrics),

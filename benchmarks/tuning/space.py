@@ -37,7 +37,12 @@ def space_of(
     for key, values in known_method(method).SPACE.items():
         space[key] = _from_module(method, key, values)
 
-    added = dict(_from_text(method, text) for text in given)
+    added = {}
+    for text in given:
+        key, distribution = _from_text(method, text)
+        if key in added:
+            raise InputError(f"--space has {key} twice; give one range, or one list of choices.")
+        added[key] = distribution
     contradictions = [key for key in added if key in fixed]
     if contradictions:
         raise InputError(
