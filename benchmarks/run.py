@@ -72,7 +72,7 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=Path,
         metavar="FILE",
-        help="settings as TOML: a tuner's best.toml",
+        help="settings as TOML: a tuner's best.toml; after the suite's and before those of --set",
     )
 
 

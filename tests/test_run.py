@@ -187,6 +187,8 @@ def test_a_users_own_suite_works(tmp_path):
     assert set(records(tmp_path, "mine")["label"]) == {"fedavg"}
 
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
 WRONG = {
     "--suite heterogenity": "did you mean 'heterogeneity'",
     "--suite nowhere.toml": "no suite file",
@@ -213,8 +215,8 @@ WRONG = {
     "--methods ,": "--methods ',' is an empty list",
     "--datasets ,": "--datasets ',' is an empty list",
     "--methods fedavg,fedavg": "the list of methods has fedavg twice",
-    "--methods examples/fedavgm.py,examples/../examples/fedavgm.py": (
-        "has examples/fedavgm.py and examples/../examples/fedavgm.py, which are the same"
+    f"--methods {EXAMPLES}/fedavgm.py,{EXAMPLES}/./fedavgm.py": (
+        f"has {EXAMPLES}/fedavgm.py and {EXAMPLES}/./fedavgm.py, which are the same"
     ),
     "--datasets digits,digits": "the list of data sets has digits twice",
     "--clients 3,3": "--clients has 3 twice",
@@ -246,15 +248,13 @@ def test_a_wrong_command_is_explained_and_exits_with_2(given, tmp_path, capsys, 
     assert not (tmp_path / "out" / "heterogeneity").exists()
 
 
-# of the machine that runs, not of the plan
-NOT_OF_A_PLAN = {
-    "--device cuda:9",
-    "--out /proc/nothing",
-    "--datasets cifar10 --data-dir /nonexistent",
-}
+OF_THE_MACHINE = ("--device cuda:9", "--out", "--datasets cifar10 --data-dir")
+"""What is wrong for a run here, but not for a plan."""
 
 
-@pytest.mark.parametrize("given", WRONG.keys() - NOT_OF_A_PLAN)
+@pytest.mark.parametrize(
+    "given", [given for given in WRONG if not given.startswith(OF_THE_MACHINE)]
+)
 def test_a_dry_run_refuses_what_a_run_refuses_and_writes_nothing(given, tmp_path, capsys):
     options = [*FAST, "--jobs", "1", "--out", str(tmp_path / "out"), "--dry-run"]
     assert main([*options, *given.split()]) == 2
