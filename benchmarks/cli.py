@@ -1,9 +1,11 @@
 """What the commands share: the console, options and how their texts are read."""
 
 import argparse
+import difflib
 import math
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -34,6 +36,22 @@ def exit_code_of(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         console.print("\nstopped; the same command goes on from here.")
         return STOPPED_BY_USER
+
+
+def read_options(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """The options of a command line, by their whole names: --seed is not short for --seeds.
+
+    An unknown option ends the process with exit code 2 and the nearest known one.
+    """
+    parser.allow_abbrev = False
+    options, unknown = parser.parse_known_args(argv)
+    if unknown:
+        given = unknown[0].split("=")[0]
+        known = re.findall(r"--[a-z-]+", parser.format_usage())
+        nearest = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    return options
 
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:

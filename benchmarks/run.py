@@ -7,7 +7,14 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from benchmarks.cli import add_machine_options, console, count, exit_code_of, listed
+from benchmarks.cli import (
+    add_machine_options,
+    console,
+    count,
+    exit_code_of,
+    listed,
+    read_options,
+)
 from benchmarks.planning.axes import check_omega, first_seeds, seeds_of
 from benchmarks.planning.settings import overruled, read_settings
 from benchmarks.planning.values import different
@@ -35,7 +42,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     _add_outside(parser)
     add_machine_options(parser)
     _add_output(parser)
-    return parser.parse_args(argv)
+    return read_options(parser, argv)
 
 
 def _add_question(parser: argparse.ArgumentParser) -> None:

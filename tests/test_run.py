@@ -223,6 +223,7 @@ WRONG = {
     "--seeds 0,0": "the list of seeds has 0 twice",
     "--gpu-share nan": "--gpu-share is nan",
     "--inception-weights /nonexistent": "no Inception weights at '/nonexistent'",
+    "--metrics ecce": "unknown metric 'ecce'. A metric of your own is the path of a .py file",
     "--metrics ,": "--metrics ',' is an empty list",
     "--clients 0": "--clients is '0'",
     "--clients 5000": "clients",
@@ -260,6 +261,16 @@ def test_a_dry_run_refuses_what_a_run_refuses_and_writes_nothing(given, tmp_path
     assert main([*options, *given.split()]) == 2
     assert WRONG[given] in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("given", ["--seed=3", "--method=fedavg", "--omgea=0.1"])
+def test_an_option_is_not_shortened_and_a_mistyped_one_gets_the_nearest(given, capsys):
+    """--seed 3 would be three seeds."""
+    with pytest.raises(SystemExit) as end:
+        main([given])
+    nearest = {"--seed=3": "--seeds", "--method=fedavg": "--methods", "--omgea=0.1": "--omega"}
+    assert end.value.code == 2
+    assert f"{given}; did you mean {nearest[given]}?" in capsys.readouterr().err
 
 
 def test_a_dry_run_for_a_gpu_needs_none(tmp_path, capsys, monkeypatch):

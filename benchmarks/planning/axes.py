@@ -81,7 +81,8 @@ def check_widths(name: Any) -> str:
     Raises:
         InputError: as :func:`widths_of` does.
     """
-    widths_of(name, str(name).count(",") + 1)
+    if name not in ("full", "mixed"):
+        widths_of(name, str(name).count(",") + 1)
     return name
 
 

@@ -144,7 +144,8 @@ def _python_file(
 
     points = entry_points(kind)
     if given not in points:
-        raise did_you_mean(kind, given, [*known, *points])
+        error = did_you_mean(kind, given, [*known, *points])
+        raise InputError(f"{error} A {kind} of your own is the path of a .py file.")
     return Path(str(points[given].load().__file__))
 
 

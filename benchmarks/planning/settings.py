@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from benchmarks.planning.methods import METHODS, known_method
+from benchmarks.planning.methods import known_method
 from benchmarks.planning.toml_files import read_toml
 from benchmarks.planning.values import read_value
 from mosaic.fl.errors import InputError, did_you_mean, not_a_choice
@@ -213,7 +213,9 @@ def _hint(key: str) -> str:
 
 def _places_of(key: str) -> list[str]:
     """At most three settings with this name, or else with the nearest one: "task.rounds"."""
-    from mosaic.fl.task import Task  # not above: PyTorch is needed for this hint only
+    # Not above: they need PyTorch, which is for this hint only.
+    from benchmarks.planning.methods import METHODS
+    from mosaic.fl.task import Task
 
     owners = {"task": Task} | {name: module.Config for name, module in METHODS.items()}
     places: dict[str, list[str]] = {}
