@@ -159,6 +159,7 @@ def _axes(suite: Suite, scale: Scale, given: Overrides) -> Iterator[list[Any]]:
     omegas = [check_omega(omega) for omega in _first_given(given.omega, suite.omega)]
     different("omega", omegas)
     if given.partition:
+        _check_partition(given)
         # A given split has no concentration; inf is the neutral value.
         omegas = [float("inf")]
     yield omegas
@@ -167,6 +168,18 @@ def _axes(suite: Suite, scale: Scale, given: Overrides) -> Iterator[list[Any]]:
     for n_clients in clients:
         different("the list of widths", widths, [widths_of(name, n_clients) for name in widths])
     yield widths
+
+
+def _check_partition(given: Overrides) -> None:
+    """A given split has neither a concentration nor a law.
+
+    Raises:
+        InputError: if the user gave one of them beside the split.
+    """
+    if given.omega is not None:
+        raise InputError("--partition gives the split, so omega has no effect; leave --omega out.")
+    if "law" in given.settings.get("task", {}):
+        raise InputError("--partition gives the split, so task.law has no effect; leave it out.")
 
 
 def _first_given(*values: Any) -> Any:

@@ -334,6 +334,12 @@ def test_the_same_checks_hold_for_what_takes_the_place_of_a_suites_values(given,
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize("given", [{"omega": [0.1]}, {"settings": {"task": {"law": "client"}}}])
+def test_a_given_split_has_no_omega_and_no_law(given):
+    with pytest.raises(InputError, match="--partition gives the split, so .* has no effect"):
+        cells(partition="0123456789abcdef", clients=[2], **given)
+
+
 def test_a_point_of_a_grid_and_the_grid_are_the_same_method():
     with pytest.raises(InputError) as error:
         cells("lambda_sweep", methods=["mosaic", "mosaic lambda_e=0.5 lambda_d=2.0 lambda_i=5.0"])
