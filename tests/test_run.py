@@ -240,6 +240,7 @@ WRONG = {
 }
 
 
+@pytest.mark.usefixtures("no_methods_left")
 @pytest.mark.parametrize("given", WRONG)
 def test_a_wrong_command_is_explained_and_exits_with_2(given, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("mosaic.fl.data.download._download", lambda *_: "offline")
@@ -253,6 +254,7 @@ OF_THE_MACHINE = ("--device cuda:9", "--out", "--datasets cifar10 --data-dir")
 """What is wrong for a run here, but not for a plan."""
 
 
+@pytest.mark.usefixtures("no_methods_left")
 @pytest.mark.parametrize(
     "given", [given for given in WRONG if not given.startswith(OF_THE_MACHINE)]
 )

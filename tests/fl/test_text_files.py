@@ -44,6 +44,8 @@ def metric(path):
     return load_metric_file(path).split("-")[0]
 
 
+pytestmark = pytest.mark.usefixtures("no_methods_left")
+
 READERS = {
     "suite.toml": (SUITE, lambda path: read_suite(str(path))[1].omega),
     "best.toml": (PARAMS, read_params),
@@ -58,7 +60,6 @@ def written_by_windows(text: str) -> bytes:
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_byte_order_mark_and_other_line_ends_change_nothing(name, tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmarks.planning.plugins._loaded", {})
     monkeypatch.setattr("benchmarks.metrics.metric_file.METRICS", {})
     monkeypatch.setattr("benchmarks.metrics.metric_file.LOADED", {})
     text, read = READERS[name]
@@ -66,7 +67,6 @@ def test_a_byte_order_mark_and_other_line_ends_change_nothing(name, tmp_path, mo
     file.write_bytes(text.encode())
     plain = read(file)
     file.write_bytes(written_by_windows(text))
-    monkeypatch.setattr("benchmarks.planning.plugins.METHODS", {"centralised": None})
     assert read(file) == plain
 
 

@@ -24,6 +24,8 @@ from mosaic.fl.errors import InputError
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fedavgm.py"
 
+pytestmark = pytest.mark.usefixtures("no_methods_left")
+
 MODEL = '''
 """A linear model."""
 
