@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from mosaic.fl.contract import Snapshot, scaled_steps
-from mosaic.fl.data.proxy import proxy_images
+from mosaic.fl.data.proxy import check_proxy, proxy_images
 from mosaic.fl.data.transforms import normalise
 from mosaic.fl.rng import stream
 from mosaic.fl.rounds import average_round, client_updates, require_all_clients
@@ -53,6 +53,9 @@ class Config:
     batch: int = 64
     lr: float = 1e-3  # Adam, cosine over the round's steps
     clip: float = 5.0  # of the gradient's norm
+
+    def __post_init__(self) -> None:
+        check_proxy(self.proxy)
 
 
 SPACE = {"lr": (1e-5, 1e-2)}

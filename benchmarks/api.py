@@ -2,15 +2,20 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pandas as pd
 
 from benchmarks.planning.axes import seeds_of
+from benchmarks.planning.settings import check_tables
+from benchmarks.planning.values import read_value
 from benchmarks.running.records import load_records as _load_records
 from benchmarks.running.request import Request
 from benchmarks.running.suite_run import open_run
 from mosaic.fl.errors import InputError, did_you_mean
+
+PLAIN = ("jobs", "threads", "device", "precision", "ray", "gpu_share", "force")
+"""Options of :func:`run_suite` that are one value; the axes are checked with the cells."""
 
 
 def run_suite(suite: str = "heterogeneity", scale: str = "quick", **options: Any) -> pd.DataFrame:
@@ -46,14 +51,18 @@ def request_of(suite: str, scale: str, options: dict[str, Any]) -> Request:
     """A Request from the options of :func:`run_suite`: single values become lists, texts paths.
 
     Raises:
-        InputError: if there is no option of a name.
+        InputError: if there is no option of a name, or if a value has another type.
     """
+    check_tables(options.get("settings", {}), "settings")
+    types = get_type_hints(Request)
     known = {field.name for field in dataclasses.fields(Request)} - {"suite", "scale"}
     values: dict[str, Any] = {}
     for name, value in options.items():
         if name not in known:
             raise did_you_mean("option", name, known)
         values[name] = value
+        if name in PLAIN:
+            values[name] = read_value(name, types[name], value)
 
     if isinstance(values.get("seeds"), int | str):
         values["seeds"] = seeds_of(values["seeds"])
@@ -62,8 +71,14 @@ def request_of(suite: str, scale: str, options: dict[str, Any]) -> Request:
             values[name] = [values[name]]
     for name in ("out", "partition", "data_dir"):
         if values.get(name) is not None:
-            values[name] = Path(values[name])
+            values[name] = _path(name, values[name])
     return Request(suite=suite, scale=scale, **values)
+
+
+def _path(name: str, given: Any) -> Path:
+    if not isinstance(given, str | Path):
+        raise InputError(f"{name} is {given!r}; it must be a path.")
+    return Path(given)
 
 
 def load_records(folder: str | Path) -> pd.DataFrame:

@@ -1,13 +1,17 @@
 """What the commands share: the console, options and how their texts are read."""
 
 import argparse
+import difflib
+import math
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
+from benchmarks.planning.values import whole_number
 from mosaic.fl.errors import InputError
 
 console = Console()
@@ -32,6 +36,22 @@ def exit_code_of(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         console.print("\nstopped; the same command goes on from here.")
         return STOPPED_BY_USER
+
+
+def read_options(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """The options of a command line, by their whole names: --seed is not short for --seeds.
+
+    An unknown option ends the process with exit code 2 and the nearest known one.
+    """
+    parser.allow_abbrev = False
+    options, unknown = parser.parse_known_args(argv)
+    if unknown:
+        given = unknown[0].split("=")[0]
+        known = re.findall(r"--[a-z-]+", parser.format_usage())
+        nearest = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    return options
 
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
@@ -67,19 +87,20 @@ def number_of_jobs(jobs: int | None, threads: int, device: str) -> int:
     """
     from benchmarks.running.cores import available_cores
 
-    if threads < 1:
-        raise InputError(f"--threads is {threads}; it must be at least 1.")
+    whole_number("--threads", threads)
     if jobs is not None:
-        if not isinstance(jobs, int) or jobs < 1:
-            raise InputError(f"--jobs is {jobs!r}; it must be a whole number of at least 1.")
-        return jobs
+        return whole_number("--jobs", jobs)
     if device.startswith("cuda"):
         return 1
     return max(1, available_cores() // threads)
 
 
-def listed(text: str | None) -> list[str] | None:
+def listed(text: str | None, option: str = "") -> list[str] | None:
     """The parts of a comma-separated text; None if there is no text.
+
+    Args:
+        text: what the user gave.
+        option: how errors call it, e.g. "--omega".
 
     Raises:
         InputError: if the text has no part, as "," has none.
@@ -88,7 +109,8 @@ def listed(text: str | None) -> list[str] | None:
         return None
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts:
-        raise InputError(f"{text!r} is an empty list; give values separated by commas.")
+        name = f"{option} {text!r}".strip()
+        raise InputError(f"{name} is an empty list; give values separated by commas.")
     return parts
 
 
@@ -98,9 +120,20 @@ def count(option: str, text: str) -> int:
     Raises:
         InputError: if it is something else.
     """
-    if not text.isdigit() or int(text) < 1:
-        raise InputError(f"{option} is {text!r}; it must be a whole number of at least 1.")
-    return int(text)
+    return whole_number(option, text)
+
+
+def check_gpu_share(share: float) -> None:
+    """Check the fraction of a GPU per cell.
+
+    Raises:
+        InputError: if it is no share, or a number of GPUs that is not whole, as Ray wants it.
+    """
+    possible = 0 < share < math.inf and (share <= 1 or share == int(share))
+    if not possible:
+        raise InputError(
+            f"--gpu-share is {share:g}; it is a share of a GPU in (0, 1], or a number of GPUs."
+        )
 
 
 def writable(out: Path) -> Path:

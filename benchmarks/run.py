@@ -5,9 +5,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli import add_machine_options, count, exit_code_of, listed
+from rich.markup import escape
+
+from benchmarks.cli import (
+    add_machine_options,
+    console,
+    count,
+    exit_code_of,
+    listed,
+    read_options,
+)
 from benchmarks.planning.axes import check_omega, first_seeds, seeds_of
-from benchmarks.planning.settings import read_settings
+from benchmarks.planning.settings import overruled, read_settings
+from benchmarks.planning.values import different
 from mosaic.fl.errors import InputError
 
 
@@ -32,7 +42,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     _add_outside(parser)
     add_machine_options(parser)
     _add_output(parser)
-    return parser.parse_args(argv)
+    return read_options(parser, argv)
 
 
 def _add_question(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +70,8 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="METHOD.KEY=VALUE",
-        help="e.g. mosaic.lambda_d=5 or task.rounds=10",
+        help="e.g. mosaic.lambda_d=5 or task.rounds=10; it counts more than --params, and a later "
+        "one more than an earlier one",
     )
     add(
         "--params",
@@ -68,7 +79,7 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=Path,
         metavar="FILE",
-        help="settings as TOML: a tuner's best.toml",
+        help="settings as TOML: a tuner's best.toml; after the suite's and before those of --set",
     )
 
 
@@ -121,19 +132,21 @@ def command(options: argparse.Namespace) -> int:
         show.print_list()
         return 0
 
+    for text in overruled(options.set, options.params):
+        console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
     run = open_run(
         Request(
             suite=options.suite,
             scale=options.scale,
-            methods=listed(options.methods),
-            datasets=listed(options.datasets),
+            methods=listed(options.methods, "--methods"),
+            datasets=listed(options.datasets, "--datasets"),
             omega=_omegas(options.omega),
             clients=_client_counts(options.clients),
             widths=options.widths,
             seeds=_seeds(options),
             settings=read_settings(options.set, options.params),
             partition=options.partition,
-            metrics=listed(options.metrics) or [],
+            metrics=listed(options.metrics, "--metrics") or [],
             out=options.out,
             jobs=options.jobs,
             threads=options.threads,
@@ -144,7 +157,8 @@ def command(options: argparse.Namespace) -> int:
             ray=options.ray,
             gpu_share=options.gpu_share,
             force=options.force,
-        )
+        ),
+        dry=options.dry_run and not options.export_partition,
     )
     if options.export_partition:
         run.export_partition(options.export_partition)
@@ -158,13 +172,21 @@ def command(options: argparse.Namespace) -> int:
 
 
 def _omegas(text: str | None) -> list[float] | None:
-    parts = listed(text)
-    return None if parts is None else [check_omega(part) for part in parts]
+    parts = listed(text, "--omega")
+    if parts is None:
+        return None
+    omegas = [check_omega(part) for part in parts]
+    different("--omega", parts, omegas)
+    return omegas
 
 
 def _client_counts(text: str | None) -> list[int] | None:
-    parts = listed(text)
-    return None if parts is None else [count("--clients", part) for part in parts]
+    parts = listed(text, "--clients")
+    if parts is None:
+        return None
+    counts = [count("--clients", part) for part in parts]
+    different("--clients", parts, counts)
+    return counts
 
 
 def _seeds(options: argparse.Namespace) -> list[int] | None:

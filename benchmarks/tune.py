@@ -36,6 +36,7 @@ def command(options: argparse.Namespace) -> int:
         The exit code, see ``main``.
     """
     # Imports are here so that --help and wrong options do not wait for PyTorch and Optuna.
+    from benchmarks.planning.settings import overruled
     from benchmarks.running.session import prepare
     from benchmarks.tuning.make_plan import check_data, notes, plan_of
     from benchmarks.tuning.plan import reporting_seeds
@@ -44,6 +45,8 @@ def command(options: argparse.Namespace) -> int:
     from benchmarks.tuning.stability import check_stability
     from benchmarks.tuning.studies import open_study
 
+    for text in overruled(options.set):
+        console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
     plan, jobs = plan_of(options)
     fresh_seeds = reporting_seeds(options.stability_seeds)
     prepare(plan.session)

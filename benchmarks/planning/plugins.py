@@ -18,6 +18,7 @@ from typing import Literal
 from benchmarks.planning.methods import CEILING, METHODS
 from mosaic.fl.contract import check_method
 from mosaic.fl.errors import InputError, did_you_mean
+from mosaic.fl.text_files import read_text
 
 Kind = Literal["method", "dataset", "model", "metric", "partition"]
 
@@ -57,6 +58,14 @@ _loaded: dict[tuple[Kind, str], Plugin] = {}
 def loaded_plugins() -> tuple[Plugin, ...]:
     """Everything from outside that this process knows, in the order in which it came."""
     return tuple(_loaded.values())
+
+
+def written_as(kind: Kind, name: str) -> str:
+    """How a user gives something again: its file or folder if it came from one, else its name."""
+    plugin = _loaded.get((kind, name))
+    if plugin is None or (plugin.installed and kind == "method"):
+        return name
+    return plugin.path
 
 
 def method_source(name: str) -> str:
@@ -171,7 +180,7 @@ def _line_of(error: Exception, path: str) -> str:
 
 
 def _load_method_file(path: Path) -> str:
-    plugin = Plugin("method", path.stem, str(path), _read(path))
+    plugin = Plugin("method", path.stem, str(path), read_text(path))
     module = import_source(plugin.name, plugin.source, plugin.path)
     _register_method(plugin, module)
     return plugin.name
@@ -192,15 +201,8 @@ def _load_installed_method(name: str) -> None:
             f"loaded: {type(error).__name__}: {error}."
         ) from error
 
-    plugin = Plugin("method", name, path, _read(Path(path)), installed=True)
+    plugin = Plugin("method", name, path, read_text(Path(path)), installed=True)
     _register_method(plugin, module)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}.") from None
 
 
 def _register_method(plugin: Plugin, module: ModuleType) -> None:

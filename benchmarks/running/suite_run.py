@@ -11,20 +11,22 @@ from pathlib import Path
 import pandas as pd
 from rich.markup import escape
 
-from benchmarks.cli import console, number_of_jobs, writable
+from benchmarks.cli import check_gpu_share, console, number_of_jobs, writable
+from benchmarks.metrics.inception import check_weights
 from benchmarks.planning import show
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.outside import (
+    clients_of_partition,
     resolve_dataset,
     resolve_metric,
-    resolve_model,
     resolve_partition,
+    with_resolved_model,
 )
 from benchmarks.planning.plugins import loaded_plugins
 from benchmarks.planning.scales import check_reporting, known_scale
-from benchmarks.planning.settings import Settings
 from benchmarks.planning.suite import Suite, read_suite, suite_path
+from benchmarks.planning.values import different
 from benchmarks.reporting.frames import with_status
 from benchmarks.reporting.report import report
 from benchmarks.reporting.terminal import print_result, terminal_table
@@ -36,11 +38,11 @@ from benchmarks.running.records import done_file, load_records, read_rows, take_
 from benchmarks.running.request import Request
 from benchmarks.running.schedule import group_of
 from benchmarks.running.session import Outcome, Session
-from mosaic.fl.data.datasets import DATASETS, display_name
+from mosaic.fl.data.datasets import display_name
 from mosaic.fl.data.federation import split
-from mosaic.fl.data.loading import load, use_data_dir
-from mosaic.fl.data.partition_file import read_partition, write_partition
-from mosaic.fl.device import choose_precision, use_device
+from mosaic.fl.data.loading import load, quickly_loaded, use_data_dir
+from mosaic.fl.data.partition_file import write_partition
+from mosaic.fl.device import choose_precision, planned_device, use_device
 from mosaic.fl.errors import InputError
 
 SECONDS_BETWEEN_TABLES = 120
@@ -91,8 +93,7 @@ class SuiteRun:
 
     def print_plan(self) -> None:
         """Print the cells, which of them are done, and how long the others will take."""
-        if self.request.partition is not None:
-            self._check_data()
+        self._check_data_that_is_here()
         finished = self._finished(take_over_others=False)
         self._print_unused_settings()
         show.print_plan(self.cells, finished, Estimate(self.folder, self.cells), self.jobs)
@@ -138,6 +139,13 @@ class SuiteRun:
             load(dataset, "test")
         for task in dict.fromkeys(cell.task for cell in self.cells):
             split(task)
+
+    def _check_data_that_is_here(self) -> None:
+        """As :meth:`_check_data`, for the data sets that need no download and no decoding."""
+        use_data_dir(self.session.data_dir)
+        for task in dict.fromkeys(cell.task for cell in self.cells):
+            if self.request.partition is not None or quickly_loaded(task.dataset):
+                split(task)
 
     def _finished(self, take_over_others: bool) -> set[str]:
         """The keys of the cells that have a record, here or (and then copied) in another suite."""
@@ -199,27 +207,42 @@ class SuiteRun:
             console.print(terminal_table(records))
 
 
-def open_run(request: Request) -> SuiteRun:
+def open_run(request: Request, dry: bool = False) -> SuiteRun:
     """Check a request and expand its cells; nothing is run or written yet.
+
+    Args:
+        request: what is asked for.
+        dry: it is only to be planned. Its device need not be there, nothing is downloaded, and its
+            folder is not made.
 
     Raises:
         InputError: if something in it is wrong, with what to do about it.
     """
-    device = use_device(request.device)
+    device = planned_device(request.device) if dry else use_device(request.device)
     jobs = number_of_jobs(request.jobs, request.threads, device)
     name, suite = read_suite(request.suite)
+    folder = suite_path(request.suite).parent
+
+    check_gpu_share(request.gpu_share)
+    check_weights(request.inception_weights, download=not dry)
 
     datasets = None
-    if request.datasets is not None:
-        datasets = [resolve_dataset(given) for given in request.datasets]
-    elif suite.datasets is not None:
-        datasets = [resolve_dataset(given) for given in suite.datasets]
+    named = suite.datasets if request.datasets is None else request.datasets
+    if named is not None:
+        datasets = [resolve_dataset(given) for given in named]
+        different("the list of data sets", named, datasets)
+    metrics = [resolve_metric(given) for given in request.metrics]
+    if metrics:
+        different("the list of metrics", request.metrics, metrics)
 
-    scale_datasets = list(known_scale(request.scale).datasets)
+    names = datasets or list(known_scale(request.scale).datasets)
+    settings = with_resolved_model(request.settings, names)
+    own = with_resolved_model({"task": suite.task}, names, folder)
+    suite = suite.model_copy(update=own)
     clients = request.clients
     partition = ""
     if request.partition is not None:
-        clients = _clients_of(request.partition, clients)
+        clients = clients_of_partition(request.partition, clients)
         partition = resolve_partition(request.partition)
 
     cells = expand_cells(
@@ -232,13 +255,13 @@ def open_run(request: Request) -> SuiteRun:
         methods=request.methods,
         seeds=request.seeds,
         widths=request.widths,
-        settings=_with_resolved_model(request.settings, datasets or scale_datasets),
-        precision=choose_precision(request.precision),
+        settings=settings,
+        precision=choose_precision(request.precision, device),
         threads=request.threads,
-        metrics=tuple(resolve_metric(given) for given in request.metrics),
+        metrics=tuple(metrics),
         partition=partition,
         dataset_labels={dataset: display_name(dataset) for dataset in datasets or []},
-        folder=suite_path(request.suite).parent,
+        folder=folder,
     )
     if not cells:
         raise InputError(
@@ -248,38 +271,13 @@ def open_run(request: Request) -> SuiteRun:
     check_reporting([cell.task.seed for cell in cells])
 
     session = Session(
-        out=writable(Path(request.out)),
+        out=Path(request.out).absolute() if dry else writable(Path(request.out)),
         device=device,
         data_dir=request.data_dir,
         inception=request.inception_weights,
         plugins=loaded_plugins(),
     )
     return SuiteRun(request, name, suite, cells, session, jobs)
-
-
-def _with_resolved_model(settings: Settings, datasets: list[str]) -> Settings:
-    """The settings; a ``task.model`` that was given as a file has its name."""
-    model = settings.get("task", {}).get("model")
-    if model is None:
-        return settings
-
-    sizes = tuple(sorted({DATASETS[name].size for name in datasets if name in DATASETS}))
-    name = resolve_model(str(model), sizes)
-    return settings | {"task": settings["task"] | {"model": name}}
-
-
-def _clients_of(partition: Path, clients: list[int] | None) -> list[int]:
-    """The number of clients of a given split.
-
-    Raises:
-        InputError: if the user gave another number.
-    """
-    n_clients = len(read_partition(partition))
-    if clients not in (None, [n_clients]):
-        raise InputError(
-            f"{partition} has {n_clients} clients, but --clients is {clients}; leave --clients out."
-        )
-    return [n_clients]
 
 
 def in_running_order(cells: list[Cell], omegas: list[float]) -> list[Cell]:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.cli import count, listed, number_of_jobs, writable
+from benchmarks.cli import check_gpu_share, count, listed, number_of_jobs, writable
 from benchmarks.planning.axes import check_omega
-from benchmarks.planning.outside import resolve_dataset
+from benchmarks.planning.outside import resolve_dataset, with_resolved_model
 from benchmarks.planning.plugins import loaded_plugins, resolve_method
 from benchmarks.planning.scales import known_scale
 from benchmarks.planning.settings import read_settings
@@ -35,6 +35,7 @@ def plan_of(options: argparse.Namespace) -> tuple[Plan, int]:
         InputError: If an option is wrong, or if options do not fit together.
     """
     _check_options(options)
+    check_gpu_share(options.gpu_share)
     settings = _settings_of(options)
     objectives = objectives_of(options.objective)
     if options.sampler == "cmaes":
@@ -46,6 +47,7 @@ def plan_of(options: argparse.Namespace) -> tuple[Plan, int]:
     dataset = known_scale(options.scale).datasets[0]
     if options.dataset:
         dataset = resolve_dataset(options.dataset)
+    settings = with_resolved_model(settings, [dataset])
     omega = check_omega(options.omega)
     plan = Plan(
         study=_study_name(options, display_name(dataset), omega),
@@ -58,7 +60,7 @@ def plan_of(options: argparse.Namespace) -> tuple[Plan, int]:
         space=space_of(
             options.method,
             options.space,
-            only=listed(options.only),
+            only=listed(options.only, "--only"),
             fixed=settings.get(options.method, {}),
         ),
         settings=settings,

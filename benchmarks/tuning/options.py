@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli import add_machine_options
+from benchmarks.cli import add_machine_options, read_options
 
 DESCRIPTION = "Tune the settings of a method with Optuna, on images held out of the training data."
 
@@ -20,7 +20,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     _add_search(parser)
     _add_study(parser)
     _add_shared(parser)
-    return parser.parse_args(argv)
+    return read_options(parser, argv)
 
 
 def _add_task(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,7 @@ def dry_run(capsys, out: Path, *options: str) -> str:
 
 def test_best_toml_goes_back_into_the_benchmark_as_set_would(tmp_path, capsys):
     file = tmp_path / "best.toml"
-    file.write_text(toml_of("mosaic", SETTINGS, ["why"]))
+    file.write_text(toml_of({"mosaic": SETTINGS}, ["why"]))
     assert tomllib.loads(file.read_text())["mosaic"] == SETTINGS
 
     by_set = [
@@ -36,10 +36,13 @@ def test_best_toml_goes_back_into_the_benchmark_as_set_would(tmp_path, capsys):
     assert with_file == dry_run(capsys, tmp_path, *by_set)
     assert with_file != dry_run(capsys, tmp_path)
 
-    # A setting on the command line takes precedence over the file.
+    # A setting on the command line takes precedence over the file, and the command says so.
     k = "--set=mosaic.k=4"
-    with_both = dry_run(capsys, tmp_path, f"--params={file}", k)
-    assert with_both == dry_run(capsys, tmp_path, *by_set, k)
+    said, _, with_both = dry_run(capsys, tmp_path, f"--params={file}", k).partition("\n")
+    assert said == (
+        f"mosaic.k is given twice: 3 (--params {file}), then 4 (--set); the last one counts"
+    )
+    assert with_both == dry_run(capsys, tmp_path, *by_set[:2], by_set[3], k)
 
 
 WRONG_FILES = [

@@ -13,6 +13,7 @@ from filelock import FileLock
 from mosaic.fl.data.archives import unpack
 from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.data.layouts import N_LISTED, find_file, folders, visible, what_lies_in
+from mosaic.fl.data.source import SPLITS
 from mosaic.fl.errors import InputError
 
 TIMEOUT_S = 5  # of silence from the server, not of the whole download
@@ -33,10 +34,8 @@ def find_split(name: str, split: str, data_dir: str | None) -> tuple[Path, Path]
         InputError: the files are not there and cannot be downloaded.
     """
     source = DATASETS[name]
-    home = _home()
-    target = Path(data_dir) if data_dir else home  # of a download
-    roots = [Path(root) for root in (data_dir, source.system, home) if root]
-
+    target = Path(data_dir) if data_dir else _home()  # of a download
+    roots = _roots(name, data_dir)
     for root in roots:
         if located := _look([root], name, split) or _unpacked(root, name, split):
             return located
@@ -55,6 +54,17 @@ def find_split(name: str, split: str, data_dir: str | None) -> tuple[Path, Path]
         f"(3) go online and run again: torchvision downloads it to {target}. "
         "The data set 'digits' needs none of this."
     )
+
+
+def is_here(name: str, data_dir: str | None) -> bool:
+    """Whether the files of a data set's both splits are on this machine."""
+    roots = _roots(name, data_dir)
+    return all(_look(roots, name, split) for split in SPLITS)
+
+
+def _roots(name: str, data_dir: str | None) -> list[Path]:
+    """Where the files of a data set may be."""
+    return [Path(root) for root in (data_dir, DATASETS[name].system, _home()) if root]
 
 
 def _look(roots: list[Path], name: str, split: str) -> tuple[Path, Path] | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from mosaic.fl.data.datasets import DATASETS, check_name
-from mosaic.fl.data.download import find_split, writable_root
+from mosaic.fl.data.download import find_split, is_here, writable_root
 from mosaic.fl.data.pictures import decode
 from mosaic.fl.data.source import SPLITS, Images
 from mosaic.fl.errors import InputError, did_you_mean
@@ -62,6 +62,14 @@ def load(name: str, split: str) -> Images:
             "images"
         )
     return _load(name, split, os.environ.get("MOSAIC_DATA"))
+
+
+def quickly_loaded(name: str) -> bool:
+    """Whether a data set is on this machine, as arrays: no download and no pictures to decode."""
+    source = DATASETS[name]
+    if not source.files:
+        return True
+    return not source.pictures and is_here(name, os.environ.get("MOSAIC_DATA"))
 
 
 @contextmanager
