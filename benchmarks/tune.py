@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from rich.markup import escape
 
-from benchmarks.cli import console, exit_code_of
+from benchmarks.cli import console, exit_code_of, start_on_machine
 from benchmarks.tuning.options import check, parse
 
 STOPPED = "stopped; the same command goes on from here."
@@ -49,6 +49,7 @@ def command(options: argparse.Namespace) -> int:
     plan, jobs = plan_of(options)
     fresh_seeds = reporting_seeds(options.stability_seeds)
     prepare(plan.session)
+    start_on_machine(plan.session.out, plan.folder)
     check_data(plan)
     with printed_warnings():
         study = open_study(plan)

@@ -1,11 +1,12 @@
 """METHODS: every method by its name, and what tables and the documentation state about each."""
 
-import argparse
 import functools
+import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from baselines import NAMES
+from benchmarks.cli import print_table_command
 from mosaic.fl.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -128,15 +129,5 @@ def methods_table() -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Print the list."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.planning.methods",
-        description="Print the documentation's list of methods as Markdown.",
-    )
-    parser.parse_args()
-    print(methods_table())
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(print_table_command("benchmarks.planning.methods", methods_table))
