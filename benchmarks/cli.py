@@ -140,6 +140,10 @@ def start_on_machine(out: Path, folder: Path) -> None:
     from mosaic.fl.fast.fused_norm import find_library, library
     from mosaic.fl.unfinished import sweep
 
+    # Worker processes get this one's path. Until then they would import a random.py, or whatever
+    # else has a module's name, from the folder that the command was started in.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
+
     sweep(out / "cache")
     sweep(folder)
     if device() == "cpu" and library() is None:
