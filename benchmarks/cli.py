@@ -5,7 +5,7 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -140,15 +140,29 @@ def start_on_machine(out: Path, folder: Path) -> None:
     from mosaic.fl.fast.fused_norm import find_library, library
     from mosaic.fl.unfinished import sweep
 
-    # Worker processes get this one's path. Until then they would import a random.py, or whatever
-    # else has a module's name, from the folder that the command was started in.
-    os.environ.setdefault("PYTHONSAFEPATH", "1")
-
     sweep(out / "cache")
     sweep(folder)
     if device() == "cpu" and library() is None:
         text = f"PyTorch's own operators are used, which are slower: {find_library()}"
         console.print(f"[dim]{escape(text)}[/]", highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def safe_path() -> Iterator[None]:
+    """Let the processes that a block starts ignore modules in the folder of the command.
+
+    A worker gets the path of this process, but only after its first imports: until then it would
+    take a random.py that lies there for Python's own.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def listed(text: str | None) -> list[str] | None:

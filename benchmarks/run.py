@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli import add_machine_options, count, exit_code_of, listed
+from benchmarks.cli import add_machine_options, count, exit_code_of, listed, safe_path
 from benchmarks.planning.axes import check_omega, first_seeds, seeds_of
 from benchmarks.planning.quick_checks import check_names
 from benchmarks.planning.settings import read_settings
@@ -162,7 +162,8 @@ def command(options: argparse.Namespace) -> int:
         run.print_plan()
         return 0
 
-    _, failed = run.execute()
+    with safe_path():
+        _, failed = run.execute()
     return 1 if failed else 0
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from rich.markup import escape
 
-from benchmarks.cli import console, exit_code_of, start_on_machine
+from benchmarks.cli import console, exit_code_of, safe_path, start_on_machine
 from benchmarks.tuning.options import check, parse
 
 STOPPED = "stopped; the same command goes on from here."
@@ -56,12 +56,13 @@ def command(options: argparse.Namespace) -> int:
     for text in notes(plan, jobs):
         console.print(f"[dim]{escape(text)}[/]", highlight=False, soft_wrap=True)
 
-    stopped = run_trials(study, plan, jobs, options)
+    with safe_path():
+        stopped = run_trials(study, plan, jobs, options)
     with console.status("writing tables and figures"):
         has_result = write_report(study, plan)
 
     if has_result and fresh_seeds and not stopped:
-        with printed_warnings():
+        with printed_warnings(), safe_path():
             verdict = check_stability(study, plan, fresh_seeds, jobs, console)
             print_text(verdict)
     print_text(f"the study: {plan.folder}")
