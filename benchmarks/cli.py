@@ -1,37 +1,64 @@
 """What the commands share: the console, options and how their texts are read."""
 
 import argparse
+import contextlib
 import difflib
+import errno
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
 from benchmarks.planning.values import whole_number
-from mosaic.fl.errors import InputError
+from mosaic.fl.errors import InputError, problem_of_machine
 
-console = Console()
+
+class CommandConsole(Console):
+    """Where a command prints. That nobody reads it any more is an error like any other."""
+
+    def on_broken_pipe(self) -> None:
+        """Rich's own method ends the process with exit code 1, which means that a cell failed."""
+        raise BrokenPipeError(errno.EPIPE, "nobody reads the output")
+
+
+console = CommandConsole()
 
 STOPPED_BY_USER = 130
 """The exit code after Ctrl-C, as shells have it."""
+
+NOBODY_READS = 141
+"""The exit code where the output's reader has ended, as shells have it: ``| head -1``."""
 
 
 def exit_code_of(command: Callable[[], int]) -> int:
     """Run a command and turn its errors into an exit code.
 
     Returns:
-        The command's own code; 2 for a wrong option, value or file, which is printed; 130 after
-        Ctrl-C.
+        The command's own code; 2 for a wrong option, value or file, or a full or read-only disk,
+        which is printed; 130 after Ctrl-C; 141 where nobody reads the output any more.
     """
     try:
-        return command()
+        code = command()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
     except InputError as error:
-        stderr = Console(stderr=True)
-        stderr.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        _print_error(str(error))
+        return 2
+    except BrokenPipeError:
+        _print_nowhere()
+        return NOBODY_READS
+    except OSError as error:
+        problem = problem_of_machine(error)
+        if not problem:
+            raise
+        _print_error(problem)
+        _print_nowhere()
         return 2
     except KeyboardInterrupt:
         console.print("\nstopped; the same command goes on from here.")
@@ -52,6 +79,30 @@ def read_options(parser: argparse.ArgumentParser, argv: Sequence[str] | None) ->
         hint = f"; did you mean {nearest[0]}?" if nearest else ""
         parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     return options
+
+
+def print_table_command(module: str, table: Callable[[], str]) -> int:
+    """A command without options that prints a table of the documentation; see exit_code_of."""
+    argparse.ArgumentParser(
+        prog=f"python -m {module}", description="Print a table of the documentation as Markdown."
+    ).parse_args()
+
+    def command() -> int:
+        print(table())
+        return 0
+
+    return exit_code_of(command)
+
+
+def _print_error(text: str) -> None:
+    stderr = Console(stderr=True)
+    stderr.print(f"[red]error:[/] {escape(text)}", soft_wrap=True, highlight=False)
+
+
+def _print_nowhere() -> None:
+    """What was printed and not written yet goes nowhere: Python would try again at its end."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # no file, as in a test
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
@@ -93,6 +144,42 @@ def number_of_jobs(jobs: int | None, threads: int, device: str) -> int:
     if device.startswith("cuda"):
         return 1
     return max(1, available_cores() // threads)
+
+
+def start_on_machine(out: Path, folder: Path) -> None:
+    """Remove what dead processes left unfinished, and say what this machine does not have.
+
+    Args:
+        out: the folder of all suites and of the cache.
+        folder: the folder of the suite or study.
+    """
+    from mosaic.fl.device import device
+    from mosaic.fl.fast.fused_norm import find_library, library
+    from mosaic.fl.unfinished import sweep
+
+    sweep(out / "cache")
+    sweep(folder)
+    if device() == "cpu" and library() is None:
+        text = f"PyTorch's own operators are used, which are slower: {find_library()}"
+        console.print(f"[dim]{escape(text)}[/]", highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def safe_path() -> Iterator[None]:
+    """Let the processes that a block starts ignore modules in the folder of the command.
+
+    A worker gets the path of this process, but only after its first imports: until then it would
+    take a random.py that lies there for Python's own.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def listed(text: str | None, option: str = "") -> list[str] | None:

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 from rich.markup import escape
 
-from benchmarks.cli import console, exit_code_of
-from benchmarks.tuning.options import parse
+from benchmarks.cli import console, exit_code_of, safe_path, start_on_machine
+from benchmarks.tuning.options import check, parse
 
 STOPPED = "stopped; the same command goes on from here."
 
@@ -35,6 +35,8 @@ def command(options: argparse.Namespace) -> int:
     Returns:
         The exit code, see ``main``.
     """
+    check(options)
+
     # Imports are here so that --help and wrong options do not wait for PyTorch and Optuna.
     from benchmarks.planning.settings import overruled
     from benchmarks.running.session import prepare
@@ -50,18 +52,20 @@ def command(options: argparse.Namespace) -> int:
     plan, jobs = plan_of(options)
     fresh_seeds = reporting_seeds(options.stability_seeds)
     prepare(plan.session)
+    start_on_machine(plan.session.out, plan.folder)
     check_data(plan)
     with printed_warnings():
         study = open_study(plan)
     for text in notes(plan, jobs):
         console.print(f"[dim]{escape(text)}[/]", highlight=False, soft_wrap=True)
 
-    stopped = run_trials(study, plan, jobs, options)
+    with safe_path():
+        stopped = run_trials(study, plan, jobs, options)
     with console.status("writing tables and figures"):
         has_result = write_report(study, plan)
 
     if has_result and fresh_seeds and not stopped:
-        with printed_warnings():
+        with printed_warnings(), safe_path():
             verdict = check_stability(study, plan, fresh_seeds, jobs, console)
             print_text(verdict)
     print_text(f"the study: {plan.folder}")

@@ -6,9 +6,11 @@ over seeds, what the table of costs shows and what can be tuned for all derive f
 ``python -m benchmarks.metrics.columns`` prints the whole list as Markdown.
 """
 
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
+from benchmarks.cli import print_table_command
 from benchmarks.metrics.other_columns import AFTER_METRICS, BEFORE_METRICS, OTHER_COLUMNS, PREFIXES
 
 Direction = Literal["minimize", "maximize"]
@@ -295,4 +297,4 @@ def columns_table() -> str:
 
 
 if __name__ == "__main__":
-    print(columns_table())
+    sys.exit(print_table_command("benchmarks.metrics.columns", columns_table))

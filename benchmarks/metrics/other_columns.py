@@ -46,7 +46,8 @@ OTHER_COLUMNS = {
     "torchvision": "version of torchvision",
     "numpy": "version of NumPy",
     "python": "version of Python",
-    "commit": "git commit of this project; + if files differed from it",
+    "version": "version of this package",
+    "commit": "git commit of this project; + if files differed from it; empty outside a checkout",
 }
 """Columns that are neither metrics nor in every records.csv."""
 

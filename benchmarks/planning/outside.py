@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.metrics.metric_file import load_metric_file
-from benchmarks.planning.plugins import Kind, Plugin, entry_points, find_file, load_method, remember
+from benchmarks.planning.entry_points import Kind, entry_points
+from benchmarks.planning.plugins import Plugin, find_file, load_method, remember
 from benchmarks.planning.settings import Settings
 from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.data.partition_file import read_partition, register_partition
 from mosaic.fl.data.user_data import register_data
 from mosaic.fl.errors import InputError, did_you_mean
+from mosaic.fl.home import expanded
 from mosaic.fl.models.registration import load_model_file
 from mosaic.fl.models.registry import MODELS
 
@@ -33,7 +35,7 @@ def resolve_dataset(given: str) -> str:
 
     looks_like_path = "/" in given or given.endswith(".npz") or Path(given).exists()
     if looks_like_path:
-        path = Path(given).expanduser().resolve()
+        path = expanded(given).resolve()
         name = register_data(path)
         remember(Plugin("dataset", name, str(path)))
         return name
@@ -158,7 +160,7 @@ def resolve_partition(path: Path) -> str:
     Raises:
         InputError: if it cannot be read, or is something else.
     """
-    path = path.expanduser().resolve()
+    path = expanded(path).resolve()
     name = register_partition(path)
     remember(Plugin("partition", name, str(path)))
     return name

@@ -21,6 +21,7 @@ from benchmarks.running.run_cell import run_cell
 from benchmarks.running.schedule import Schedule, Stage, Work
 from benchmarks.running.session import Outcome, Session, prepare
 from mosaic.fl.cache import watch_stages
+from mosaic.fl.errors import is_full
 
 Watch = Callable[[str, str], None]
 """Called with a cell's key and what it does now: the name of a stage, or "" at its start."""
@@ -144,7 +145,9 @@ def _run(work: Work, session: Session) -> Outcome | None:
     _report(work.key, "")
     try:
         return run_cell(work, session, _announcer(_report, work))
-    except Exception:  # an error of the harness, such as a record that cannot be written
+    except Exception as error:  # an error of the harness, such as a record that cannot be written
+        if is_full(error):
+            raise
         return Outcome(work, "failed", notes=(traceback.format_exc(),))
 
 

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.outside import load_plugin
+from benchmarks.running.cores import available_cores
 from benchmarks.running.processes import Watch, compute_stage
 from benchmarks.running.records import files_of
 from benchmarks.running.run_cell import run_cell
@@ -113,6 +114,8 @@ def connect(address: str) -> ModuleType:
             _check_answers(address)
         ray.init(
             address=None if address == "local" else address,
+            # Ray itself would count the cores that taskset or a batch system does not allow
+            num_cpus=available_cores() if address == "local" else None,
             log_to_driver=False,
             logging_level=logging.ERROR,
         )

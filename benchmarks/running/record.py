@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import platform
 import subprocess
+import tomllib
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ def environment() -> dict[str, str]:
         "torchvision": metadata.version("torchvision"),
         "numpy": np.__version__,
         "python": platform.python_version(),
+        "version": version(),
         "commit": _commit(),
     }
 
@@ -79,9 +81,24 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _commit() -> str:
-    """The commit of this code, with "+" if files differ from it; empty outside a checkout."""
+def version() -> str:
+    """The version of this package; empty where neither a checkout nor an installation says it."""
+    project = Path(__file__).parents[2] / "pyproject.toml"
+    if project.is_file():  # a checkout, which may not be what is installed
+        return tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]
     try:
+        return metadata.version("mosaic-bench")
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _commit() -> str:
+    """The commit of this code, with "+" if files differ from it; empty outside a checkout.
+
+    An installed package may lie below a checkout of something else, as ``.venv`` does.
+    """
+    try:
+        _git("ls-files", "--error-unmatch", Path(__file__).name)  # an error if it is not git's
         changed = _git("status", "--porcelain", "--untracked-files=no")
         commit = _git("rev-parse", "--short=12", "HEAD")
     except (OSError, subprocess.SubprocessError):

@@ -28,6 +28,7 @@ from mosaic.fl.costs import Account, opened
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.loading import fingerprint, load
 from mosaic.fl.device import device
+from mosaic.fl.errors import is_full
 from mosaic.fl.files import write_whole
 from mosaic.fl.rng import stream
 
@@ -88,7 +89,9 @@ def _run(cell: Cell, session: Session) -> list[Row]:
     except Skip as reason:
         rows = [identity(cell) | {"status": "skipped", "reason": str(reason)}]
         write_rows(done, rows)
-    except Exception as error:  # a failing cell never stops the others
+    except Exception as error:  # a failing cell never stops the others, but a full disk does
+        if is_full(error):
+            raise
         row = identity(cell) | {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
         write_rows(failed, [row | {"traceback": traceback.format_exc()}])
         return [row]

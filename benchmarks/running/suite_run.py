@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from rich.markup import escape
 
-from benchmarks.cli import check_gpu_share, console, number_of_jobs, writable
+from benchmarks.cli import check_gpu_share, console, number_of_jobs, start_on_machine, writable
 from benchmarks.metrics.inception import check_weights
 from benchmarks.planning import show
 from benchmarks.planning.cell import Cell
@@ -104,6 +104,7 @@ class SuiteRun:
         Returns:
             The records of all cells, and how many cells failed.
         """
+        start_on_machine(self.session.out, self.folder)
         self._check_data()
         unpack(self.folder)  # cells that are only in the archive, and their partitions
         self._print_unused_settings()

@@ -16,7 +16,7 @@ from benchmarks.tuning.retries import release
 from benchmarks.tuning.studies import claim
 from benchmarks.tuning.validation import validate
 from mosaic.fl.contract import Skip
-from mosaic.fl.errors import InputError
+from mosaic.fl.errors import InputError, is_full, problem_of_machine
 
 Stop = Callable[[], bool]
 """Whether to stop after the running trial."""
@@ -83,7 +83,9 @@ def evaluate(
     except (Skip, InputError) as error:
         _fail(study, trial, error)
         raise InputError(f"{plan.method} cannot be tuned so: {error}") from None
-    except Exception as error:  # a failing trial never stops the others
+    except Exception as error:  # a failing trial never stops the others, but a full disk does
+        if isinstance(error, OSError) and is_full(error):
+            raise InputError(problem_of_machine(error)) from error
         # Another machine may have taken this trial for dead, and finished it.
         if not study.get_trials(False)[trial.number].state.is_finished():
             _fail(study, trial, error)

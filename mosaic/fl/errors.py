@@ -1,6 +1,7 @@
 """Errors that a user can fix: what was given, what is possible, what to do."""
 
 import difflib
+import errno
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -48,3 +49,29 @@ def _nearest(given: Any, names: Sequence[str]) -> str:
     """The name that is most like what was given; "" if none is."""
     found = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
     return found[0] if found else ""
+
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error means that nothing can be written any more: no later work can succeed."""
+    return isinstance(error, OSError) and error.errno in (*NO_SPACE, errno.EROFS)
+
+
+def problem_of_machine(error: OSError) -> str:
+    """What to do about an error of a disk: full, read-only, or another user's.
+
+    Returns:
+        The text in one line; "" for any other error.
+    """
+    place = error.filename or "what this command writes"
+    if error.errno in NO_SPACE:
+        return (
+            f"{error.strerror} for {place}: free some, or give another folder; "
+            "what is complete stays, and the same command goes on from there."
+        )
+    if error.errno in NOT_WRITABLE:
+        return f"{error.strerror}: {place}; make it writable, or give another folder."
+    return ""

@@ -10,6 +10,9 @@ from mosaic.fl.data.shapes import CHANNELS, SIZE_RULE, size_fits
 from mosaic.fl.data.source import SPLITS
 from mosaic.fl.errors import InputError
 
+BEGINNINGS = (b"PK", b"\x93N")
+"""Of .npz files, which are zip archives, and of .npy files, which have a single array."""
+
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 KERAS = ("x_train", "y_train", "x_test", "y_test")  # its names for the same
 
@@ -55,6 +58,12 @@ def read_npz(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def _load_arrays(path: Path, file: BinaryIO) -> dict[str, np.ndarray]:
     """The four arrays as they are in the open file; `path` is for what is said of it."""
+    if file.read(2) not in BEGINNINGS:  # NumPy would take it for a pickle, and say how to open it
+        raise InputError(
+            f"cannot read {path}: it is no .npz file, by its first bytes. Write it with "
+            f"numpy.savez ({_needed()}), or copy it again."
+        )
+    file.seek(0)
     try:
         archive = np.load(file, allow_pickle=False)
     except Exception as error:  # damaged archives raise errors of any kind

@@ -206,3 +206,10 @@ def test_a_single_array_that_is_called_npz(file):
         np.save(opened, np.zeros(3))
     with pytest.raises(InputError, match="mine.npz has a single array. Write it with numpy.savez"):
         register_data(file)
+
+
+def test_a_text_file_is_refused_without_advice_about_pickles(file):
+    file.write_text("label,pixel\n1,0\n")
+    with pytest.raises(InputError, match=r"cannot read .*: it is no \.npz file") as raised:
+        register_data(file)
+    assert "pickle" not in str(raised.value)
