@@ -1,7 +1,5 @@
 """One run of a suite: which cells it has, which of them are missing, and running those."""
 
-import math
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,16 +23,15 @@ from benchmarks.planning.plugins import loaded_plugins
 from benchmarks.planning.scales import check_reporting, known_scale
 from benchmarks.planning.settings import Settings
 from benchmarks.planning.suite import Suite, read_suite, suite_path
-from benchmarks.reporting.frames import with_status
 from benchmarks.reporting.report import report
-from benchmarks.reporting.terminal import print_result, terminal_table
+from benchmarks.reporting.terminal import print_result
 from benchmarks.running.archive import unpack
+from benchmarks.running.interim_tables import InterimTables
 from benchmarks.running.processes import run_cells
 from benchmarks.running.progress import Estimate, show_progress
 from benchmarks.running.ray_cluster import cells_on_ray
-from benchmarks.running.records import done_file, load_records, read_rows, take_over
+from benchmarks.running.records import done_file, read_rows, take_over
 from benchmarks.running.request import Request
-from benchmarks.running.schedule import group_of
 from benchmarks.running.session import Outcome, Session
 from mosaic.fl.data.datasets import DATASETS, display_name
 from mosaic.fl.data.federation import split
@@ -42,9 +39,6 @@ from mosaic.fl.data.loading import load, use_data_dir
 from mosaic.fl.data.partition_file import read_partition, write_partition
 from mosaic.fl.device import choose_precision, use_device
 from mosaic.fl.errors import InputError
-
-SECONDS_BETWEEN_TABLES = 120
-"""Between two interim tables in the terminal. The first comes as soon as one comparison is done."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +109,11 @@ class SuiteRun:
                 done_file(self.folder, cell).unlink(missing_ok=True)
 
         failed = 0
+        tables = InterimTables(self.folder, self.cells, missing)
         for outcome in self._outcomes(missing, len(finished)):
             if outcome.status == "failed":
                 failed += 1
+            tables.after(outcome)
 
         with console.status("writing tables and figures"):
             records = report(self.folder, self.cells, self.suite.pages, self.suite.reference)
@@ -158,7 +154,7 @@ class SuiteRun:
         return finished
 
     def _outcomes(self, missing: list[Cell], n_finished: int) -> Iterator[Outcome]:
-        """Run the cells, with progress and a table whenever all methods of one setting are done."""
+        """Run the cells with progress."""
         start: Callable[..., Iterator[Outcome]]
         if self.request.ray:
             start = partial(
@@ -171,32 +167,8 @@ class SuiteRun:
         else:
             start = partial(run_cells, missing, self.session, min(self.jobs, max(1, len(missing))))
 
-        left: dict[tuple, set[str]] = {}
-        for cell in missing:
-            left.setdefault(group_of(cell), set()).add(cell.key)
-
-        printed = -math.inf
         estimate = Estimate(self.folder, self.cells)
-        for outcome in show_progress(start, missing, n_finished, estimate, self.jobs, console):
-            yield outcome
-
-            group = group_of(outcome.cell)
-            left[group].discard(outcome.cell.key)
-            if left[group]:
-                continue
-
-            del left[group]
-            if left and time.monotonic() - printed > SECONDS_BETWEEN_TABLES:
-                self._print_interim_table(group)
-                printed = time.monotonic()
-
-    def _print_interim_table(self, group: tuple) -> None:
-        """The table of what is done of a group's data set, number of clients and widths."""
-        setting = group[:3]
-        cells = [cell for cell in self.cells if group_of(cell)[:3] == setting]
-        records = load_records(self.folder, cells)
-        if len(with_status(records, "done")):
-            console.print(terminal_table(records))
+        return show_progress(start, missing, n_finished, estimate, self.jobs, console)
 
 
 def open_run(request: Request) -> SuiteRun:
