@@ -1,43 +1,39 @@
-"""The published algorithms, one a file. The order here is the order of the tables."""
+"""The published algorithms, one a file."""
 
-from baselines import (
-    centralised,
-    coboosting,
-    dense,
-    dfrd,
-    ensemble,
-    fedavg,
-    fedbn,
-    fedcvae,
-    feddf,
-    federatedfactory,
-    fedftg,
-    fedgen,
-    fedprox,
-    fedrolex,
-    fedrs,
-    heterofl,
-    local,
-    scaffold,
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    BASELINES: dict[str, ModuleType]
+
+NAMES = (
+    "local",
+    "fedavg",
+    "fedprox",
+    "fedrs",
+    "fedbn",
+    "scaffold",
+    "heterofl",
+    "fedrolex",
+    "ensemble",
+    "fedgen",
+    "fedftg",
+    "dfrd",
+    "feddf",
+    "dense",
+    "coboosting",
+    "fedcvae",
+    "federatedfactory",
+    "centralised",
 )
+"""The name of each algorithm's file. The order here is the order of the tables."""
 
-BASELINES = {
-    "local": local,
-    "fedavg": fedavg,
-    "fedprox": fedprox,
-    "fedrs": fedrs,
-    "fedbn": fedbn,
-    "scaffold": scaffold,
-    "heterofl": heterofl,
-    "fedrolex": fedrolex,
-    "ensemble": ensemble,
-    "fedgen": fedgen,
-    "fedftg": fedftg,
-    "dfrd": dfrd,
-    "feddf": feddf,
-    "dense": dense,
-    "coboosting": coboosting,
-    "fedcvae": fedcvae,
-    "federatedfactory": federatedfactory,
-    "centralised": centralised,
-}
+
+def __getattr__(name: str) -> dict[str, ModuleType]:
+    """Import the algorithms when BASELINES is first used: their names are known without PyTorch."""
+    if name != "BASELINES":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    modules = {name: importlib.import_module(f"{__name__}.{name}") for name in NAMES}
+    globals()["BASELINES"] = modules
+    return modules

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.cli import add_machine_options, count, exit_code_of, listed
 from benchmarks.planning.axes import check_omega, first_seeds, seeds_of
+from benchmarks.planning.quick_checks import check_names
 from benchmarks.planning.settings import read_settings
 from mosaic.fl.errors import InputError
 
@@ -112,7 +113,15 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Do what the options say; see :func:`main` for the exit code."""
-    # torch and the rest are imported only now: --help answers at once.
+    methods = listed(options.methods)
+    omega = _omegas(options.omega)
+    clients = _client_counts(options.clients)
+    seeds = _seeds(options)
+    settings = read_settings(options.set, options.params)
+    if not options.list:
+        check_names(options.suite, options.scale, methods, settings)
+
+    # PyTorch and the rest are imported only now: --help and wrong options are answered at once.
     from benchmarks.planning import show
     from benchmarks.running.request import Request
     from benchmarks.running.suite_run import open_run
@@ -125,13 +134,13 @@ def command(options: argparse.Namespace) -> int:
         Request(
             suite=options.suite,
             scale=options.scale,
-            methods=listed(options.methods),
+            methods=methods,
             datasets=listed(options.datasets),
-            omega=_omegas(options.omega),
-            clients=_client_counts(options.clients),
+            omega=omega,
+            clients=clients,
             widths=options.widths,
-            seeds=_seeds(options),
-            settings=read_settings(options.set, options.params),
+            seeds=seeds,
+            settings=settings,
             partition=options.partition,
             metrics=listed(options.metrics) or [],
             out=options.out,

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from rich.markup import escape
 
 from benchmarks.cli import console, exit_code_of
-from benchmarks.tuning.options import parse
+from benchmarks.tuning.options import check, parse
 
 STOPPED = "stopped; the same command goes on from here."
 
@@ -35,6 +35,8 @@ def command(options: argparse.Namespace) -> int:
     Returns:
         The exit code, see ``main``.
     """
+    check(options)
+
     # Imports are here so that --help and wrong options do not wait for PyTorch and Optuna.
     from benchmarks.running.session import prepare
     from benchmarks.tuning.make_plan import check_data, notes, plan_of

@@ -6,6 +6,7 @@ over seeds, what the table of costs shows and what can be tuned for all derive f
 ``python -m benchmarks.metrics.columns`` prints the whole list as Markdown.
 """
 
+import argparse
 from dataclasses import dataclass
 from typing import Literal
 
@@ -295,4 +296,5 @@ def columns_table() -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m benchmarks.metrics.columns").parse_args()
     print(columns_table())

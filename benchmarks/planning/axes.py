@@ -4,7 +4,6 @@ import math
 
 from benchmarks.planning.scales import MIXED
 from mosaic.fl.errors import InputError
-from mosaic.fl.task import capacity_widths
 
 MOST_SEEDS = 20
 """A single number above this is more likely a seed than a count of seeds, so the user is asked."""
@@ -80,7 +79,7 @@ def widths_of(name: str, n_clients: int) -> tuple[float, ...]:
     if name == "full":
         return ()
     if name == "mixed":
-        return capacity_widths(n_clients, **MIXED)
+        return _law(n_clients, **MIXED)
 
     try:
         if name.startswith("rho="):
@@ -112,7 +111,15 @@ def _widths_by_law(name: str, n_clients: int) -> tuple[float, ...]:
     for part in name.split(","):
         key, value = part.split("=")
         law[key] = float(value)
-    return capacity_widths(n_clients, **law)
+    return _law(n_clients, **law)
+
+
+def _law(n_clients: int, rho: float, sigma: float) -> tuple[float, ...]:
+    from mosaic.fl.task import (
+        capacity_widths,  # not above: it needs PyTorch, seeds and omega do not
+    )
+
+    return capacity_widths(n_clients, rho, sigma)
 
 
 def batch_norm_of(widths: tuple[float, ...]) -> str:

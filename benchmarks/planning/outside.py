@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.metrics.metric_file import load_metric_file
-from benchmarks.planning.plugins import Kind, Plugin, entry_points, find_file, load_method, remember
+from benchmarks.planning.entry_points import Kind, entry_points
+from benchmarks.planning.plugins import Plugin, find_file, load_method, remember
 from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.data.partition_file import register_partition
 from mosaic.fl.data.user_data import register_data

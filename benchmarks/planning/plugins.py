@@ -10,24 +10,13 @@ copy of the file. Its hash is part of a cell's key: an edited file is another me
 import hashlib
 import sys
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
 
+from benchmarks.planning.entry_points import Kind, entry_points
 from benchmarks.planning.methods import CEILING, METHODS
 from mosaic.fl.contract import check_method
 from mosaic.fl.errors import InputError, did_you_mean
-
-Kind = Literal["method", "dataset", "model", "metric", "partition"]
-
-GROUPS: dict[Kind, str] = {
-    "method": "mosaic_bench.methods",
-    "dataset": "mosaic_bench.datasets",
-    "model": "mosaic_bench.models",
-    "metric": "mosaic_bench.metrics",
-}
-"""The entry point group in which an installed package offers each kind."""
 
 
 @dataclass(frozen=True)
@@ -228,11 +217,6 @@ def _register_method(plugin: Plugin, module: ModuleType) -> None:
     METHODS[plugin.name] = module
     METHODS[CEILING] = ceiling
     _loaded["method", plugin.name] = plugin
-
-
-def entry_points(kind: Kind) -> dict[str, metadata.EntryPoint]:
-    """What installed packages offer of a kind, by name."""
-    return {point.name: point for point in metadata.entry_points(group=GROUPS[kind])}
 
 
 def remember(plugin: Plugin) -> None:

@@ -8,9 +8,9 @@ from rich.table import Table
 
 from benchmarks.cli import console
 from benchmarks.planning.cell import Cell
+from benchmarks.planning.entry_points import entry_points
 from benchmarks.planning.forecast import UTILISATION, forecast, without_forecast
 from benchmarks.planning.methods import METHODS, idea_of
-from benchmarks.planning.plugins import entry_points
 from benchmarks.planning.scales import SCALES
 from benchmarks.planning.suite import read_suite, suite_names
 from mosaic.fl.data.datasets import DATASETS

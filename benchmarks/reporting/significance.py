@@ -2,6 +2,8 @@
 
 Where every pair differs by the same amount there is no estimate of the noise, so a paired t-test
 says nothing: p is 1 if that amount is zero and NaN otherwise. NaN is never significant.
+
+scipy is slow to import, so each function that computes with it imports it.
 """
 
 import math
@@ -9,7 +11,6 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
 
 ALPHA = 0.05
 POWER = 0.8
@@ -30,6 +31,8 @@ def paired_test(differences: pd.Series) -> dict[str, Any]:
         ``n`` pairs, ``difference`` (mean), ``sd`` (ddof 1), ``ci`` (half width, 95 %), ``p``
         (two-sided paired t-test) and ``p_wilcoxon`` (signed ranks). What cannot be computed is NaN.
     """
+    from scipy import stats
+
     known = differences.dropna().to_numpy(dtype=float)
     n = len(known)
     mean = known.mean() if n else math.nan
@@ -68,6 +71,8 @@ def half_width(sd: float, n: int) -> float:
         sd: sample standard deviation of the values.
         n: number of values; the result is NaN for fewer than 2.
     """
+    from scipy import stats
+
     if n < 2:
         return math.nan
     return cast(float, stats.t.ppf(1 - ALPHA / 2, n - 1) * sd / math.sqrt(n))
@@ -105,6 +110,8 @@ def detectable_difference(sd: float, n: int, power: float = POWER, alpha: float 
     Returns:
         NaN for fewer than 2 pairs or an unknown sd; 0 for an sd of 0.
     """
+    from scipy import optimize, stats
+
     if n < 2 or not math.isfinite(sd):
         return math.nan
     df = n - 1

@@ -15,7 +15,7 @@ from benchmarks.planning.scales import known_scale
 from benchmarks.planning.settings import read_settings
 from benchmarks.running.session import Session
 from benchmarks.tuning.distributions import grid_of, text_of
-from benchmarks.tuning.plan import PRUNERS, SAMPLERS, Plan, objectives_of, tuning_seeds
+from benchmarks.tuning.plan import Plan, objectives_of, tuning_seeds
 from benchmarks.tuning.samplers import HOLDING
 from benchmarks.tuning.space import space_of
 from mosaic.fl.data.datasets import display_name
@@ -24,9 +24,6 @@ from mosaic.fl.device import choose_precision, use_device
 from mosaic.fl.errors import InputError, did_you_mean
 from mosaic.fl.rng import numpy_stream
 
-SMALLEST = {"trials": 1, "threads": 1, "points": 2, "hold": 1}
-"""Options that are whole numbers, with their smallest values."""
-
 
 def plan_of(options: argparse.Namespace) -> tuple[Plan, int]:
     """The study's plan and the number of processes.
@@ -34,7 +31,7 @@ def plan_of(options: argparse.Namespace) -> tuple[Plan, int]:
     Raises:
         InputError: If an option is wrong, or if options do not fit together.
     """
-    _check_options(options)
+    options.method = resolve_method(options.method)
     settings = _settings_of(options)
     objectives = objectives_of(options.objective)
     if options.sampler == "cmaes":
@@ -83,18 +80,6 @@ def plan_of(options: argparse.Namespace) -> tuple[Plan, int]:
     if plan.sampler == "grid":
         plan = replace(plan, trials=min(plan.trials, _grid_size(plan)))
     return plan, min(jobs, plan.trials)
-
-
-def _check_options(options: argparse.Namespace) -> None:
-    for name, smallest in SMALLEST.items():
-        value = getattr(options, name)
-        if value < smallest:
-            raise InputError(f"--{name} is {value}; it must be at least {smallest}.")
-    if options.sampler not in SAMPLERS:
-        raise did_you_mean("sampler", options.sampler, SAMPLERS)
-    if options.pruner not in PRUNERS:
-        raise did_you_mean("pruner", options.pruner, PRUNERS)
-    options.method = resolve_method(options.method)
 
 
 def _settings_of(options: argparse.Namespace) -> dict[str, dict[str, Any]]:

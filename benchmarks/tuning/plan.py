@@ -26,8 +26,6 @@ Each is measured in the last round. Accuracy is the accuracy on validation image
 
 FIDELITY = {"fid_domain", "kid_domain", "is_domain"}
 DEFAULT = "default"
-SAMPLERS = ("tpe", "random", "cmaes", "gp", "grid")
-PRUNERS = ("wilcoxon", "median", "none")
 
 
 @dataclass(frozen=True)
