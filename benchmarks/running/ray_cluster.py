@@ -10,12 +10,13 @@ cells need; the files that a cell leaves come back with its outcome.
 import functools
 import hashlib
 import logging
+import os
 import pickle
 import platform
 import socket
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -44,7 +45,7 @@ Files = dict[str, bytes]
 
 def cells_on_ray(
     cells: Sequence[Cell], session: Session, address: str, watch: Watch, gpu_share: float = 1.0
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Run cells on a cluster and yield each outcome as it ends, when its record is on this machine.
 
     Args:
@@ -59,7 +60,7 @@ def cells_on_ray(
         InputError: Ray is not installed, or no cluster answers.
     """
     ray = connect(address)
-    token = session.out / f".ray-{uuid.uuid4().hex}"
+    token = session.out / token_name()
     try:
         token.touch()
         prepare(session)  # stages that are in its cache are not scheduled
@@ -88,6 +89,14 @@ def cells_on_ray(
     finally:
         token.unlink(missing_ok=True)
         ray.shutdown()
+
+
+def token_name() -> str:
+    """The name of a new file that tells a node whether it shares this process's folder.
+
+    It ends in the process's number, as those of all files that a killed process may leave.
+    """
+    return f".ray-{uuid.uuid4().hex}.{os.getpid()}"
 
 
 def connect(address: str) -> ModuleType:

@@ -1,7 +1,8 @@
 """One run of a suite: which cells it has, which of them are missing, and running those."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from benchmarks.running.ray_cluster import cells_on_ray
 from benchmarks.running.records import done_file, read_rows, take_over
 from benchmarks.running.request import Request
 from benchmarks.running.session import Outcome, Session
+from benchmarks.running.stopping import on_stop_say
 from mosaic.fl.data.datasets import DATASETS, display_name
 from mosaic.fl.data.federation import split
 from mosaic.fl.data.loading import load, use_data_dir
@@ -110,15 +112,23 @@ class SuiteRun:
 
         failed = 0
         tables = InterimTables(self.folder, self.cells, missing)
-        for outcome in self._outcomes(missing, len(finished)):
-            if outcome.status == "failed":
-                failed += 1
-            tables.after(outcome)
+        on_stop_say(self._state)
+        with closing(self._outcomes(missing, len(finished))) as outcomes:
+            for outcome in outcomes:
+                if outcome.status == "failed":
+                    failed += 1
+                tables.after(outcome)
 
         with console.status("writing tables and figures"):
             records = report(self.folder, self.cells, self.suite.pages, self.suite.reference)
         print_result(records, self.folder, failed)
         return records, failed
+
+    def _state(self) -> str:
+        """What a stop says: how many cells are done, and how to go on."""
+        n_done = sum(done_file(self.folder, cell).exists() for cell in self.cells)
+        how = "the same command without --force" if self.request.force else "the same command"
+        return f"{n_done} of {len(self.cells)} cells are done and kept; {how} goes on"
 
     def _print_unused_settings(self) -> None:
         """Say which settings reach no cell, because their method is not among the cells."""
@@ -153,9 +163,9 @@ class SuiteRun:
             console.print(f"[yellow]{text}[/]", highlight=False, soft_wrap=True)
         return finished
 
-    def _outcomes(self, missing: list[Cell], n_finished: int) -> Iterator[Outcome]:
+    def _outcomes(self, missing: list[Cell], n_finished: int) -> Generator[Outcome]:
         """Run the cells with progress."""
-        start: Callable[..., Iterator[Outcome]]
+        start: Callable[..., Generator[Outcome]]
         if self.request.ray:
             start = partial(
                 cells_on_ray,
