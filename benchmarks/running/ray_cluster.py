@@ -30,6 +30,7 @@ from benchmarks.running.records import files_of
 from benchmarks.running.run_cell import run_cell
 from benchmarks.running.schedule import Schedule, Stage, Work
 from benchmarks.running.session import Outcome, Session, prepare
+from benchmarks.running.stopping import hear_again
 from mosaic.fl.errors import InputError
 from mosaic.fl.files import write_whole
 
@@ -131,6 +132,7 @@ def connect(address: str) -> ModuleType:
             f"no Ray cluster answers at {address!r} ({problem}); start one (ray start --head), "
             "give its address, or use --ray local."
         ) from None
+    hear_again()  # Ray's own handlers print a stack, and shut it down step by step
     return ray
 
 

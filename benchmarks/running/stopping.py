@@ -28,6 +28,7 @@ GONE_S = 3.0  # so long is waited for killed processes
 NOTHING_YET = "nothing was run yet; the same command starts again"
 
 _state: Callable[[], str] | None = None
+_heard: tuple[int, ...] = ()  # the signals whose handlers are set
 
 
 def on_stop_say(state: Callable[[], str] | None) -> None:
@@ -61,19 +62,29 @@ def stops_cleanly(ends_after: bool = False) -> Iterator[None]:
     os.set_blocking(writer, False)
     watcher = threading.Thread(target=_watch, args=(reader,), daemon=True)
     watcher.start()
-    heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    global _heard
+    heard_before = _heard
+    _heard = tuple(number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN)
     wakeup_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    before = {number: signal.signal(number, _park) for number in heard}
+    before = {number: signal.signal(number, _park) for number in _heard}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if ends_after else handler)
         signal.set_wakeup_fd(wakeup_before)
+        _heard = heard_before
         on_stop_say(None)
         os.close(writer)
         watcher.join()  # for ever, if a signal has come: then it ends the process
         os.close(reader)
+
+
+def hear_again() -> None:
+    """Set the handlers of :func:`stops_cleanly` again, after a library has set its own."""
+    if threading.current_thread() is threading.main_thread():
+        for number in _heard:
+            signal.signal(number, _park)
 
 
 _for_good: AbstractContextManager[None] | None = None
