@@ -1,6 +1,7 @@
 """What the tests of stopping share: a command in a process of its own, and who is left of it."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -21,12 +22,13 @@ class Command:
     Args:
         arguments: of Python.
         folder: for the files with what it prints.
+        pipes: whether its stdin and stdout are pipes.
     """
 
     python = sys.executable
     root = Path(__file__).parents[2]
 
-    def __init__(self, arguments: list[str], folder: Path):
+    def __init__(self, arguments: list[str], folder: Path, pipes: bool = False):
         self.mark = uuid.uuid4().hex
         folder.mkdir(parents=True, exist_ok=True)
         self.files = [folder / f"{self.mark}.{name}" for name in ("out", "err")]
@@ -34,18 +36,18 @@ class Command:
             self.process = subprocess.Popen(
                 [self.python, *arguments],
                 cwd=self.root,
-                env=os.environ | {MARK: self.mark},
-                stdout=out,
+                env=os.environ | {MARK: self.mark, "PYTHONPATH": str(self.root)},
+                stdin=subprocess.PIPE if pipes else None,
+                stdout=subprocess.PIPE if pipes else out,
                 stderr=err,
                 start_new_session=True,
+                text=True,
             )
 
     @property
     def hears(self) -> bool:
-        """Whether it has set its handlers. Python itself has none for SIGTERM."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        [caught] = [line for line in status.splitlines() if line.startswith("SigCgt")]
-        return bool(int(caught.split()[1], 16) >> (SIGTERM - 1) & 1)
+        """Whether it has set its handlers, or has ended."""
+        return hears(self.process.pid)
 
     def send(self, number: Signals, group: bool) -> None:
         """Send a signal to it alone, or to all processes of its group."""
@@ -68,6 +70,16 @@ class Command:
             return process.environ().get(MARK) == self.mark
         except psutil.Error:
             return False
+
+
+def hears(pid: int) -> bool:
+    """Whether a process has a handler of SIGTERM, as Python itself has not, or has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True
+    caught = re.findall(r"SigCgt:\s(\w+)", status)
+    return not caught or bool(int(caught[0], 16) >> (SIGTERM - 1) & 1)
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60) -> float:
