@@ -13,7 +13,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from typing import NoReturn
 
 import psutil
@@ -57,27 +56,20 @@ def stops_cleanly(ends_after: bool = False) -> Iterator[None]:
         yield
         return
 
-    # Python writes a signal's number into the pipe at once, whatever the main thread does.
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    watcher = threading.Thread(target=_watch, args=(reader,), daemon=True)
-    watcher.start()
-    global _heard
-    heard_before = _heard
-    _heard = tuple(number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN)
-    wakeup_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    before = {number: signal.signal(number, _park) for number in _heard}
+    forget = _hear()
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_IGN if ends_after else handler)
-        signal.set_wakeup_fd(wakeup_before)
-        _heard = heard_before
+        forget(ends_after)
         on_stop_say(None)
-        os.close(writer)
-        watcher.join()  # for ever, if a signal has come: then it ends the process
-        os.close(reader)
+
+
+def hear_signals() -> None:
+    """:func:`stops_cleanly` from now on: for a process that is a command and nothing else.
+
+    Call it before imports that take long, because Ctrl-C may come during them.
+    """
+    _hear()
 
 
 def hear_again() -> None:
@@ -87,17 +79,30 @@ def hear_again() -> None:
             signal.signal(number, _park)
 
 
-_for_good: AbstractContextManager[None] | None = None
+def _hear() -> Callable[[bool], None]:
+    """Set the handlers; return what undoes it, see ``ends_after`` above."""
+    global _heard
+    # Python writes a signal's number into the pipe at once, whatever the main thread does.
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    watcher = threading.Thread(target=_watch, args=(reader,), daemon=True)
+    watcher.start()
+    heard_before = _heard
+    _heard = tuple(number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN)
+    wakeup_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    before = {number: signal.signal(number, _park) for number in _heard}
 
+    def forget(ends_after: bool) -> None:
+        global _heard
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_IGN if ends_after else handler)
+        signal.set_wakeup_fd(wakeup_before)
+        _heard = heard_before
+        os.close(writer)
+        watcher.join()  # for ever, if a signal has come: then it ends the process
+        os.close(reader)
 
-def hear_signals() -> None:
-    """:func:`stops_cleanly` from now on: for a process that is a command and nothing else.
-
-    Call it before imports that take long, because Ctrl-C may come during them.
-    """
-    global _for_good
-    _for_good = stops_cleanly()  # kept: it would end with its last reference
-    _for_good.__enter__()
+    return forget
 
 
 def kill_with_children(process: psutil.Process) -> None:
