@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from signal import SIGTERM, Signals
+from typing import ClassVar
 
 import psutil
 
@@ -25,11 +26,13 @@ class Command:
         pipes: whether its stdin and stdout are pipes.
     """
 
+    started: ClassVar[list["Command"]] = []
     python = sys.executable
     root = Path(__file__).parents[2]
 
     def __init__(self, arguments: list[str], folder: Path, pipes: bool = False):
         self.mark = uuid.uuid4().hex
+        self.started.append(self)
         folder.mkdir(parents=True, exist_ok=True)
         self.files = [folder / f"{self.mark}.{name}" for name in ("out", "err")]
         with self.files[0].open("w") as out, self.files[1].open("w") as err:
@@ -70,6 +73,15 @@ class Command:
             return process.environ().get(MARK) == self.mark
         except psutil.Error:
             return False
+
+
+def end_all() -> None:
+    """Kill what is left of all commands."""
+    for command in Command.started:
+        for process in command.left():
+            process.kill()
+        command.process.communicate()
+    Command.started.clear()
 
 
 def hears(pid: int) -> bool:

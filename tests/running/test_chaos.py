@@ -8,9 +8,11 @@ import os
 import random
 import re
 import time
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -21,8 +23,8 @@ COLD_EVERY = 4  # one of so many commands starts with its imports
 
 TINY = ["--clients=3", "--device=cpu", "--precision=fp32", "--set=task.rounds=6"]
 TINY += ["--set=task.steps=10", "--set=task.base_width=4", "--set=task.score_every=2"]
-RUN = ["--methods=local,fedavg,fedprox,ensemble", "--omega=0.1", "--seeds=3", "--widths=full"]
-TUNE = ["--method=fedprox", "--study=s", "--trials=16", "--seeds=2", "--stability-seeds=0"]
+RUN = ["--methods=local,fedavg,fedprox", "--omega=0.1", "--seeds=3", "--widths=full"]
+TUNE = ["--method=fedprox", "--study=s", "--trials=13", "--seeds=2", "--stability-seeds=0"]
 TUNE += ["--sampler=tpe", "--hold=1", "--jobs=1"]
 
 # what may differ between two runs of one cell
@@ -67,7 +69,7 @@ def kills(rng: random.Random):
         for i in range(COLD_EVERY):
             cold = i == 0
             what = rng.choice(["run", "study"])
-            longest = 2.5 if not cold else 12 if what == "run" else 7
+            longest = 3.5 if not cold else 12 if what == "run" else 7
             number = rng.choice([SIGINT, SIGTERM, SIGKILL])
             yield Kill(what, cold, number, rng.random() < 0.5, rng.uniform(0, longest))
 
@@ -141,6 +143,10 @@ def trials(out: Path) -> pd.DataFrame:
     return rows[["state", *columns]].reset_index(drop=True)
 
 
+def best(out: Path) -> dict[str, Any]:
+    return tomllib.loads((out / "tuning" / "s" / "best.toml").read_text())
+
+
 @pytest.mark.slow
 def test_fifty_kills_change_no_record_and_no_trial(tmp_path):
     seed = int(os.environ.get("MOSAIC_CHAOS_SEED", time.time_ns() % 10**6))
@@ -177,12 +183,9 @@ def test_fifty_kills_change_no_record_and_no_trial(tmp_path):
             files = [tmp_path / f"{out.name}-{what}.{name}" for name in ("out", "err")]
             nursery.start(what, arguments(what, out), *files)
             assert nursery.exit_code() == 0, files[1].read_text()
-    nursery.command.process.kill()
-    nursery.command.process.communicate()
 
     pd.testing.assert_frame_equal(records(killed), records(tmp_path / "whole"))
-    assert len(records(killed)["cell"].unique()) == 12
+    assert len(records(killed)["cell"].unique()) == 9
     pd.testing.assert_frame_equal(trials(killed), trials(tmp_path / "whole"))
-    assert trials(killed)["state"].tolist() == ["complete"] * 16
-    best = [out / "tuning" / "s" / "best.toml" for out in (killed, tmp_path / "whole")]
-    assert best[0].read_text() == best[1].read_text()
+    assert trials(killed)["state"].tolist() == ["complete"] * 13
+    assert best(killed) == best(tmp_path / "whole")
