@@ -11,6 +11,7 @@ from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.data.partition_file import register_partition
 from mosaic.fl.data.user_data import register_data
 from mosaic.fl.errors import InputError, did_you_mean
+from mosaic.fl.home import expanded
 from mosaic.fl.models.registration import load_model_file
 from mosaic.fl.models.registry import MODELS
 
@@ -33,7 +34,7 @@ def resolve_dataset(given: str) -> str:
 
     looks_like_path = "/" in given or given.endswith(".npz") or Path(given).exists()
     if looks_like_path:
-        path = Path(given).expanduser().resolve()
+        path = expanded(given).resolve()
         name = register_data(path)
         remember(Plugin("dataset", name, str(path)))
         return name
@@ -132,7 +133,7 @@ def resolve_partition(path: Path) -> str:
     Raises:
         InputError: if it cannot be read, or is something else.
     """
-    path = path.expanduser().resolve()
+    path = expanded(path).resolve()
     name = register_partition(path)
     remember(Plugin("partition", name, str(path)))
     return name

@@ -17,6 +17,7 @@ from benchmarks.planning.entry_points import Kind, entry_points
 from benchmarks.planning.methods import CEILING, METHODS
 from mosaic.fl.contract import check_method
 from mosaic.fl.errors import InputError, did_you_mean
+from mosaic.fl.home import expanded
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def find_file(given: str, folder: Path | None = None) -> Path:
     Raises:
         InputError: if there is none.
     """
-    places = [Path(given).expanduser()]
+    places = [expanded(given)]
     if folder is not None:
         places.append(folder / given)
 

@@ -11,6 +11,8 @@ from filelock import FileLock
 from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.data.readers import plain_or_gz
 from mosaic.fl.errors import InputError
+from mosaic.fl.home import home_folder
+from mosaic.fl.unfinished import temporary_folder
 
 TIMEOUT_S = 5  # of silence from the server, not of the whole download
 
@@ -67,14 +69,36 @@ def _look(roots: list[Path], name: str, split: str) -> tuple[Path, Path] | None:
 
 
 def _home() -> Path:
-    return Path.home() / ".cache" / "mosaic-bench" / "data"
+    """The user's folder of data sets; for a user without a home, one in the system's /tmp."""
+    home = home_folder()
+    if home is None:
+        return Path(tempfile.gettempdir(), f"mosaic-bench-{os.getuid()}", "data")
+    return home / ".cache" / "mosaic-bench" / "data"
 
 
 def writable_root(root: Path) -> Path:
-    """The root itself if this user may write there, else the user's cache."""
-    if os.access(root, os.W_OK):
-        return root
-    return _home()
+    """The root itself if this user may write there, else the user's cache.
+
+    Raises:
+        InputError: nothing can be written to either.
+    """
+    home = _home()
+    for place in (root, home):
+        if _can_write(place):
+            return place
+    raise InputError(
+        "pictures are decoded once into a file, but nothing can be written to "
+        f"{root} or {home}: make one of them writable, or set HOME to a folder of your own."
+    )
+
+
+def _can_write(folder: Path) -> bool:
+    """Whether this user may write to the folder, which is made if it is not there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
 
 
 def _download(name: str, split: str, root: Path) -> str:
@@ -88,7 +112,7 @@ def _download(name: str, split: str, root: Path) -> str:
         root.mkdir(parents=True, exist_ok=True)
         with (
             FileLock(root / f".{name}.lock"),
-            tempfile.TemporaryDirectory(prefix=f".{name}-", dir=root) as aside,
+            temporary_folder(root, name) as aside,
         ):
             # Another process may have downloaded it while this one waited for the lock.
             if _look([root], name, split):
@@ -98,10 +122,10 @@ def _download(name: str, split: str, root: Path) -> str:
             fetch = DATASETS[name].fetch
             if fetch is None:
                 return "there is no download of it"
-            fetch(Path(aside))
+            fetch(aside)
 
             (root / name).mkdir(exist_ok=True)
-            for entry in Path(aside).iterdir():
+            for entry in aside.iterdir():
                 if entry.suffix not in (".gz", ".zip"):  # the archive, already unpacked
                     os.replace(entry, root / name / entry.name)
     except (OSError, RuntimeError, http.client.HTTPException) as error:

@@ -14,6 +14,7 @@ from mosaic.fl.data.download import find_split, writable_root
 from mosaic.fl.data.pictures import decode
 from mosaic.fl.data.source import SPLITS, Images
 from mosaic.fl.errors import InputError, did_you_mean
+from mosaic.fl.home import expanded
 from mosaic.fl.rng import numpy_stream
 
 _sealed = False  # whether loading a test split is an error
@@ -30,7 +31,7 @@ def use_data_dir(path: str | os.PathLike | None) -> None:
     """
     if path is None:
         return
-    folder = Path(path).expanduser().absolute()
+    folder = expanded(path).absolute()
     if folder.exists() and not folder.is_dir():
         raise InputError(f"the data dir {folder} is a file: give a folder")
     os.environ["MOSAIC_DATA"] = str(folder)

@@ -17,6 +17,7 @@ from mosaic.fl.data.readers import checked_arrays
 from mosaic.fl.data.shapes import CHANNELS, SIZE_RULE, size_fits
 from mosaic.fl.data.source import SPLITS, Images, Source
 from mosaic.fl.errors import InputError
+from mosaic.fl.home import expanded
 
 Splits = dict[str, tuple[np.ndarray, np.ndarray]]
 """Images, uint8 (N, C, S, S), and labels, int64 (N,), of "train" and "test"."""
@@ -45,7 +46,7 @@ def register_data(path: str | Path) -> str:
     Raises:
         InputError: the path has no images in one of the two forms.
     """
-    path = Path(path).expanduser().absolute()
+    path = expanded(path).absolute()
     splits = _read(path)
 
     digits = _content_hash(splits)

@@ -1,5 +1,6 @@
 """Where data are looked for, and downloads."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
@@ -16,7 +17,7 @@ from data_files import (
     write_mnist,
 )
 
-from mosaic.fl.data import loading
+from mosaic.fl.data import download, loading
 from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.data.loading import load, use_data_dir
 from mosaic.fl.errors import InputError
@@ -143,3 +144,22 @@ def test_a_data_dir_must_not_be_a_file(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is a file: give a folder"):
         use_data_dir(tmp_path / "file")
+
+
+def test_where_nothing_can_be_written_pictures_are_refused_with_what_to_change(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    data = tmp_path / "data"
+    assert download.writable_root(data) == data
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(InputError, match=f"nothing can be written to {data} or .*set HOME"):
+        download.writable_root(data)
+
+
+def test_without_a_home_data_go_to_a_folder_of_the_user_id(tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "home_folder", lambda: None)
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    home = download.writable_root(Path("/proc/nothing"))
+    assert home == tmp_path / f"mosaic-bench-{os.getuid()}" / "data"
