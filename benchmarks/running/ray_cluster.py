@@ -7,16 +7,16 @@ all nodes share. Any other node works in a folder of its own and computes there 
 cells need; the files that a cell leaves come back with its outcome.
 """
 
+import contextlib
 import functools
 import hashlib
 import logging
-import os
 import pickle
 import platform
 import socket
 import tempfile
 import uuid
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -33,6 +33,7 @@ from benchmarks.running.session import Outcome, Session, prepare
 from benchmarks.running.stopping import hear_again
 from mosaic.fl.errors import InputError
 from mosaic.fl.files import write_whole
+from mosaic.fl.unfinished import unfinished
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("mosaic", "baselines", "benchmarks")
@@ -60,10 +61,7 @@ def cells_on_ray(
     Raises:
         InputError: Ray is not installed, or no cluster answers.
     """
-    ray = connect(address)
-    token = session.out / token_name()
-    try:
-        token.touch()
+    with connected(address) as ray, token_in(session.out / "cache") as token:
         prepare(session)  # stages that are in its cache are not scheduled
         schedule = Schedule(cells)
         on_gpu = session.device.startswith("cuda")
@@ -87,17 +85,25 @@ def cells_on_ray(
             outcome = _outcome(ray, ended, work, session)
             if outcome is not None:
                 yield outcome
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[ModuleType]:
+    """Be connected to a cluster; see :func:`connect`."""
+    ray = connect(address)
+    try:
+        yield ray
     finally:
-        token.unlink(missing_ok=True)
         ray.shutdown()
 
 
-def token_name() -> str:
-    """The name of a new file that tells a node whether it shares this process's folder.
-
-    It ends in the process's number, as those of all files that a killed process may leave.
-    """
-    return f".ray-{uuid.uuid4().hex}.{os.getpid()}"
+@contextlib.contextmanager
+def token_in(folder: Path) -> Iterator[Path]:
+    """A file that exists in the block: a node that does not see it does not share the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with unfinished(folder / f"ray-{uuid.uuid4().hex}") as token:
+        token.touch()
+        yield token
 
 
 def connect(address: str) -> ModuleType:

@@ -12,6 +12,7 @@ import pickle
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -45,6 +46,13 @@ class Ended:
         if self.exit_code < 0:
             return f"died of {signal.Signals(-self.exit_code).name}"
         return f"ended with exit code {self.exit_code}"
+
+
+@dataclass(frozen=True)
+class _Raised:
+    """The message of a process whose ``main`` has raised an error."""
+
+    error: Exception
 
 
 @dataclass(eq=False)
@@ -116,6 +124,9 @@ class Workers:
 
         Yields:
             A worker, and its message: an :class:`Ended` if it has ended.
+
+        Raises:
+            Exception: what a worker's ``main`` has raised.
         """
         ready: list[Any] = wait(list(self._running), timeout)
         for pipe in ready:
@@ -124,6 +135,8 @@ class Workers:
                 message = pipe.recv()
             except (EOFError, OSError):
                 message = self._ended(worker)
+            if isinstance(message, _Raised):
+                raise message.error
             yield worker, message
 
     def _ended(self, worker: Worker) -> Ended:
@@ -157,8 +170,17 @@ def _main(pipe: Connection, call: bytes) -> None:
     assert parent is not None
     _leave_stopping_to_parent()
     _die_with(parent)
-    main, args = pickle.loads(call)
-    main(pipe, *args)
+    try:
+        main, args = pickle.loads(call)
+        main(pipe, *args)
+    except Exception as error:
+        error.add_note(f"In a worker process: {traceback.format_exc()}")
+        try:
+            pickle.dumps(error)
+        except Exception:
+            error = RuntimeError(traceback.format_exc())
+        with contextlib.suppress(OSError):  # the parent needs it no more
+            pipe.send(_Raised(error))
 
 
 def _leave_stopping_to_parent() -> None:

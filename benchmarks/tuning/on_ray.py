@@ -12,9 +12,9 @@ from benchmarks.running.ray_cluster import (
     MEMORY,
     RETRIES,
     code,
-    connect,
+    connected,
     other_code,
-    token_name,
+    token_in,
 )
 from benchmarks.running.session import prepare
 from benchmarks.tuning.plan import Plan
@@ -48,11 +48,7 @@ def work_on_ray(
     Raises:
         InputError: If the cluster cannot be used, or no trial of this study can succeed.
     """
-    ray = connect(address)
-    # A file in the study's folder: a task that does not see it does not share the folder.
-    token = plan.folder / token_name()
-    try:
-        token.touch()
+    with connected(address) as ray, token_in(plan.folder) as token:
         gpus = gpu_share if plan.session.device.startswith("cuda") else 0
         n_tasks = min(jobs or _room(ray, plan.threads, gpus), plan.trials)
         task = ray.remote(_work).options(
@@ -72,9 +68,6 @@ def work_on_ray(
                 if problem:
                     raise InputError(problem)
             refresh()
-    finally:
-        token.unlink(missing_ok=True)
-        ray.shutdown()
 
 
 def _room(ray: ModuleType, threads: int, gpus: float) -> int:

@@ -10,7 +10,6 @@ from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.retries import this_process, work_for
 from benchmarks.tuning.studies import open_study
 from benchmarks.tuning.trials import Announce, work
-from mosaic.fl.errors import InputError
 
 REPLACEMENTS_PER_JOB = 2  # how many dead processes are replaced, per process of the command
 
@@ -42,10 +41,7 @@ def work_in_processes(
         while workers:
             for worker, message in workers.news(timeout=0.5):
                 if not isinstance(message, Ended):
-                    kind, text = message
-                    if kind == "error":
-                        raise InputError(text)
-                    announce(kind, text)
+                    announce(*message)
                     continue
 
                 announce(worker.name, "")
@@ -64,7 +60,4 @@ def _work(pipe: Connection, plan: Plan, command: dict[str, Any], name: str) -> N
     def announce(process: str, doing: str) -> None:
         pipe.send((process, doing))
 
-    try:
-        work(open_study(plan), plan, announce, name)
-    except InputError as error:
-        pipe.send(("error", str(error)))
+    work(open_study(plan), plan, announce, name)

@@ -10,6 +10,7 @@ import pytest
 from stops import Command, wait_for
 
 from benchmarks.running.worker_processes import Ended, Workers
+from mosaic.fl.errors import InputError
 
 
 def echo(pipe, greeting: str) -> None:
@@ -21,6 +22,10 @@ def echo(pipe, greeting: str) -> None:
 
 def leave(pipe, code: int) -> None:
     sys.exit(code)
+
+
+def refuse(pipe, text: str) -> None:
+    raise InputError(text)
 
 
 def message_of(workers: Workers):
@@ -55,6 +60,12 @@ def test_a_killed_worker_and_one_that_ends_say_how():
         workers.start("w", leave, 3)
         assert message_of(workers).reason == "ended with exit code 3"
         assert len(workers) == 0
+
+
+def test_an_error_of_a_worker_is_raised_here():
+    with pytest.raises(InputError, match="no such thing"), Workers() as workers:
+        workers.start("w", refuse, "no such thing")
+        list(workers.news(timeout=60))
 
 
 PARENT = """
