@@ -12,12 +12,16 @@ from mosaic.fl.errors import InputError
 
 console = Console()
 
+STOPPED_BY_USER = 130
+"""The exit code after Ctrl-C, as shells have it."""
+
 
 def exit_code_of(command: Callable[[], int]) -> int:
     """Run a command and turn its errors into an exit code.
 
     Returns:
-        The command's own code; 2 for a wrong option, value or file, which is printed.
+        The command's own code; 2 for a wrong option, value or file, which is printed; 130 after
+        Ctrl-C.
     """
     try:
         return command()
@@ -25,6 +29,9 @@ def exit_code_of(command: Callable[[], int]) -> int:
         stderr = Console(stderr=True)
         stderr.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
         return 2
+    except KeyboardInterrupt:
+        console.print("\nstopped; the same command goes on from here.")
+        return STOPPED_BY_USER
 
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
