@@ -22,7 +22,8 @@ def run_suite(suite: str = "heterogeneity", scale: str = "quick", **options: Any
     """Run a suite's missing cells and return the records of all of them.
 
     It does what ``python -m benchmarks.run`` does: it prints progress, can be stopped and started
-    again, and writes tables and figures below ``out``.
+    again, and writes tables and figures below ``out``. Ctrl-C raises KeyboardInterrupt here after
+    the run's processes are gone.
 
     Args:
         suite: a suite's name or the path of its TOML file.

@@ -1,5 +1,10 @@
 """python -m benchmarks.run: run the missing cells of a suite and write its tables and figures."""
 
+from benchmarks.running.stopping import hear_signals, stops_cleanly
+
+if __name__ == "__main__":
+    hear_signals()
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -31,10 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code. 0: all cells are done; 1: a cell failed; 2: a wrong option, value or file;
-        130: stopped by Ctrl-C.
+        128 + signal: stopped, 130 by Ctrl-C.
     """
-    options = parse(argv)
-    return exit_code_of(lambda: command(options))
+    with stops_cleanly(ends_after=argv is None):
+        options = parse(argv)
+        return exit_code_of(lambda: command(options))
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

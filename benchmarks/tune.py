@@ -4,6 +4,11 @@ Validation images are held out of the training images; the test set is not opene
 settings have been chosen.
 """
 
+from benchmarks.running.stopping import hear_signals, stops_cleanly
+
+if __name__ == "__main__":
+    hear_signals()
+
 import argparse
 import sys
 import warnings
@@ -15,18 +20,17 @@ from rich.markup import escape
 from benchmarks.cli import console, exit_code_of, safe_path, start_on_machine
 from benchmarks.tuning.options import check, parse
 
-STOPPED = "stopped; the same command goes on from here."
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
         The exit code. 0: the study has its trials; 1: no trial has a result; 2: a wrong command;
-        130: stopped by Ctrl-C.
+        128 + signal: stopped, 130 by Ctrl-C.
     """
-    options = parse(argv)
-    return exit_code_of(lambda: command(options))
+    with stops_cleanly(ends_after=argv is None):
+        options = parse(argv)
+        return exit_code_of(lambda: command(options))
 
 
 def command(options: argparse.Namespace) -> int:
@@ -60,19 +64,16 @@ def command(options: argparse.Namespace) -> int:
         console.print(f"[dim]{escape(text)}[/]", highlight=False, soft_wrap=True)
 
     with safe_path():
-        stopped = run_trials(study, plan, jobs, options)
+        run_trials(study, plan, jobs, options)
     with console.status("writing tables and figures"):
         has_result = write_report(study, plan)
 
-    if has_result and fresh_seeds and not stopped:
+    if has_result and fresh_seeds:
         with printed_warnings(), safe_path():
             verdict = check_stability(study, plan, fresh_seeds, jobs, console)
             print_text(verdict)
     print_text(f"the study: {plan.folder}")
 
-    if stopped:
-        console.print(STOPPED)
-        return 130
     return 0 if has_result else 1
 
 

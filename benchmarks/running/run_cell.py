@@ -99,6 +99,13 @@ def _run(cell: Cell, session: Session) -> list[Row]:
     return rows
 
 
+def record_failure(cell: Cell, session: Session, reason: str) -> Outcome:
+    """Write the record of a cell that failed with its process, which could not write it."""
+    row = identity(cell) | {"status": "failed", "reason": reason}
+    write_rows(failed_file(session.folder(cell.suite), cell), [row])
+    return Outcome(cell, "failed", notes=(reason,))
+
+
 def _rows(cell: Cell, session: Session) -> list[Row]:
     """One row per scored snapshot. The method's clock is stopped while a snapshot is scored."""
     task = cell.task

@@ -1,9 +1,8 @@
 """One run of a suite: which cells it has, which of them are missing, and running those."""
 
-import math
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,26 +26,23 @@ from benchmarks.planning.plugins import loaded_plugins
 from benchmarks.planning.scales import check_reporting, known_scale
 from benchmarks.planning.suite import Suite, read_suite, suite_path
 from benchmarks.planning.values import different
-from benchmarks.reporting.frames import with_status
 from benchmarks.reporting.report import report
-from benchmarks.reporting.terminal import print_result, terminal_table
+from benchmarks.reporting.terminal import print_result
 from benchmarks.running.archive import unpack
+from benchmarks.running.interim_tables import InterimTables
 from benchmarks.running.processes import run_cells
 from benchmarks.running.progress import Estimate, show_progress
 from benchmarks.running.ray_cluster import cells_on_ray
-from benchmarks.running.records import done_file, load_records, read_rows, take_over
+from benchmarks.running.records import done_file, read_rows, take_over
 from benchmarks.running.request import Request
-from benchmarks.running.schedule import group_of
 from benchmarks.running.session import Outcome, Session
+from benchmarks.running.stopping import on_stop_say
 from mosaic.fl.data.datasets import display_name
 from mosaic.fl.data.federation import split
 from mosaic.fl.data.loading import load, quickly_loaded, use_data_dir
 from mosaic.fl.data.partition_file import write_partition
 from mosaic.fl.device import choose_precision, planned_device, use_device
 from mosaic.fl.errors import InputError
-
-SECONDS_BETWEEN_TABLES = 120
-"""Between two interim tables in the terminal. The first comes as soon as one comparison is done."""
 
 
 @dataclass(frozen=True)
@@ -117,14 +113,24 @@ class SuiteRun:
                 done_file(self.folder, cell).unlink(missing_ok=True)
 
         failed = 0
-        for outcome in self._outcomes(missing, len(finished)):
-            if outcome.status == "failed":
-                failed += 1
+        tables = InterimTables(self.folder, self.cells, missing)
+        on_stop_say(self._state)
+        with closing(self._outcomes(missing, len(finished))) as outcomes:
+            for outcome in outcomes:
+                if outcome.status == "failed":
+                    failed += 1
+                tables.after(outcome)
 
         with console.status("writing tables and figures"):
             records = report(self.folder, self.cells, self.suite.pages, self.suite.reference)
         print_result(records, self.folder, failed)
         return records, failed
+
+    def _state(self) -> str:
+        """What a stop says: how many cells are done, and how to go on."""
+        n_done = sum(done_file(self.folder, cell).exists() for cell in self.cells)
+        how = "the same command without --force" if self.request.force else "the same command"
+        return f"{n_done} of {len(self.cells)} cells are done and kept; {how} goes on"
 
     def _print_unused_settings(self) -> None:
         """Say which settings reach no cell, because their method is not among the cells."""
@@ -166,9 +172,9 @@ class SuiteRun:
             console.print(f"[yellow]{text}[/]", highlight=False, soft_wrap=True)
         return finished
 
-    def _outcomes(self, missing: list[Cell], n_finished: int) -> Iterator[Outcome]:
-        """Run the cells, with progress and a table whenever all methods of one setting are done."""
-        start: Callable[..., Iterator[Outcome]]
+    def _outcomes(self, missing: list[Cell], n_finished: int) -> Generator[Outcome]:
+        """Run the cells with progress."""
+        start: Callable[..., Generator[Outcome]]
         if self.request.ray:
             start = partial(
                 cells_on_ray,
@@ -180,32 +186,8 @@ class SuiteRun:
         else:
             start = partial(run_cells, missing, self.session, min(self.jobs, max(1, len(missing))))
 
-        left: dict[tuple, set[str]] = {}
-        for cell in missing:
-            left.setdefault(group_of(cell), set()).add(cell.key)
-
-        printed = -math.inf
         estimate = Estimate(self.folder, self.cells)
-        for outcome in show_progress(start, missing, n_finished, estimate, self.jobs, console):
-            yield outcome
-
-            group = group_of(outcome.cell)
-            left[group].discard(outcome.cell.key)
-            if left[group]:
-                continue
-
-            del left[group]
-            if left and time.monotonic() - printed > SECONDS_BETWEEN_TABLES:
-                self._print_interim_table(group)
-                printed = time.monotonic()
-
-    def _print_interim_table(self, group: tuple) -> None:
-        """The table of what is done of a group's data set, number of clients and widths."""
-        setting = group[:3]
-        cells = [cell for cell in self.cells if group_of(cell)[:3] == setting]
-        records = load_records(self.folder, cells)
-        if len(with_status(records, "done")):
-            console.print(terminal_table(records))
+        return show_progress(start, missing, n_finished, estimate, self.jobs, console)
 
 
 def open_run(request: Request, dry: bool = False) -> SuiteRun:

@@ -4,7 +4,7 @@ The best of many trials looks better on the seeds that chose it than it really i
 which no trial has used, show on the test set how much of the gain is real.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import optuna
 import pandas as pd
@@ -63,7 +63,7 @@ def check_stability(
     folder = plan.session.folder(cells[0].suite)
     missing = [cell for cell in cells if read_rows(done_file(folder, cell)) is None]
 
-    def outcomes(watch: Callable[[str, str], None]) -> Iterator[Outcome]:
+    def outcomes(watch: Callable[[str, str], None]) -> Generator[Outcome]:
         return run_cells(missing, plan.session, min(jobs, max(1, len(missing))), watch)
 
     n_finished = len(cells) - len(missing)
