@@ -18,8 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: its options; by default the process's.
 
     Returns:
-        The exit code. 0: all cells are done; 1: a cell failed; 2: a wrong option, value or file;
-        130: stopped by Ctrl-C.
+        The exit code. 0: all cells are done; 1: a cell, or a part of the report, failed; 2: a wrong
+        option, value or file; 130: stopped by Ctrl-C.
     """
     options = parse(argv)
     return exit_code_of(lambda: command(options))

@@ -22,8 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        The exit code. 0: the study has its trials; 1: no trial has a result; 2: a wrong command;
-        130: stopped by Ctrl-C.
+        The exit code. 0: the study has its trials; 1: no trial has a result, or a file of the
+        report could not be made; 2: a wrong command; 130: stopped by Ctrl-C.
     """
     options = parse(argv)
     return exit_code_of(lambda: command(options))
@@ -36,6 +36,7 @@ def command(options: argparse.Namespace) -> int:
         The exit code, see ``main``.
     """
     # Imports are here so that --help and wrong options do not wait for PyTorch and Optuna.
+    from benchmarks.reporting.parts import Failures, failure_lines
     from benchmarks.running.session import prepare
     from benchmarks.tuning.make_plan import check_data, notes, plan_of
     from benchmarks.tuning.plan import reporting_seeds
@@ -54,8 +55,11 @@ def command(options: argparse.Namespace) -> int:
         console.print(f"[dim]{escape(text)}[/]", highlight=False, soft_wrap=True)
 
     stopped = run_trials(study, plan, jobs, options)
+    failures: Failures = []
     with console.status("writing tables and figures"):
-        has_result = write_report(study, plan)
+        has_result = write_report(study, plan, failures)
+    for line in failure_lines(failures):
+        print_text(f"missing in the report: {line}")
 
     if has_result and fresh_seeds and not stopped:
         with printed_warnings():
@@ -66,7 +70,7 @@ def command(options: argparse.Namespace) -> int:
     if stopped:
         console.print(STOPPED)
         return 130
-    return 0 if has_result else 1
+    return 0 if has_result and not failures else 1
 
 
 @contextmanager

@@ -36,6 +36,7 @@ from benchmarks.running.records import done_file, load_records, read_rows, take_
 from benchmarks.running.request import Request
 from benchmarks.running.schedule import group_of
 from benchmarks.running.session import Outcome, Session
+from benchmarks.running.suite_folder import check_folder, claim
 from mosaic.fl.data.datasets import DATASETS, display_name
 from mosaic.fl.data.federation import split
 from mosaic.fl.data.loading import load, use_data_dir
@@ -104,6 +105,7 @@ class SuiteRun:
             The records of all cells, and how many cells and parts of the report failed.
         """
         self._check_data()
+        claim(self.folder, self.request.suite)
         unpack(self.folder)  # cells that are only in the archive, and their partitions
         self._print_unused_settings()
         finished = self._finished(take_over_others=True)
@@ -210,7 +212,7 @@ def open_run(request: Request) -> SuiteRun:
     device = use_device(request.device)
     jobs = number_of_jobs(request.jobs, request.threads, device)
     name, suite = read_suite(request.suite)
-
+    check_folder(Path(request.out) / name, request.suite)
     datasets = None
     if request.datasets is not None:
         datasets = [resolve_dataset(given) for given in request.datasets]

@@ -87,7 +87,9 @@ def test_points_without_a_result_keep_their_place_in_the_heat_map(drawn, tmp_pat
 
 def test_grids_of_one_label_do_not_overwrite_one_another(drawn, tmp_path):
     other = as_grid("ours").rename(columns={"config.k": "config.lr"})
-    records = pd.concat([as_grid("ours"), other.assign(grid_settings="protocol lr"), as_grid("Ours")])
+    records = pd.concat(
+        [as_grid("ours"), other.assign(grid_settings="protocol lr"), as_grid("Ours")]
+    )
     heatmaps.write_heatmaps(records, tmp_path)
     assert len({name.casefold() for name in drawn}) == 6
 
@@ -112,7 +114,9 @@ def test_every_finished_cell_is_a_line_or_a_field(drawn, tmp_path, monkeypatch):
 def test_panels_of_like_names_are_all_drawn(drawn, tmp_path):
     """Widths whose first 23 characters are equal; omegas whose first 6 digits are."""
     widths = [f"1,0.5,0.25,0.125,0.0625,{last}" for last in (0.5, 0.25)]
-    records = pd.concat([labelled(["a", "b"], (0.12345671, 0.12345672)).assign(widths=w) for w in widths])
+    records = pd.concat(
+        [labelled(["a", "b"], (0.12345671, 0.12345672)).assign(widths=w) for w in widths]
+    )
     suite_figures.write_figures(records, tmp_path)
     assert len(drawn["accuracy_vs_omega"].axes) == 2
     assert len(drawn["learning_curves"].axes) == 4
