@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
 
@@ -69,18 +69,29 @@ def new_console(**options: Any) -> Console:
         **options: those of rich's Console.
     """
     options = {"emoji": False, **options}  # a label may be ":x:"
-    columns = os.environ.get("COLUMNS", "")
-    if columns and not (columns.isascii() and columns.isdigit() and len(columns) < 10):
-        return Console(width=USUAL_WIDTH, **options)
+    environment = dict(os.environ)
+    columns = environment.get("COLUMNS", "")
+    if not (columns.isascii() and columns.isdigit() and len(columns) < 10):
+        environment.pop("COLUMNS", None)  # rich would fail on "²"
 
-    console = Console(**options)
+    console = Console(_environ=environment, **options)
     if not NARROWEST <= console.width <= WIDEST:
         console.width = USUAL_WIDTH
     return console
 
 
+class _Whole:
+    """A table as wide as its texts are."""
+
+    def __init__(self, table: Table):
+        self.table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        unlimited = options.update(max_width=10_000)
+        width = Measurement.get(console, unlimited, self.table).maximum
+        yield from console.render(self.table, options.update(width=width))
+
+
 def print_table(console: Console, table: Table) -> None:
     """Print a table as wide as its texts are: a narrow screen breaks its lines, and cuts none."""
-    unlimited = console.options.update(max_width=10_000)
-    width = Measurement.get(console, unlimited, table).maximum
-    console.print(table, width=max(width, 1), crop=False, no_wrap=True, overflow="ignore")
+    console.print(_Whole(table), crop=False, no_wrap=True, overflow="ignore")

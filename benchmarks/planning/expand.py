@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.planning.axes import batch_norm_of, check_omega, seeds_of, widths_of
 from benchmarks.planning.cell import Cell
-from benchmarks.planning.methods import BUILT_IN, METHODS
+from benchmarks.planning.methods import BUILT_IN, CEILING, FLOOR, METHODS
 from benchmarks.planning.plugins import method_source, resolve_method
 from benchmarks.planning.scales import Scale, known_scale
 from benchmarks.planning.settings import Settings, checked, configure
@@ -231,6 +231,11 @@ def _written_entries(suite: Suite, folder: Path | None) -> list[Entry]:
     entries = [Entry(name=resolve_method(name, folder)) for name in names]
     for entry in suite.method:
         name = resolve_method(entry.name, folder)
+        if entry.title in (FLOOR, CEILING) and name != entry.title:
+            raise InputError(
+                f"the label {entry.title!r} of {name} is the name of another method, which every "
+                "table sets apart: give the entry another label."
+            )
         entries.append(entry.model_copy(update={"name": name}))
 
     # The order of METHODS is that of the tables: the floor first, the ceiling last.

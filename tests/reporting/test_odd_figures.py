@@ -48,7 +48,10 @@ def shown(label: str) -> str:
     return "".join(drawable(one_line(label)).split())
 
 
-@pytest.mark.parametrize("labels", [FEW, ODD], ids=["lines", "points"])
+MANY_LABELS = pytest.param(ODD, id="points", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("labels", [pytest.param(FEW, id="lines"), MANY_LABELS])
 def test_every_label_is_in_every_figure(labels, drawn, tmp_path):
     suite_figures.write_figures(labelled(labels), tmp_path, pages=["communication"])
     assert set(drawn) == {
