@@ -53,8 +53,9 @@ def make_streams_readable() -> None:
     its work, where the output is in latin-1 or ASCII.
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # not in a notebook
-            stream.reconfigure(errors=READABLE)
+        reconfigure = getattr(stream, "reconfigure", None)  # not in a notebook
+        if reconfigure is not None:
+            reconfigure(errors=READABLE)
 
 
 def in_encoding(text: str, encoding: str) -> str:

@@ -63,7 +63,7 @@ def claim(folder: Path, given: str) -> None:
 def _identity(given: str) -> dict[str, str]:
     """The place of a suite's file, and the hash of its content."""
     path = suite_path(given).resolve()
-    place = f"built-in: {path.stem}" if path.parent == FOLDER else str(path)
+    place = f"built-in: {path.stem}" if path.parent == FOLDER.resolve() else str(path)
     return {"path": place, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
