@@ -9,7 +9,8 @@ from rich.console import Console, Group
 
 from benchmarks.metrics.columns import METRICS, Metric
 from benchmarks.reporting import terminal
-from benchmarks.reporting.terminal import terminal_table, warning_summary
+from benchmarks.reporting.summaries import warning_summary
+from benchmarks.reporting.terminal import terminal_table
 
 
 def printed(records: pd.DataFrame, width: int | None) -> list[str]:
