@@ -208,9 +208,6 @@ _TABLE = (
 METRICS: dict[str, Metric] = {metric.column: metric for metric in _TABLE}
 """Every metric by its column, in the order of the columns; a user's own come last."""
 
-BUILT_IN = frozenset(METRICS)
-"""The columns of this package's metrics."""
-
 COST_TABLE = (
     "upload_bytes",
     "download_bytes",
@@ -257,12 +254,6 @@ def cost_columns() -> dict[str, tuple[str, float]]:
         if metric.heading:
             shown[metric.heading] = (column, SHOWN_PER.get(metric.unit, 1))
     return shown
-
-
-def own_columns() -> dict[str, str]:
-    """Return the columns of users' metrics that tables show: heading to column."""
-    own = [metric for metric in METRICS.values() if metric.column not in BUILT_IN]
-    return {metric.heading: metric.column for metric in own if metric.heading}
 
 
 def objectives() -> dict[str, Direction]:

@@ -232,10 +232,8 @@ def _written_entries(suite: Suite, folder: Path | None) -> list[Entry]:
     for entry in suite.method:
         name = resolve_method(entry.name, folder)
         if entry.title in (FLOOR, CEILING) and name != entry.title:
-            raise InputError(
-                f"the label {entry.title!r} of {name} is the name of another method, which every "
-                "table sets apart: give the entry another label."
-            )
+            problem = f"the label {entry.title!r} of {name} is the name of another method"
+            raise InputError(f"{problem}, which every table sets apart: give another label.")
         entries.append(entry.model_copy(update={"name": name}))
 
     # The order of METHODS is that of the tables: the floor first, the ceiling last.

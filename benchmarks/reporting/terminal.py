@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.cli import console
-from benchmarks.metrics.columns import own_columns
+from benchmarks.metrics.metric_file import own_columns
 from benchmarks.output import in_encoding
 from benchmarks.reporting import comparison
 from benchmarks.reporting.frames import grouped, groups, has_values, with_status

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console, Group
 
 from benchmarks.metrics.columns import METRICS, Metric
+from benchmarks.metrics.metric_file import LOADED, MetricFile
 from benchmarks.reporting import terminal
 from benchmarks.reporting.summaries import warning_summary
 from benchmarks.reporting.terminal import terminal_table
@@ -85,6 +86,7 @@ def test_a_users_metric_is_left_out_before_deviations_and_after_all_else(make_re
     """The means over seeds and omega: -12.5 of every method, also a negative number."""
     metric = Metric("ece", "", "lower", "calibration", heading="ECE $[b]$")
     monkeypatch.setitem(METRICS, "ece", metric)
+    monkeypatch.setitem(LOADED, "ece", MetricFile(metric, float, "ece"))
     records = make_records()
     records["ece"] = records["accuracy"].where(records["accuracy"].isna(), -12.5)
     wide = "\n".join(printed(records, 200))
