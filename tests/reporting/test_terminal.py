@@ -91,7 +91,7 @@ def test_a_users_metric_is_left_out_before_deviations_and_after_all_else(make_re
     records["ece"] = records["accuracy"].where(records["accuracy"].isna(), -12.5)
     wide = "\n".join(printed(records, 200))
     assert "ECE $[b]$" in wide and wide.count("-12.5") == 5  # FedRolex has no result
-    assert "left out at this width: seconds, MB, data-free: see" in "\n".join(printed(records, 77))
+    assert "left out at this width: seconds, MB, data-free: see" in "\n".join(printed(records, 100))
     narrow = "\n".join(printed(records, 60))
     assert "seconds, MB, data-free, ECE $[b]$" in narrow and "-12.5" not in narrow
 

@@ -181,7 +181,7 @@ def finish(figure: Figure, title: str, handles: Sequence[Line2D | Patch]) -> Non
     rows = math.ceil(len(texts) / columns) * most_lines(texts)
     _add_room(figure, rows - USUAL_ROWS)
 
-    # matplotlib leaves out labels that begin with "_": the texts are set afterwards.
+    # Older matplotlib leaves out labels that begin with "_": the texts are set afterwards.
     legend = figure.legend(
         handles=list(handles),
         labels=[f"entry {i}" for i in range(len(texts))],
