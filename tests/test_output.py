@@ -68,17 +68,16 @@ COMMANDS = [
     ("benchmarks.running.archive", "pack", "/nö"),
     ("benchmarks.planning.methods",),
     ("benchmarks.metrics.columns",),
-    ("benchmarks.reporting.pages.budget", "results/quick/heterogeneity/summary.csv"),
     ("benchmarks.speed", "--help"),
 ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_prints_in_any_encoding(command, encoding):
-    environment = os.environ | {"PYTHONIOENCODING": encoding}
+def test_every_command_prints_in_any_encoding(command):
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     done = subprocess.run(
         [sys.executable, "-m", *command], env=environment, capture_output=True, timeout=120
     )
-    assert b"UnicodeEncodeError" not in done.stderr
+    assert done.returncode in (0, 2) and b"Traceback" not in done.stderr
+    assert done.stdout.isascii() and done.stderr.isascii()
