@@ -20,6 +20,7 @@ from rich.table import Column
 from benchmarks.planning.cell import Cell
 from benchmarks.running.records import done_file, read_rows
 from benchmarks.running.session import Outcome
+from benchmarks.texts import one_line
 
 
 class Estimate:
@@ -125,7 +126,7 @@ class _Bar:
     def watch(self, key: str, stage: str) -> None:
         """Show that a cell, or a stage for it, has started."""
         cell = self.cells[key]
-        text = f"{cell.label} omega={cell.task.omega:g}"
+        text = one_line(f"{cell.label} omega={cell.task.omega:g}")
         if stage:
             text += f": {stage}"
         self.now[key] = text
