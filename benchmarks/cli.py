@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import difflib
-import errno
 import math
 import os
 import re
@@ -11,22 +10,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 
+from benchmarks.output import make_streams_readable, new_console
 from benchmarks.planning.values import whole_number
 from mosaic.fl.errors import InputError, problem_of_machine
 
-
-class CommandConsole(Console):
-    """Where a command prints. That nobody reads it any more is an error like any other."""
-
-    def on_broken_pipe(self) -> None:
-        """Rich's own method ends the process with exit code 1, which means that a cell failed."""
-        raise BrokenPipeError(errno.EPIPE, "nobody reads the output")
-
-
-console = CommandConsole()
+console = new_console()
 
 STOPPED_BY_USER = 130
 """The exit code after Ctrl-C, as shells have it."""
@@ -36,12 +26,13 @@ NOBODY_READS = 141
 
 
 def exit_code_of(command: Callable[[], int]) -> int:
-    """Run a command and turn its errors into an exit code.
+    """Run a command, whatever the encoding of its output, and turn its errors into an exit code.
 
     Returns:
         The command's own code; 2 for a wrong option, value or file, or a full or read-only disk,
         which is printed; 130 after Ctrl-C; 141 where nobody reads the output any more.
     """
+    make_streams_readable()
     try:
         code = command()
         if sys.stdout is not None:
@@ -95,7 +86,7 @@ def print_table_command(module: str, table: Callable[[], str]) -> int:
 
 
 def _print_error(text: str) -> None:
-    stderr = Console(stderr=True)
+    stderr = new_console(stderr=True)
     stderr.print(f"[red]error:[/] {escape(text)}", soft_wrap=True, highlight=False)
 
 

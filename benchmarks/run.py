@@ -35,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: its options; by default the process's.
 
     Returns:
-        The exit code. 0: all cells are done; 1: a cell failed; 2: a wrong option, value or file;
-        128 + signal: stopped, 130 by Ctrl-C.
+        The exit code. 0: all cells are done; 1: a cell, or a part of the report, failed; 2: a wrong
+        option, value or file; 128 + signal: stopped, 130 by Ctrl-C.
     """
     with stops_cleanly(ends_after=argv is None):
         options = parse(argv)

@@ -25,8 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        The exit code. 0: the study has its trials; 1: no trial has a result; 2: a wrong command;
-        128 + signal: stopped, 130 by Ctrl-C.
+        The exit code. 0: the study has its trials; 1: no trial has a result, or a file of the
+        report could not be made; 2: a wrong command; 128 + signal: stopped, 130 by Ctrl-C.
     """
     with stops_cleanly(ends_after=argv is None):
         options = parse(argv)
@@ -43,6 +43,7 @@ def command(options: argparse.Namespace) -> int:
 
     # Imports are here so that --help and wrong options do not wait for PyTorch and Optuna.
     from benchmarks.planning.settings import overruled
+    from benchmarks.reporting.parts import Failures, failure_lines
     from benchmarks.running.session import prepare
     from benchmarks.tuning.make_plan import check_data, notes, plan_of
     from benchmarks.tuning.plan import reporting_seeds
@@ -65,8 +66,11 @@ def command(options: argparse.Namespace) -> int:
 
     with safe_path():
         run_trials(study, plan, jobs, options)
+    failures: Failures = []
     with console.status("writing tables and figures"):
-        has_result = write_report(study, plan)
+        has_result = write_report(study, plan, failures)
+    for line in failure_lines(failures):
+        print_text(f"missing in the report: {line}")
 
     if has_result and fresh_seeds:
         with printed_warnings(), safe_path():
@@ -74,7 +78,7 @@ def command(options: argparse.Namespace) -> int:
             print_text(verdict)
     print_text(f"the study: {plan.folder}")
 
-    return 0 if has_result else 1
+    return 0 if has_result and not failures else 1
 
 
 @contextmanager

@@ -100,6 +100,12 @@ def load_metric_file(path: str | Path) -> str:
     return name
 
 
+def own_columns() -> dict[str, str]:
+    """The columns of the loaded metrics that tables show: heading to column."""
+    metrics = [loaded.metric for loaded in LOADED.values()]
+    return {metric.heading: metric.column for metric in metrics if metric.heading}
+
+
 def _run(path: Path, name: str) -> ModuleType:
     """Import the file under a name of its own, which is in no package and not in sys.modules."""
     module_name = "user_metric_" + re.sub(r"\W", "_", name)

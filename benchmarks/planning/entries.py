@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from benchmarks.planning.methods import BUILT_IN, METHODS
+from benchmarks.planning.methods import BUILT_IN, CEILING, FLOOR, METHODS
 from benchmarks.planning.plugins import resolve_method
 from benchmarks.planning.settings import Settings, checked, configure
 from benchmarks.planning.suite import Entry, Suite
@@ -86,6 +86,9 @@ def _written_entries(suite: Suite, folder: Path | None) -> list[Entry]:
     entries = [Entry(name=resolve_method(name, folder)) for name in names]
     for entry in suite.method:
         name = resolve_method(entry.name, folder)
+        if entry.title in (FLOOR, CEILING) and name != entry.title:
+            problem = f"the label {entry.title!r} of {name} is the name of another method"
+            raise InputError(f"{problem}, which every table sets apart: give another label.")
         entries.append(entry.model_copy(update={"name": name}))
 
     # The order of METHODS is that of the tables: the floor first, the ceiling last.
@@ -151,7 +154,5 @@ def _grid_points(entry: Entry) -> list[Entry]:
         point = dict(zip(entry.grid, values, strict=True))
         coordinates = " ".join(f"{key}={value}" for key, value in point.items())
         label = f"{entry.title} {coordinates}"
-        points.append(
-            entry.model_copy(update={"label": label, "set": entry.set | point, "grid": {}})
-        )
+        points.append(entry.at_point(label, point))
     return points

@@ -242,4 +242,6 @@ def _cell(
         method_source=method_source(entry.name),
         metrics=given.metrics,
         dataset=given.dataset_labels.get(task.dataset, ""),
+        grid=entry.grid_of,
+        grid_settings=entry.grid_settings,
     )

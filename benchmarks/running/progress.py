@@ -16,10 +16,12 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Column
 
 from benchmarks.planning.cell import Cell
 from benchmarks.running.records import done_file, read_rows
 from benchmarks.running.session import Outcome
+from benchmarks.texts import one_line
 
 
 class Estimate:
@@ -125,7 +127,7 @@ class _Bar:
     def watch(self, key: str, stage: str) -> None:
         """Show that a cell, or a stage for it, has started."""
         cell = self.cells[key]
-        text = f"{cell.label} omega={cell.task.omega:g}"
+        text = one_line(f"{cell.label} omega={cell.task.omega:g}")
         if stage:
             text += f": {stage}"
         self.now[key] = text
@@ -177,7 +179,7 @@ def show_progress(
         MofNCompleteColumn(),
         TextColumn("cells"),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[now]}"),
+        TextColumn("{task.fields[now]}", table_column=Column(overflow="fold")),
         console=console,
         disable=not console.is_terminal,
     ) as progress:

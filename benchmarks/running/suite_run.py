@@ -35,8 +35,10 @@ from benchmarks.running.progress import Estimate, show_progress
 from benchmarks.running.ray_cluster import cells_on_ray
 from benchmarks.running.records import done_file, read_rows, take_over
 from benchmarks.running.request import Request
+from benchmarks.running.schedule import in_running_order
 from benchmarks.running.session import Outcome, Session
 from benchmarks.running.stopping import on_stop_say
+from benchmarks.running.suite_folder import check_folder, claim
 from mosaic.fl.data.datasets import display_name
 from mosaic.fl.data.federation import split
 from mosaic.fl.data.loading import load, quickly_loaded, use_data_dir
@@ -98,10 +100,11 @@ class SuiteRun:
         """Run what is missing and write the report.
 
         Returns:
-            The records of all cells, and how many cells failed.
+            The records of all cells, and how many cells and parts of the report failed.
         """
         start_on_machine(self.session.out, self.folder)
         self._check_data()
+        claim(self.folder, self.request.suite)
         unpack(self.folder)  # cells that are only in the archive, and their partitions
         self._print_unused_settings()
         finished = self._finished(take_over_others=True)
@@ -122,9 +125,11 @@ class SuiteRun:
                 tables.after(outcome)
 
         with console.status("writing tables and figures"):
-            records = report(self.folder, self.cells, self.suite.pages, self.suite.reference)
-        print_result(records, self.folder, failed)
-        return records, failed
+            records, failures = report(
+                self.folder, self.cells, self.suite.pages, self.suite.reference
+            )
+        print_result(records, self.folder, failed, failures)
+        return records, failed + len(failures)
 
     def _state(self) -> str:
         """What a stop says: how many cells are done, and how to go on."""
@@ -206,6 +211,7 @@ def open_run(request: Request, dry: bool = False) -> SuiteRun:
     name, suite = read_suite(request.suite)
     folder = suite_path(request.suite).parent
 
+    check_folder(Path(request.out) / name, request.suite)
     check_gpu_share(request.gpu_share)
     check_weights(request.inception_weights, download=not dry)
 
@@ -261,22 +267,3 @@ def open_run(request: Request, dry: bool = False) -> SuiteRun:
         plugins=loaded_plugins(),
     )
     return SuiteRun(request, name, suite, cells, session, jobs)
-
-
-def in_running_order(cells: list[Cell], omegas: list[float]) -> list[Cell]:
-    """The cells so that one whole comparison comes first: the first seed at the middle omega.
-
-    Args:
-        cells: cells, those of one task together.
-        omegas: the suite's concentrations in their order.
-
-    Returns:
-        The same cells by seed, then by the distance of omega from the suite's middle one.
-    """
-    middle = omegas[len(omegas) // 2]
-
-    def rank(cell: Cell) -> tuple:
-        is_middle = cell.task.omega == middle
-        return cell.task.seed, not is_middle
-
-    return sorted(cells, key=rank)

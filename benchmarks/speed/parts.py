@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 
+from benchmarks.output import print_table
 from benchmarks.planning.methods import METHODS, known_method
 from benchmarks.running.record import environment
 from benchmarks.speed.accuracy import compare_accuracy
@@ -57,11 +58,11 @@ def _kernels(task: Task, options: Options) -> None:
 
 
 def _roofline(task: Task, options: Options) -> None:
-    console.print(roofline(task))
+    print_table(console, roofline(task))
 
 
 def _profile(task: Task, options: Options) -> None:
-    console.print(profile(task))
+    print_table(console, profile(task))
 
 
 def _methods(task: Task, options: Options) -> None:

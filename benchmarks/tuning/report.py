@@ -11,6 +11,8 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.planning.plugins import written_as
+from benchmarks.reporting.parts import Failures, part, write_tracebacks
+from benchmarks.texts import utf8
 from benchmarks.tuning.board import values_text
 from benchmarks.tuning.figures import write_figures
 from benchmarks.tuning.plan import Plan
@@ -20,20 +22,28 @@ from mosaic.fl.files import write_whole
 SUMS = ("wall_s", "computed_s", "saved_s")
 
 
-def write_report(study: optuna.Study, plan: Plan) -> bool:
+def write_report(study: optuna.Study, plan: Plan, failures: Failures | None = None) -> bool:
     """Write trials.csv into the study's folder, and best.toml and figures if there is a result.
+
+    Args:
+        study: The study.
+        plan: Its plan.
+        failures: Get the files that cannot be made; None: their errors are raised.
 
     Returns:
         Whether any trial has a result.
     """
-    table = trial_table(study, plan)
-    write_whole(plan.folder / "trials.csv", table.to_csv(index=False, lineterminator="\n").encode())
+    with part("trials.csv", failures):
+        table = trial_table(study, plan)
+        content = table.to_csv(index=False, lineterminator="\n")
+        write_whole(plan.folder / "trials.csv", utf8(content))
     ranked = best_trials(study, plan)
-    if not ranked:
-        return False
-    write_whole(plan.folder / "best.toml", best_toml(ranked[0], plan).encode())
-    write_figures(study, plan, plan.folder / "figures")
-    return True
+    if ranked:
+        with part("best.toml", failures):
+            write_whole(plan.folder / "best.toml", utf8(best_toml(ranked[0], plan)))
+        write_figures(study, plan, plan.folder / "figures", failures)
+    write_tracebacks(failures or [], plan.folder)
+    return bool(ranked)
 
 
 def trial_table(study: optuna.Study, plan: Plan) -> pd.DataFrame:

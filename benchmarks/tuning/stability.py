@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from benchmarks.planning.cell import Cell
+from benchmarks.reporting.table import markdown_text
 from benchmarks.running.processes import run_cells
 from benchmarks.running.progress import Estimate, show_progress
 from benchmarks.running.records import done_file, load_records, read_rows
@@ -110,15 +111,15 @@ def stability_page(
     verdict = " ".join(verdict_of(evidence))
     seeds = sorted({cell.task.seed for cell in cells})
     lines = [
-        f"# Is the tuning of {plan.study} stable?",
+        f"# Is the tuning of {markdown_text(plan.study)} stable?",
         "",
-        _introduction(plan, len(chosen), seeds),
+        markdown_text(_introduction(plan, len(chosen), seeds)),
         "",
         f"**{verdict}**",
         "",
         *_table(evidence),
         "",
-        *(f"- {text}" for text in observations(evidence)),
+        *(f"- {markdown_text(text)}" for text in observations(evidence)),
         "",
         FOOTNOTE,
         "",
@@ -150,12 +151,13 @@ def _table(evidence: Evidence) -> list[str]:
         "p",
         "p Holm",
     ]
-    rows = [header, ["---"] + ["---:"] * (len(header) - 1)]
-
+    rows = [header]
     rows.append(_row(evidence, DEFAULT, plan.default()))
     for trial in evidence.chosen:
         rows.append(_row(evidence, trial_label(trial), trial.params))
-    return [f"| {' | '.join(row)} |" for row in rows]
+    lines = [f"| {' | '.join(markdown_text(cell) for cell in row)} |" for row in rows]
+    alignments = ["---"] + ["---:"] * (len(header) - 1)
+    return [lines[0], f"| {' | '.join(alignments)} |", *lines[1:]]
 
 
 def _row(evidence: Evidence, label: str, params: dict) -> list[str]:

@@ -171,7 +171,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _print(path: str) -> int:
     try:
-        records = pd.read_csv(path, low_memory=False)
+        # A label may be "1" or "NA": no number, and not missing.
+        records = pd.read_csv(
+            path, low_memory=False, dtype={"label": str}, keep_default_na=False, na_values=[""]
+        )
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path}: {error}; give a suite's records.csv.") from None
     print(markdown(budget_page(records)))
