@@ -2,7 +2,9 @@
 
 import argparse
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -119,3 +121,15 @@ def writable(out: Path) -> Path:
             f"cannot write to --out {out}: {error.strerror}; give a folder of your own."
         ) from None
     return out.resolve()
+
+
+@contextmanager
+def printed_warnings() -> Iterator[None]:
+    """Print the warnings of the block at its end, each once, also if it ends with an error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+        finally:
+            for text in dict.fromkeys(str(warning.message) for warning in caught):
+                console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)

@@ -6,13 +6,11 @@ settings have been chosen.
 
 import argparse
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from rich.markup import escape
 
-from benchmarks.cli import console, exit_code_of
+from benchmarks.cli import console, exit_code_of, printed_warnings
 from benchmarks.tuning.options import parse
 
 STOPPED = "stopped; the same command goes on from here."
@@ -67,16 +65,6 @@ def command(options: argparse.Namespace) -> int:
         console.print(STOPPED)
         return 130
     return 0 if has_result else 1
-
-
-@contextmanager
-def printed_warnings() -> Iterator[None]:
-    """Print the warnings of the block at its end, each once."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for text in dict.fromkeys(str(warning.message) for warning in caught):
-        console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
 
 
 def print_text(text: str) -> None:

@@ -1,6 +1,5 @@
 """From a suite's records to its CSV files, tables and figures."""
 
-import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,8 @@ from benchmarks.reporting.figures.suite_figures import write_figures
 from benchmarks.reporting.frames import groups, with_infinities, with_status
 from benchmarks.reporting.names import omega_names
 from benchmarks.reporting.tables import check_pages, write_tables
+from benchmarks.running.certificates import certificate_file, read_label_counts
+from benchmarks.running.pictures import picture_file, read_pictures
 from benchmarks.running.records import load_records
 from mosaic.fl.files import write_whole
 
@@ -79,16 +80,16 @@ def _write_label_distribution(records: pd.DataFrame, folder: Path) -> None:
     by = ["dataset", "n_clients", "omega"]
     for (dataset, n_clients, omega), rows in groups(_of_first_seed(records), by):
         clients = f"{n_clients} clients, {names[omega]}"
-        path = folder / "partitions" / f"{rows['partition'].iloc[0]}.json"
-        if not path.exists():
+        name = rows["partition"].iloc[0]
+        label_counts = read_label_counts(folder, name)
+        if label_counts is None:
             warnings.warn(
-                f"label_distribution is without {dataset}, {clients}: no {path}; --force writes it "
-                "again",
+                f"label_distribution is without {dataset}, {clients}: no "
+                f"{certificate_file(folder, name)}; the next run writes it again",
                 stacklevel=2,
             )
             continue
-        partition = json.loads(path.read_text())
-        counts[f"{dataset}\n{clients}"] = np.array(partition["label_counts"])
+        counts[f"{dataset}\n{clients}"] = label_counts
     label_distribution(counts, folder / "figures")
 
 
@@ -106,14 +107,10 @@ def _write_pictures(records: pd.DataFrame, folder: Path) -> None:
 
     drawn = set()
     for row in cells.to_dict("records"):
-        path = folder / "pictures" / f"{row['cell']}.npz"
-        if not path.exists():
+        pictures = read_pictures(picture_file(folder, row["cell"]))
+        if pictures is None:
             continue
-        with np.load(path) as file:
-            generated = file["generated"]
-            real = file["real"]
-            clients = file["clients"]
-
+        clients, generated, real = pictures
         if generated.tobytes() in drawn:
             continue  # a variant of a method with the same generators
         drawn.add(generated.tobytes())

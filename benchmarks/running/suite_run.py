@@ -2,7 +2,6 @@
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from rich.markup import escape
 
-from benchmarks.cli import console, number_of_jobs, writable
+from benchmarks.cli import console, number_of_jobs, printed_warnings, writable
 from benchmarks.planning import show
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.expand import expand_cells
@@ -28,12 +27,14 @@ from benchmarks.planning.suite import Suite, read_suite, suite_path
 from benchmarks.reporting.frames import with_status
 from benchmarks.reporting.report import report
 from benchmarks.reporting.terminal import print_result, terminal_table
-from benchmarks.running.archive import unpack
+from benchmarks.running.archive import forget, unpack
+from benchmarks.running.certificates import restore_certificates
 from benchmarks.running.processes import run_cells
 from benchmarks.running.progress import Estimate, show_progress
 from benchmarks.running.ray_cluster import cells_on_ray
-from benchmarks.running.records import done_file, load_records, read_rows, take_over
+from benchmarks.running.records import done_file, load_records, take_over
 from benchmarks.running.request import Request
+from benchmarks.running.run_cell import is_finished
 from benchmarks.running.schedule import group_of
 from benchmarks.running.session import Outcome, Session
 from mosaic.fl.data.datasets import DATASETS, display_name
@@ -104,13 +105,15 @@ class SuiteRun:
             The records of all cells, and how many cells failed.
         """
         self._check_data()
-        unpack(self.folder)  # cells that are only in the archive, and their partitions
+        with printed_warnings():
+            unpack(self.folder)  # cells that are only in the archive, and their partitions
         self._print_unused_settings()
         finished = self._finished(take_over_others=True)
         missing = in_running_order(
             [cell for cell in self.cells if cell.key not in finished], self.suite.omega
         )
         if self.request.force:
+            forget(self.folder, {cell.key for cell in missing})
             for cell in missing:
                 done_file(self.folder, cell).unlink(missing_ok=True)
 
@@ -119,7 +122,8 @@ class SuiteRun:
             if outcome.status == "failed":
                 failed += 1
 
-        with console.status("writing tables and figures"):
+        with printed_warnings(), console.status("writing tables and figures"):
+            restore_certificates(self.folder, self.cells)
             records = report(self.folder, self.cells, self.suite.pages, self.suite.reference)
         print_result(records, self.folder, failed)
         return records, failed
@@ -145,16 +149,11 @@ class SuiteRun:
             return set()
 
         finished = set()
-        with warnings.catch_warnings(record=True) as damaged:
-            warnings.simplefilter("always")
+        with printed_warnings():
             for cell in self.cells:
-                has_record = read_rows(done_file(self.folder, cell)) is not None
+                has_record = is_finished(self.folder, cell)
                 if has_record or (take_over_others and take_over(self.folder, cell)):
                     finished.add(cell.key)
-
-        for warning in damaged:
-            text = escape(str(warning.message))
-            console.print(f"[yellow]{text}[/]", highlight=False, soft_wrap=True)
         return finished
 
     def _outcomes(self, missing: list[Cell], n_finished: int) -> Iterator[Outcome]:
