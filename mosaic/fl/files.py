@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -74,7 +74,7 @@ def problem_of(error: Exception) -> str:
     return f"{type(error).__name__}: {text}"
 
 
-def set_aside(path: Path, what: str, problem: str, then: str) -> None:
+def set_aside(path: Path, what: str, problem: str, then: str, others: Iterable[Path] = ()) -> None:
     """Rename a damaged file or folder, and name it in a warning of one line. Nothing is deleted.
 
     Args:
@@ -82,6 +82,7 @@ def set_aside(path: Path, what: str, problem: str, then: str) -> None:
         what: What the file is: "record".
         problem: What is wrong with it.
         then: What happens because it is missing: "its cell runs again".
+        others: Further files that are of no use without it. Those that exist are renamed too.
 
     Raises:
         InputError: It cannot be renamed.
@@ -89,6 +90,9 @@ def set_aside(path: Path, what: str, problem: str, then: str) -> None:
     aside = _free_name(path)
     try:
         os.rename(path, aside)
+        for other in others:
+            if os.path.lexists(other):
+                os.rename(other, _free_name(other))
     except FileNotFoundError:  # another process was faster
         return
     except OSError as error:
