@@ -45,7 +45,7 @@ def decompress(data: bytes) -> tuple[bytes, list[str]]:
         The lines of its sound parts, and what is wrong with the others.
     """
     lines = b""
-    problems = []
+    problems = [] if data else ["it is empty"]
     for content, problem in _parts(data):
         lines += content
         if problem:
