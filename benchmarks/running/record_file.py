@@ -114,8 +114,8 @@ def _check_complete(rows: list[Row]) -> None:
     is_last = ["last" in str(row.get("selection")).split("+") for row in rows]
     if is_last != [False] * (len(rows) - 1) + [True]:
         raise ValueError("its last row is not that of the cell's last round")
-    rounds = [row.get("round") for row in rows]
-    if any(type(round_) is not int for round_ in rounds) or sorted(set(rounds)) != rounds:
+    rounds: list[Any] = [row.get("round") for row in rows]
+    if any(type(number) is not int for number in rounds) or sorted(set(rounds)) != rounds:
         raise ValueError(f"its rows are of the rounds {', '.join(map(str, rounds))}")
 
 

@@ -115,7 +115,7 @@ def test_a_record(finished, data):
 
 
 @pytest.mark.slow
-@few(1000)
+@few(200)
 @given(data=st.data())
 def test_a_record_at_length(finished, data):
     check_record(finished, data, damaged)
