@@ -38,7 +38,7 @@ def results(study):
     """What the trials that count have found: settings and values."""
     trials = counted(study, study.get_trials(False))
     return {
-        (repr(trial.params), repr(trial.values))
+        (repr(sorted(trial.params.items())), repr(trial.values))
         for trial in trials
         if trial.state == TrialState.COMPLETE
     }
