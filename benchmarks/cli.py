@@ -7,6 +7,7 @@ import math
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -230,3 +231,15 @@ def writable(out: Path) -> Path:
             f"cannot write to --out {out}: {error.strerror}; give a folder of your own."
         ) from None
     return out.resolve()
+
+
+@contextlib.contextmanager
+def printed_warnings() -> Iterator[None]:
+    """Print the warnings of the block at its end, each once, also if it ends with an error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+        finally:
+            for text in dict.fromkeys(str(warning.message) for warning in caught):
+                console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)

@@ -11,13 +11,11 @@ if __name__ == "__main__":
 
 import argparse
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from rich.markup import escape
 
-from benchmarks.cli import console, exit_code_of, safe_path, start_on_machine
+from benchmarks.cli import console, exit_code_of, printed_warnings, safe_path, start_on_machine
 from benchmarks.tuning.options import check, parse
 
 
@@ -79,16 +77,6 @@ def command(options: argparse.Namespace) -> int:
     print_text(f"the study: {plan.folder}")
 
     return 0 if has_result and not failures else 1
-
-
-@contextmanager
-def printed_warnings() -> Iterator[None]:
-    """Print the warnings of the block at its end, each once."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for text in dict.fromkeys(str(warning.message) for warning in caught):
-        console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
 
 
 def print_text(text: str) -> None:

@@ -46,7 +46,7 @@ class Estimate:
     def add(self, cell: Cell) -> None:
         """Learn from the record of a cell, if it is done."""
         rows = read_rows(done_file(self.folder, cell))
-        if not rows or rows[-1]["status"] != "done":
+        if not rows or rows[-1]["status"] != "done" or rows[-1].get("method_s") is None:
             return
         row = rows[-1]
         kind = _kind(cell)

@@ -1,11 +1,11 @@
 """run_cell: drive a method, stop its clock, score its snapshots, write the record."""
 
-import json
 import math
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,10 +17,12 @@ from benchmarks.metrics.fidelity import fidelity
 from benchmarks.metrics.metric_file import measure_metrics
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.methods import METHODS
+from benchmarks.running.certificates import write_certificate
 from benchmarks.running.checks import join_warnings, warnings_of
-from benchmarks.running.pictures import keep_pictures
+from benchmarks.running.pictures import keep_pictures, picture_file, read_pictures
 from benchmarks.running.record import cost_row, identity
-from benchmarks.running.records import done_file, failed_file, read_rows, write_rows
+from benchmarks.running.record_file import read_file, write_rows
+from benchmarks.running.records import done_file, failed_file, read_rows
 from benchmarks.running.session import Outcome, Session
 from mosaic.fl.cache import watch_stages
 from mosaic.fl.contract import Skip, Snapshot
@@ -29,7 +31,7 @@ from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.loading import fingerprint, load
 from mosaic.fl.device import device
 from mosaic.fl.errors import is_full
-from mosaic.fl.files import write_whole
+from mosaic.fl.files import was_set_aside
 from mosaic.fl.rng import stream
 
 Row = dict[str, Any]
@@ -63,8 +65,8 @@ def run_cell(cell: Cell, session: Session, announce: Callable[[str], None] = _ig
     begun = time.perf_counter()
     with FileLock(done.with_suffix(".lock")), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        rows = read_rows(done)
-        if rows is None:
+        rows = read_file(done)
+        if rows is None or was_set_aside(picture_file(folder, cell.key)):
             rows = _run(cell, session)
     seconds = time.perf_counter() - begun
 
@@ -76,6 +78,17 @@ def run_cell(cell: Cell, session: Session, announce: Callable[[str], None] = _ig
     if accuracy is None:  # a skipped or failed cell; 0.0 is an accuracy
         accuracy = math.nan
     return Outcome(cell, last["status"], accuracy, seconds, tuple(notes))
+
+
+def is_finished(folder: Path, cell: Cell) -> bool:
+    """Return whether a cell has a record here, and pictures that can be read, if it has any.
+
+    Damaged ones are named in warnings and set aside; then the cell runs again.
+    """
+    if read_rows(done_file(folder, cell)) is None:
+        return False
+    pictures = picture_file(folder, cell.key)
+    return read_pictures(pictures) is not None or not was_set_aside(pictures)
 
 
 def _run(cell: Cell, session: Session) -> list[Row]:
@@ -205,13 +218,7 @@ def _fidelity(cell: Cell, session: Session, synthesise: Callable) -> Row:
 def _partition_columns(cell: Cell, session: Session) -> Row:
     """Write the partition's certificate beside the records; return what the record says of it."""
     task = cell.task
-    certificate = open_federation(task).partition.certificate()
-    name = certificate["sha256"][:16]
-    path = session.folder(cell.suite) / "partitions" / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = certificate | {"dataset": task.dataset, "n_clients": task.n_clients}
-    write_whole(path, json.dumps(content).encode())
-
+    name, certificate = write_certificate(cell, session.folder(cell.suite))
     row: Row = {"partition": name, "data": fingerprint(load(task.dataset, "train"))}
     for fact in HETEROGENEITY:
         row[f"partition_{fact}"] = certificate[fact]

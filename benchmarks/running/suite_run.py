@@ -1,6 +1,5 @@
 """One run of a suite: which cells it has, which of them are missing, and running those."""
 
-import warnings
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,7 +9,14 @@ from pathlib import Path
 import pandas as pd
 from rich.markup import escape
 
-from benchmarks.cli import check_gpu_share, console, number_of_jobs, start_on_machine, writable
+from benchmarks.cli import (
+    check_gpu_share,
+    console,
+    number_of_jobs,
+    printed_warnings,
+    start_on_machine,
+    writable,
+)
 from benchmarks.metrics.inception import check_weights
 from benchmarks.planning import show
 from benchmarks.planning.cell import Cell
@@ -28,13 +34,15 @@ from benchmarks.planning.suite import Suite, read_suite, suite_path
 from benchmarks.planning.values import different
 from benchmarks.reporting.report import report
 from benchmarks.reporting.terminal import print_result
-from benchmarks.running.archive import unpack
+from benchmarks.running.archive import forget, unpack
+from benchmarks.running.certificates import restore_certificates
 from benchmarks.running.interim_tables import InterimTables
 from benchmarks.running.processes import run_cells
 from benchmarks.running.progress import Estimate, show_progress
 from benchmarks.running.ray_cluster import cells_on_ray
-from benchmarks.running.records import done_file, read_rows, take_over
+from benchmarks.running.records import done_file, take_over
 from benchmarks.running.request import Request
+from benchmarks.running.run_cell import is_finished
 from benchmarks.running.schedule import in_running_order
 from benchmarks.running.session import Outcome, Session
 from benchmarks.running.stopping import on_stop_say
@@ -105,13 +113,15 @@ class SuiteRun:
         start_on_machine(self.session.out, self.folder)
         self._check_data()
         claim(self.folder, self.request.suite)
-        unpack(self.folder)  # cells that are only in the archive, and their partitions
+        with printed_warnings():
+            unpack(self.folder)  # cells that are only in the archive, and their partitions
         self._print_unused_settings()
         finished = self._finished(take_over_others=True)
         missing = in_running_order(
             [cell for cell in self.cells if cell.key not in finished], self.suite.omega
         )
         if self.request.force:
+            forget(self.folder, {cell.key for cell in missing})
             for cell in missing:
                 done_file(self.folder, cell).unlink(missing_ok=True)
 
@@ -124,7 +134,8 @@ class SuiteRun:
                     failed += 1
                 tables.after(outcome)
 
-        with console.status("writing tables and figures"):
+        with printed_warnings(), console.status("writing tables and figures"):
+            restore_certificates(self.folder, self.cells)
             records, failures = report(
                 self.folder, self.cells, self.suite.pages, self.suite.reference
             )
@@ -165,16 +176,11 @@ class SuiteRun:
             return set()
 
         finished = set()
-        with warnings.catch_warnings(record=True) as damaged:
-            warnings.simplefilter("always")
+        with printed_warnings():
             for cell in self.cells:
-                has_record = read_rows(done_file(self.folder, cell)) is not None
+                has_record = is_finished(self.folder, cell)
                 if has_record or (take_over_others and take_over(self.folder, cell)):
                     finished.add(cell.key)
-
-        for warning in damaged:
-            text = escape(str(warning.message))
-            console.print(f"[yellow]{text}[/]", highlight=False, soft_wrap=True)
         return finished
 
     def _outcomes(self, missing: list[Cell], n_finished: int) -> Generator[Outcome]:

@@ -18,6 +18,7 @@ import optuna
 import psutil
 from optuna.trial import FrozenTrial, TrialState
 
+from benchmarks.tuning.distributions import has_values
 from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.storage import locked
 
@@ -64,14 +65,14 @@ def give_back_dead(study: optuna.Study, plan: Plan) -> None:
                 reason = f"process {process['pid']} on {process['host']} died"
                 # Trials of earlier versions name no command.
                 alone = "command" not in process or _alive(process["command"], trial)
-                _give_back(study, plan, trial, reason, blamed=alone)
+                give_back(study, plan, trial, reason, blamed=alone)
             continue
 
         # The name is written under the same lock as the trial, so a trial without one is dead. But
         # the machines that share a database may not share the lock's folder.
         about_to_be_named = plan.storage is not None and _silence(trial) < UNNAMED_S
         if not about_to_be_named:
-            _give_back(study, plan, trial, "its process died", blamed=False)
+            give_back(study, plan, trial, "its process died", blamed=False)
 
 
 def release(study: optuna.Study, plan: Plan, number: int, reason: str) -> None:
@@ -86,15 +87,27 @@ def release(study: optuna.Study, plan: Plan, number: int, reason: str) -> None:
     with locked(plan):
         trial = study.get_trials(False)[number]
         if not trial.state.is_finished():
-            _give_back(study, plan, trial, reason, blamed=False)
+            give_back(study, plan, trial, reason, blamed=False)
 
 
-def _give_back(
-    study: optuna.Study, plan: Plan, trial: FrozenTrial, reason: str, blamed: bool
+def give_back(
+    study: optuna.Study,
+    plan: Plan,
+    trial: FrozenTrial,
+    reason: str,
+    blamed: bool,
+    ordinal: int | None = None,
 ) -> None:
     """Fail an unfinished trial, and put its values into the queue again.
 
-    A trial that is blamed for it was an attempt; there are ATTEMPTS of them.
+    Args:
+        study: The study.
+        plan: Its plan.
+        trial: The trial.
+        reason: Why it was not finished, for the table of trials.
+        blamed: Whether it was an attempt; there are ATTEMPTS of them.
+        ordinal: How many trials counted before it, if others came after it. Without its values it
+            is then drawn again with the seed that it had.
     """
     number = str(trial.number)
     attempt = trial.user_attrs.get("attempt", 1)
@@ -107,27 +120,31 @@ def _give_back(
     else:
         lost = study.user_attrs.get("lost", {})
         study.set_user_attr("lost", {**lost, number: reason})
-        _enqueue_again(study, plan, trial, attempt + 1 if blamed else attempt)
+        _enqueue_again(study, plan, trial, attempt + 1 if blamed else attempt, ordinal)
     study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
 
-def _enqueue_again(study: optuna.Study, plan: Plan, trial: FrozenTrial, attempt: int) -> None:
+def _enqueue_again(
+    study: optuna.Study, plan: Plan, trial: FrozenTrial, attempt: int, ordinal: int | None
+) -> None:
     others = study.get_trials(False)
     if any(other.user_attrs.get("retry_of") == trial.number for other in others):
         return  # a process that gave it back before was killed just then
     params = trial.params
-    if not params.keys() >= plan.space.keys():
+    if not has_values(params, plan.space):
         # It died while its values were drawn. Values that it got from the queue are used again.
         # Otherwise all are drawn again, with the same result: the seed depends on the number of
         # trials that count.
         params = trial.system_attrs.get("fixed_params")
-    if not params:
+    if not params and ordinal is None:
         return
 
-    attributes = {"retry_of": trial.number, "attempt": attempt}
+    attributes: dict[str, Any] = {"retry_of": trial.number, "attempt": attempt}
     if "default" in trial.user_attrs:
         attributes["default"] = trial.user_attrs["default"]
-    study.enqueue_trial(params, user_attrs=attributes)
+    if not params:
+        attributes["ordinal"] = ordinal
+    study.enqueue_trial(params or {}, user_attrs=attributes)
 
 
 def _alive(process: dict[str, Any], trial: FrozenTrial) -> bool:

@@ -109,7 +109,7 @@ def _lists_of_json(path: Path) -> list:
     """What the file has for each client, not yet checked."""
     try:
         content = json.loads(path.read_bytes(), object_pairs_hook=_without_repeats)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"cannot read {path}: {error}. Give {FORMS}.") from error
 
     if isinstance(content, dict) and "clients" in content:
