@@ -34,7 +34,7 @@ from benchmarks.running.progress import Estimate, show_progress
 from benchmarks.running.ray_cluster import cells_on_ray
 from benchmarks.running.records import done_file, load_records, read_rows, take_over
 from benchmarks.running.request import Request
-from benchmarks.running.schedule import group_of
+from benchmarks.running.schedule import group_of, in_running_order
 from benchmarks.running.session import Outcome, Session
 from mosaic.fl.data.datasets import DATASETS, display_name
 from mosaic.fl.data.federation import split
@@ -280,22 +280,3 @@ def _clients_of(partition: Path, clients: list[int] | None) -> list[int]:
             f"{partition} has {n_clients} clients, but --clients is {clients}; leave --clients out."
         )
     return [n_clients]
-
-
-def in_running_order(cells: list[Cell], omegas: list[float]) -> list[Cell]:
-    """The cells so that one whole comparison comes first: the first seed at the middle omega.
-
-    Args:
-        cells: cells, those of one task together.
-        omegas: the suite's concentrations in their order.
-
-    Returns:
-        The same cells by seed, then by the distance of omega from the suite's middle one.
-    """
-    middle = omegas[len(omegas) // 2]
-
-    def rank(cell: Cell) -> tuple:
-        is_middle = cell.task.omega == middle
-        return cell.task.seed, not is_middle
-
-    return sorted(cells, key=rank)
