@@ -144,7 +144,8 @@ def command(options: argparse.Namespace) -> int:
             ray=options.ray,
             gpu_share=options.gpu_share,
             force=options.force,
-        )
+        ),
+        download=not options.dry_run,
     )
     if options.export_partition:
         run.export_partition(options.export_partition)

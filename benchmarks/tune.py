@@ -37,7 +37,7 @@ def command(options: argparse.Namespace) -> int:
     """
     # Imports are here so that --help and wrong options do not wait for PyTorch and Optuna.
     from benchmarks.running.session import prepare
-    from benchmarks.tuning.make_plan import check_data, notes, plan_of
+    from benchmarks.tuning.make_plan import notes, plan_of, with_checked_data
     from benchmarks.tuning.plan import reporting_seeds
     from benchmarks.tuning.report import write_report
     from benchmarks.tuning.run_trials import run_trials
@@ -47,7 +47,7 @@ def command(options: argparse.Namespace) -> int:
     plan, jobs = plan_of(options)
     fresh_seeds = reporting_seeds(options.stability_seeds)
     prepare(plan.session)
-    check_data(plan)
+    plan = with_checked_data(plan)
     with printed_warnings():
         study = open_study(plan)
     for text in notes(plan, jobs):

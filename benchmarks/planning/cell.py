@@ -26,6 +26,8 @@ class Cell:
         method_source: the hash of the file of a method from outside; empty for a built-in one.
         metrics: the names of metrics from outside, which contain the hashes of their files.
         dataset: how tables call the data set, where that is not the task's own name for it.
+        test_data: the fingerprint of the test split; of the training split it is `task.data`.
+        proxy_data: the fingerprint of the other data set that the method uses.
     """
 
     suite: str
@@ -41,6 +43,8 @@ class Cell:
     method_source: str = ""
     metrics: tuple[str, ...] = ()
     dataset: str = ""
+    test_data: str = ""
+    proxy_data: str = ""
 
     @property
     def key(self) -> str:
@@ -50,6 +54,10 @@ class Cell:
             identity.append({"source": self.method_source})
         if self.metrics:
             identity.append({"metrics": self.metrics})
+        if self.test_data:
+            identity.append({"test_data": self.test_data})
+        if self.proxy_data:
+            identity.append({"proxy_data": self.proxy_data})
         return hashlib.sha256(canonical(identity).encode()).hexdigest()[:16]
 
     @property

@@ -28,6 +28,7 @@ AXES = {
     "precision",
     "threads",
     "partition",
+    "data",
 }
 """Fields of Task that a suite's own keys or options of the command set; they are no settings."""
 

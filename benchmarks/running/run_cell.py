@@ -1,5 +1,6 @@
 """run_cell: drive a method, stop its clock, score its snapshots, write the record."""
 
+import hashlib
 import json
 import math
 import time
@@ -16,6 +17,7 @@ from benchmarks.metrics.domain import references
 from benchmarks.metrics.fidelity import fidelity
 from benchmarks.metrics.metric_file import measure_metrics
 from benchmarks.planning.cell import Cell
+from benchmarks.planning.data import proxy_of
 from benchmarks.planning.methods import METHODS
 from benchmarks.running.checks import join_warnings, warnings_of
 from benchmarks.running.pictures import keep_pictures
@@ -26,7 +28,7 @@ from mosaic.fl.cache import watch_stages
 from mosaic.fl.contract import Skip, Snapshot
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data.federation import open_federation
-from mosaic.fl.data.loading import fingerprint, load
+from mosaic.fl.data.loading import fingerprint, load, load_checked
 from mosaic.fl.device import device
 from mosaic.fl.files import write_whole
 from mosaic.fl.rng import stream
@@ -99,6 +101,7 @@ def _run(cell: Cell, session: Session) -> list[Row]:
 def _rows(cell: Cell, session: Session) -> list[Row]:
     """One row per scored snapshot. The method's clock is stopped while a snapshot is scored."""
     task = cell.task
+    _check_data(cell)
     account = Account()
     rows: list[Row] = []
     last_scored: Snapshot | None = None
@@ -119,6 +122,15 @@ def _rows(cell: Cell, session: Session) -> list[Row]:
 
     partition = _partition_columns(cell, session)
     return _selected([row | partition for row in rows])
+
+
+def _check_data(cell: Cell) -> None:
+    """Raise an InputError if this process has other data than the cell's key says."""
+    load_checked(cell.task.dataset, "train", cell.task.data)
+    load_checked(cell.task.dataset, "test", cell.test_data)
+    proxy = proxy_of(cell)
+    if proxy:
+        load_checked(proxy, "train", cell.proxy_data)
 
 
 def on_the_clock(method: Iterator[Snapshot], account: Account) -> Iterator[Snapshot]:
@@ -180,7 +192,7 @@ def _fidelity(cell: Cell, session: Session, synthesise: Callable) -> Row:
     """Score generated images, and keep some of them for the report's figure."""
     row: Row = {}
     remarks = []
-    scored_over = references(cell.task, session.inception, cell.fidelity_n)
+    scored_over = references(cell.task, cell.test_data, session.inception, cell.fidelity_n)
     n = max(real.n for _, real in scored_over)
     images, drawn_by = synthesise(n, stream(cell.task.seed, "fidelity"))
     for extractor, real in scored_over:
@@ -196,13 +208,16 @@ def _partition_columns(cell: Cell, session: Session) -> Row:
     """Write the partition's certificate beside the records; return what the record says of it."""
     task = cell.task
     certificate = open_federation(task).partition.certificate()
+    data = fingerprint(load(task.dataset, "train"))
     name = certificate["sha256"][:16]
+    if task.law == "file":  # the same positions, whatever the labels there are
+        name = hashlib.sha256((name + data).encode()).hexdigest()[:16]
     path = session.folder(cell.suite) / "partitions" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     content = certificate | {"dataset": task.dataset, "n_clients": task.n_clients}
     write_whole(path, json.dumps(content).encode())
 
-    row: Row = {"partition": name, "data": fingerprint(load(task.dataset, "train"))}
+    row: Row = {"partition": name, "data": data}
     for fact in HETEROGENEITY:
         row[f"partition_{fact}"] = certificate[fact]
     return row

@@ -14,6 +14,7 @@ from rich.markup import escape
 from benchmarks.cli import console, number_of_jobs, writable
 from benchmarks.planning import show
 from benchmarks.planning.cell import Cell
+from benchmarks.planning.data import absent, fingerprints, places, splits_of, with_data
 from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.outside import (
     resolve_dataset,
@@ -29,6 +30,7 @@ from benchmarks.reporting.frames import with_status
 from benchmarks.reporting.report import report
 from benchmarks.reporting.terminal import print_result, terminal_table
 from benchmarks.running.archive import unpack
+from benchmarks.running.other_data import on_other_data
 from benchmarks.running.processes import run_cells
 from benchmarks.running.progress import Estimate, show_progress
 from benchmarks.running.ray_cluster import cells_on_ray
@@ -38,7 +40,7 @@ from benchmarks.running.schedule import group_of, in_running_order
 from benchmarks.running.session import Outcome, Session
 from mosaic.fl.data.datasets import DATASETS, display_name
 from mosaic.fl.data.federation import split
-from mosaic.fl.data.loading import load, use_data_dir
+from mosaic.fl.data.loading import use_data_dir
 from mosaic.fl.data.partition_file import read_partition, write_partition
 from mosaic.fl.device import choose_precision, use_device
 from mosaic.fl.errors import InputError
@@ -78,7 +80,6 @@ class SuiteRun:
         Raises:
             InputError: if there are several splits, or if the file cannot be written.
         """
-        use_data_dir(self.session.data_dir)
         tasks = {cell.task.without_models(): cell.task for cell in self.cells}
         if len(tasks) != 1:
             raise InputError(
@@ -91,7 +92,8 @@ class SuiteRun:
 
     def print_plan(self) -> None:
         """Print the cells, which of them are done, and how long the others will take."""
-        if self.request.partition is not None:
+        self._print_data()
+        if self.request.partition is not None and not absent(self.cells):
             self._check_data()
         finished = self._finished(take_over_others=False)
         self._print_unused_settings()
@@ -103,6 +105,7 @@ class SuiteRun:
         Returns:
             The records of all cells, and how many cells failed.
         """
+        self._print_data()
         self._check_data()
         unpack(self.folder)  # cells that are only in the archive, and their partitions
         self._print_unused_settings()
@@ -124,6 +127,12 @@ class SuiteRun:
         print_result(records, self.folder, failed)
         return records, failed
 
+    def _print_data(self) -> None:
+        """Say where the data are, and which records in the folder are of other data."""
+        console.print(escape(places(splits_of(self.cells))), highlight=False, soft_wrap=True)
+        for text in on_other_data(self.folder, self.cells):
+            console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
+
     def _print_unused_settings(self) -> None:
         """Say which settings reach no cell, because their method is not among the cells."""
         used = {"task"} | {cell.method for cell in self.cells} | {c.label for c in self.cells}
@@ -132,10 +141,7 @@ class SuiteRun:
             console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
 
     def _check_data(self) -> None:
-        """Find each data set and split it for each task: what is missing is an error at once."""
-        use_data_dir(self.session.data_dir)
-        for dataset in dict.fromkeys(cell.task.dataset for cell in self.cells):
-            load(dataset, "test")
+        """Split the data for each task: what cannot be split is an error at once."""
         for task in dict.fromkeys(cell.task for cell in self.cells):
             split(task)
 
@@ -199,12 +205,18 @@ class SuiteRun:
             console.print(terminal_table(records))
 
 
-def open_run(request: Request) -> SuiteRun:
-    """Check a request and expand its cells; nothing is run or written yet.
+def open_run(request: Request, download: bool = True) -> SuiteRun:
+    """Check a request, expand its cells and find their data; nothing is run or written yet.
+
+    Args:
+        request: what is asked for.
+        download: whether to download data that are not on this machine. If not, the keys of their
+            cells lack the data's fingerprints.
 
     Raises:
         InputError: if something in it is wrong, with what to do about it.
     """
+    use_data_dir(request.data_dir)
     device = use_device(request.device)
     jobs = number_of_jobs(request.jobs, request.threads, device)
     name, suite = read_suite(request.suite)
@@ -254,6 +266,7 @@ def open_run(request: Request) -> SuiteRun:
         inception=request.inception_weights,
         plugins=loaded_plugins(),
     )
+    cells = with_data(cells, fingerprints(splits_of(cells), download))
     return SuiteRun(request, name, suite, cells, session, jobs)
 
 

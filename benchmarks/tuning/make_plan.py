@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.cli import count, listed, number_of_jobs, writable
 from benchmarks.planning.axes import check_omega
+from benchmarks.planning.data import fingerprints, places, splits_of
 from benchmarks.planning.outside import resolve_dataset
 from benchmarks.planning.plugins import loaded_plugins, resolve_method
 from benchmarks.planning.scales import known_scale
@@ -132,24 +133,32 @@ def _grid_size(plan: Plan) -> int:
     return len(points) + 1
 
 
-def check_data(plan: Plan) -> None:
+def with_checked_data(plan: Plan) -> Plan:
     """Load the training data and split them, so that errors come before the first trial.
 
     The test set is not opened.
 
+    Returns:
+        The plan with the fingerprints of the training data.
+
     Raises:
         InputError: If the data set is not there, or if no images are held out.
     """
+    splits = splits_of(plan.cells(plan.default()))
+    training = [split for split in splits if split[1] == "train"]
+    plan = replace(plan, data=fingerprints(training, download=True))
     for cell in plan.cells(plan.default()):
         _, held_out, _ = split(cell.task)
         if not len(held_out):
             raise InputError(
                 "task.validation is 0; tuning needs images held out of the training pool, e.g. 0.1."
             )
+    return plan
 
 
 def notes(plan: Plan, jobs: int) -> Iterator[str]:
-    """What a user should know before the trials run: the space, and what its options imply."""
+    """What a user should know before the trials run: data, space, what the options imply."""
+    yield places(plan.data)
     ranges = [f"{key} in {text_of(distribution)}" for key, distribution in plan.space.items()]
     seeds = ", ".join(map(str, plan.seeds))
     yield f"{plan.study}: {', '.join(ranges)}; tuning seeds {seeds}"
