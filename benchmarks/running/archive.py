@@ -182,6 +182,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if options.action == "pack":
                 console.print(f"wrote {escape(str(pack(folder, options.remove)))}")
             else:
+                if not (folder / ARCHIVE).exists():
+                    raise InputError(f"there is no {folder / ARCHIVE}; give a suite's folder.")
                 console.print(f"restored {len(unpack(folder))} files in {escape(str(folder))}")
     except (InputError, UnicodeDecodeError, json.JSONDecodeError, KeyError) as error:
         Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)

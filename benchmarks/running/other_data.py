@@ -18,6 +18,8 @@ from benchmarks.running.archive import packed_rows
 def on_other_data(folder: Path, cells: Sequence[Cell]) -> list[str]:
     """What to say of the records that are of other data: one line per data set and fingerprint.
 
+    Records from before keys had fingerprints are named too, whatever data they are of.
+
     Args:
         folder: the suite's folder.
         cells: of the run. Those whose data are not on this machine are left out.
@@ -27,21 +29,21 @@ def on_other_data(folder: Path, cells: Sequence[Cell]) -> list[str]:
     without = {without_data(cell).key for cell in cells}
     now = {cell.dataset_name: cell for cell in cells}
 
-    found: Counter[tuple[str, str]] = Counter()
+    found: Counter[str] = Counter()
     for key, row in _last_rows(folder):
         cell = now.get(row.get("dataset", ""))
         if cell is None or key in of_this_run:
             continue
         difference = _difference(row, cell)
-        if not difference and key in without:
-            difference = f"without a fingerprint in their keys, now {cell.task.data}"
         if difference:
-            found[cell.dataset_name, difference] += 1
+            found[f"other data of {cell.dataset_name} ({difference})"] += 1
+        elif key in without:
+            old = f"data of {cell.dataset_name} that the key does not name"
+            found[f"{old} (now {cell.task.data})"] += 1
 
     return [
-        f"{_cells(n, folder)} measured on other data of {dataset} ({difference}): "
-        "left alone, and in no table"
-        for (dataset, difference), n in sorted(found.items())
+        f"{_cells(n, folder)} measured on {data}: left alone, and in no table"
+        for data, n in sorted(found.items())
     ]
 
 

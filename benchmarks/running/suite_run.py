@@ -12,6 +12,7 @@ import pandas as pd
 from rich.markup import escape
 
 from benchmarks.cli import console, number_of_jobs, writable
+from benchmarks.metrics.inception import check_weights
 from benchmarks.planning import show
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.data import absent, fingerprints, places, splits_of, with_data
@@ -216,7 +217,8 @@ def open_run(request: Request, download: bool = True) -> SuiteRun:
     Raises:
         InputError: if something in it is wrong, with what to do about it.
     """
-    use_data_dir(request.data_dir)
+    data_dir = use_data_dir(request.data_dir)
+    check_weights(request.inception_weights)
     device = use_device(request.device)
     jobs = number_of_jobs(request.jobs, request.threads, device)
     name, suite = read_suite(request.suite)
@@ -262,7 +264,7 @@ def open_run(request: Request, download: bool = True) -> SuiteRun:
     session = Session(
         out=writable(Path(request.out)),
         device=device,
-        data_dir=request.data_dir,
+        data_dir=data_dir,
         inception=request.inception_weights,
         plugins=loaded_plugins(),
     )

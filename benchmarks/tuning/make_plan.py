@@ -21,6 +21,7 @@ from benchmarks.tuning.samplers import HOLDING
 from benchmarks.tuning.space import space_of
 from mosaic.fl.data.datasets import display_name
 from mosaic.fl.data.federation import split
+from mosaic.fl.data.loading import use_data_dir
 from mosaic.fl.device import choose_precision, use_device
 from mosaic.fl.errors import InputError, did_you_mean
 from mosaic.fl.rng import numpy_stream
@@ -36,6 +37,7 @@ def plan_of(options: argparse.Namespace) -> tuple[Plan, int]:
         InputError: If an option is wrong, or if options do not fit together.
     """
     _check_options(options)
+    data_dir = use_data_dir(options.data_dir)
     settings = _settings_of(options)
     objectives = objectives_of(options.objective)
     if options.sampler == "cmaes":
@@ -77,7 +79,7 @@ def plan_of(options: argparse.Namespace) -> tuple[Plan, int]:
         session=Session(
             out=writable(options.out),
             device=device,
-            data_dir=options.data_dir,
+            data_dir=data_dir,
             plugins=loaded_plugins(),
         ),
     )

@@ -138,7 +138,7 @@ def test_records_from_before_keys_had_data_are_named(tiny_cell, tmp_path):
     [now] = with_data([cell], fingerprints(splits_of([cell]), download=False))
     write_rows(done_file(tmp_path, cell), [identity(cell) | {"data": now.task.data}])
     [text] = on_other_data(tmp_path, [now])
-    assert f"(without a fingerprint in their keys, now {now.task.data})" in text
+    assert f"digits that the key does not name (now {now.task.data})" in text
     write_rows(done_file(tmp_path, now), [identity(now)])
     assert len(on_other_data(tmp_path, [now])) == 1
     assert on_other_data(tmp_path, [tiny_cell("fedavg", dataset="mnist")]) == []

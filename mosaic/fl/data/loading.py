@@ -20,21 +20,26 @@ from mosaic.fl.rng import numpy_stream
 _sealed = False  # whether loading a test split is an error
 
 
-def use_data_dir(path: str | os.PathLike | None) -> None:
+def use_data_dir(path: str | os.PathLike | None) -> Path | None:
     """Look for data in this folder only, in this process and in those it starts.
 
     Args:
         path: the folder; data sets are downloaded into it. None: the one that MOSAIC_DATA names,
             if it names one.
 
+    Returns:
+        The absolute path; None if none was given.
+
     Raises:
         InputError: there is no such folder.
     """
-    if path is not None:
-        folder = Path(path).expanduser().absolute()
-        _check_folder(folder, "--data-dir")
-        os.environ["MOSAIC_DATA"] = str(folder)
-    _data_dir()
+    if path is None:
+        _data_dir()
+        return None
+    folder = Path(path).expanduser().absolute()
+    _check_folder(folder, "--data-dir")
+    os.environ["MOSAIC_DATA"] = str(folder)
+    return folder
 
 
 def _data_dir() -> str | None:
