@@ -145,7 +145,7 @@ def command(options: argparse.Namespace) -> int:
             gpu_share=options.gpu_share,
             force=options.force,
         ),
-        download=not options.dry_run,
+        dry=options.dry_run and not options.export_partition,
     )
     if options.export_partition:
         run.export_partition(options.export_partition)

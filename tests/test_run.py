@@ -215,7 +215,6 @@ WRONG = {
     "--out /proc/nothing": "cannot write to --out",
     "--data-dir /nonexistent": "/nonexistent (--data-dir) does not exist",
     "--datasets cifar10 --data-dir .": "--data-dir",
-    "--inception-weights /nonexistent": "no Inception weights at '/nonexistent'",
     "--set task.data=0123": "task.data is no setting",
 }
 

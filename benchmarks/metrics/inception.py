@@ -54,20 +54,16 @@ def inception(weights: str | Path = "auto", device: torch.device | str = "cpu") 
     return Extractor("inception", features, device)
 
 
-def check_weights(weights: str | Path) -> None:
-    """Raise an InputError if a file was named that is not there."""
-    if weights not in ("auto", "download") and not Path(weights).is_file():
-        raise InputError(
-            f"no Inception weights at {str(weights)!r}; give an existing file, 'auto' or "
-            "'download'."
-        )
-
-
 def _checked_path(weights: str | Path, cached: Path) -> Path:
     """The file of the weights; the one in the cache is checked against its hash."""
-    check_weights(weights)
     if weights not in ("auto", "download"):
-        return Path(weights)
+        path = Path(weights)
+        if not path.is_file():
+            raise InputError(
+                f"no Inception weights at {str(path)!r}; give an existing file, 'auto' or "
+                "'download'."
+            )
+        return path
     if not cached.is_file():
         _download()
     _check_hash(cached)

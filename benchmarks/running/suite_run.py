@@ -12,7 +12,6 @@ import pandas as pd
 from rich.markup import escape
 
 from benchmarks.cli import console, number_of_jobs, writable
-from benchmarks.metrics.inception import check_weights
 from benchmarks.planning import show
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.data import absent, fingerprints, places, splits_of, with_data
@@ -206,19 +205,18 @@ class SuiteRun:
             console.print(terminal_table(records))
 
 
-def open_run(request: Request, download: bool = True) -> SuiteRun:
+def open_run(request: Request, dry: bool = False) -> SuiteRun:
     """Check a request, expand its cells and find their data; nothing is run or written yet.
 
     Args:
         request: what is asked for.
-        download: whether to download data that are not on this machine. If not, the keys of their
-            cells lack the data's fingerprints.
+        dry: it is only to be planned. Nothing is downloaded: the keys of cells whose data are not
+            on this machine lack the data's fingerprints.
 
     Raises:
         InputError: if something in it is wrong, with what to do about it.
     """
     data_dir = use_data_dir(request.data_dir)
-    check_weights(request.inception_weights)
     device = use_device(request.device)
     jobs = number_of_jobs(request.jobs, request.threads, device)
     name, suite = read_suite(request.suite)
@@ -268,7 +266,7 @@ def open_run(request: Request, download: bool = True) -> SuiteRun:
         inception=request.inception_weights,
         plugins=loaded_plugins(),
     )
-    cells = with_data(cells, fingerprints(splits_of(cells), download))
+    cells = with_data(cells, fingerprints(splits_of(cells), download=not dry))
     return SuiteRun(request, name, suite, cells, session, jobs)
 
 
