@@ -1,6 +1,7 @@
 """The Python API: run a suite and load its records from a script or a notebook."""
 
 import dataclasses
+import warnings
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -100,4 +101,20 @@ def load_records(folder: str | Path) -> pd.DataFrame:
             f"there are no records in {folder}; give the folder of one suite, "
             "e.g. results/quick/heterogeneity."
         )
+    _warn_of_several_data(folder, records)
     return records
+
+
+def _warn_of_several_data(folder: str | Path, records: pd.DataFrame) -> None:
+    """Warn if records of one data set were measured on different images or labels."""
+    columns = [column for column in ("data", "test_data") if column in records]
+    for dataset, rows in records.groupby("dataset"):
+        for column in columns:
+            different = sorted(set(rows[column].dropna()) - {""})
+            if len(different) > 1:
+                warnings.warn(
+                    f"{folder} has records of different data under the name {dataset}: choose one "
+                    f"by the column {column} ({', '.join(different)})",
+                    stacklevel=3,
+                )
+                break

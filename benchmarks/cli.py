@@ -113,7 +113,7 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="auto | fp32 | bf16; auto: bf16 where the processor is fast in it",
     )
-    add("--data-dir", type=Path, help="where data sets are looked for first; also MOSAIC_DATA")
+    add("--data-dir", type=Path, help="the folder with the data sets; also MOSAIC_DATA")
 
 
 def number_of_jobs(jobs: int | None, threads: int, device: str) -> int:

@@ -43,7 +43,7 @@ def command(options: argparse.Namespace) -> int:
     from benchmarks.planning.settings import overruled
     from benchmarks.reporting.parts import Failures, failure_lines
     from benchmarks.running.session import prepare
-    from benchmarks.tuning.make_plan import check_data, notes, plan_of
+    from benchmarks.tuning.make_plan import notes, plan_of, with_checked_data
     from benchmarks.tuning.plan import reporting_seeds
     from benchmarks.tuning.report import write_report
     from benchmarks.tuning.run_trials import run_trials
@@ -56,7 +56,7 @@ def command(options: argparse.Namespace) -> int:
     fresh_seeds = reporting_seeds(options.stability_seeds)
     prepare(plan.session)
     start_on_machine(plan.session.out, plan.folder)
-    check_data(plan)
+    plan = with_checked_data(plan)
     with printed_warnings():
         study = open_study(plan)
     for text in notes(plan, jobs):

@@ -236,7 +236,9 @@ WRONG = {
     "--device tpu": "possible: auto, cpu, cuda",
     "--precision fp8": "possible: auto, fp32, bf16",
     "--out /proc/nothing": "cannot write to --out",
-    "--datasets cifar10 --data-dir /nonexistent": "--data-dir",
+    "--data-dir /nonexistent": "/nonexistent (--data-dir) does not exist",
+    "--datasets cifar10 --data-dir .": "--data-dir",
+    "--set task.data=0123": "task.data is no setting",
 }
 
 

@@ -36,6 +36,7 @@ AXES = {
     "precision": "--precision",
     "threads": "--threads",
     "partition": "--partition",
+    "data": "--data-dir",
 }
 """Fields of Task that are no settings, and the suite's keys or the command's options for them."""
 

@@ -275,6 +275,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             with printed_warnings():
                 if options.action == "pack":
                     text = f"wrote {pack(folder, options.remove)}"
+                elif not (folder / ARCHIVE).exists():
+                    raise InputError(f"there is no {folder / ARCHIVE}; give a suite's folder.")
                 else:
                     text = f"restored {len(unpack(folder))} files in {folder}"
             console.print(escape(text))

@@ -4,6 +4,7 @@ A certificate says how many images of each class every client has. It depends on
 a damaged or missing one is written again without running anything.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable
 from functools import partial
@@ -15,6 +16,7 @@ import numpy as np
 from benchmarks.planning.cell import Cell
 from benchmarks.running.records import done_file, read_rows
 from mosaic.fl.data.federation import open_federation
+from mosaic.fl.data.loading import fingerprint, load
 from mosaic.fl.files import read_sound, write_whole
 
 NUMBERS = ("seed", "moved", "mean_total_variation", "mean_classes_per_client", "gini")
@@ -37,12 +39,25 @@ def write_certificate(cell: Cell, folder: Path) -> tuple[str, dict[str, Any]]:
     """
     task = cell.task
     certificate = open_federation(task).partition.certificate()
-    name = certificate["sha256"][:16]
+    content = certificate | {"dataset": task.dataset, "n_clients": task.n_clients}
+    if task.law == "file":
+        content["data"] = fingerprint(load(task.dataset, "train"))
+    name = _name_of(content)
     path = certificate_file(folder, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = certificate | {"dataset": task.dataset, "n_clients": task.n_clients}
     write_whole(path, json.dumps(content).encode())
     return name, certificate
+
+
+def _name_of(certificate: dict[str, Any]) -> str:
+    """16 hex digits of the clients' positions; of the data too, where a file gives positions.
+
+    A file gives the same positions whatever the labels are there.
+    """
+    name = certificate["sha256"][:16]
+    if certificate["law"] == "file":
+        name = hashlib.sha256((name + certificate["data"]).encode()).hexdigest()[:16]
+    return name
 
 
 def read_label_counts(folder: Path, name: str) -> np.ndarray | None:
@@ -64,7 +79,7 @@ def read_label_counts(folder: Path, name: str) -> np.ndarray | None:
 def _label_counts(content: bytes, name: str) -> np.ndarray:
     """The counts of a certificate; a ValueError, or another error, if it is damaged."""
     certificate = json.loads(content.decode())
-    if not certificate["sha256"].startswith(name):
+    if _name_of(certificate) != name:
         raise ValueError("it is of another partition")
     if not all(type(certificate[field]) in (int, float) for field in NUMBERS):
         raise ValueError(f"{', '.join(NUMBERS)} are not all numbers")

@@ -15,6 +15,7 @@ import torch
 from benchmarks.planning.cell import Cell
 from benchmarks.running.records import method_columns
 from mosaic.fl.costs import Account
+from mosaic.fl.data.loading import place_of
 from mosaic.fl.device import device
 from mosaic.fl.fast.fused_norm import library
 
@@ -41,6 +42,9 @@ def identity(cell: Cell) -> dict[str, Any]:
     for field in TASK_COLUMNS:
         row[field] = task.pop(field)
     row["dataset"] = cell.dataset_name
+    row["data"] = task.pop("data")
+    row["test_data"] = cell.test_data
+    row["data_place"] = place_of(cell.task.dataset)
     row["client_work"] = cell.client_work
     row["server_work"] = cell.server_work
     widths = [cell.task.width(client) for client in range(cell.task.n_clients)]

@@ -16,6 +16,7 @@ from benchmarks.metrics.domain import references
 from benchmarks.metrics.fidelity import fidelity
 from benchmarks.metrics.metric_file import measure_metrics
 from benchmarks.planning.cell import Cell
+from benchmarks.planning.data import proxy_of
 from benchmarks.planning.methods import METHODS
 from benchmarks.running.certificates import write_certificate
 from benchmarks.running.checks import join_warnings, warnings_of
@@ -28,7 +29,7 @@ from mosaic.fl.cache import watch_stages
 from mosaic.fl.contract import Skip, Snapshot
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data.federation import open_federation
-from mosaic.fl.data.loading import fingerprint, load
+from mosaic.fl.data.loading import fingerprint, load, load_checked
 from mosaic.fl.device import device
 from mosaic.fl.errors import is_full
 from mosaic.fl.files import was_set_aside
@@ -122,6 +123,7 @@ def record_failure(cell: Cell, session: Session, reason: str) -> Outcome:
 def _rows(cell: Cell, session: Session) -> list[Row]:
     """One row per scored snapshot. The method's clock is stopped while a snapshot is scored."""
     task = cell.task
+    _check_data(cell)
     account = Account()
     rows: list[Row] = []
     last_scored: Snapshot | None = None
@@ -142,6 +144,15 @@ def _rows(cell: Cell, session: Session) -> list[Row]:
 
     partition = _partition_columns(cell, session)
     return _selected([row | partition for row in rows])
+
+
+def _check_data(cell: Cell) -> None:
+    """Raise an InputError if this process has other data than the cell's key says."""
+    load_checked(cell.task.dataset, "train", cell.task.data)
+    load_checked(cell.task.dataset, "test", cell.test_data)
+    proxy = proxy_of(cell)
+    if proxy:
+        load_checked(proxy, "train", cell.proxy_data)
 
 
 def on_the_clock(method: Iterator[Snapshot], account: Account) -> Iterator[Snapshot]:
@@ -203,7 +214,7 @@ def _fidelity(cell: Cell, session: Session, synthesise: Callable) -> Row:
     """Score generated images, and keep some of them for the report's figure."""
     row: Row = {}
     remarks = []
-    scored_over = references(cell.task, session.inception, cell.fidelity_n)
+    scored_over = references(cell.task, cell.test_data, session.inception, cell.fidelity_n)
     n = max(real.n for _, real in scored_over)
     images, drawn_by = synthesise(n, stream(cell.task.seed, "fidelity"))
     for extractor, real in scored_over:

@@ -20,6 +20,7 @@ from benchmarks.cli import (
 from benchmarks.metrics.inception import check_weights
 from benchmarks.planning import show
 from benchmarks.planning.cell import Cell
+from benchmarks.planning.data import fingerprints, places, splits_of, with_data
 from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.outside import (
     clients_of_partition,
@@ -37,6 +38,7 @@ from benchmarks.reporting.terminal import print_result
 from benchmarks.running.archive import forget, unpack
 from benchmarks.running.certificates import restore_certificates
 from benchmarks.running.interim_tables import InterimTables
+from benchmarks.running.other_data import on_other_data
 from benchmarks.running.processes import run_cells
 from benchmarks.running.progress import Estimate, show_progress
 from benchmarks.running.ray_cluster import cells_on_ray
@@ -49,7 +51,7 @@ from benchmarks.running.stopping import on_stop_say
 from benchmarks.running.suite_folder import check_folder, claim
 from mosaic.fl.data.datasets import display_name
 from mosaic.fl.data.federation import split
-from mosaic.fl.data.loading import load, quickly_loaded, use_data_dir
+from mosaic.fl.data.loading import use_data_dir
 from mosaic.fl.data.partition_file import write_partition
 from mosaic.fl.device import choose_precision, planned_device, use_device
 from mosaic.fl.errors import InputError
@@ -86,7 +88,6 @@ class SuiteRun:
         Raises:
             InputError: if there are several splits, or if the file cannot be written.
         """
-        use_data_dir(self.session.data_dir)
         tasks = {cell.task.without_models(): cell.task for cell in self.cells}
         if len(tasks) != 1:
             raise InputError(
@@ -99,7 +100,8 @@ class SuiteRun:
 
     def print_plan(self) -> None:
         """Print the cells, which of them are done, and how long the others will take."""
-        self._check_data_that_is_here()
+        self._print_data()
+        self._check_splits()
         finished = self._finished(take_over_others=False)
         self._print_unused_settings()
         show.print_plan(self.cells, finished, Estimate(self.folder, self.cells), self.jobs)
@@ -111,7 +113,8 @@ class SuiteRun:
             The records of all cells, and how many cells and parts of the report failed.
         """
         start_on_machine(self.session.out, self.folder)
-        self._check_data()
+        self._print_data()
+        self._check_splits()
         claim(self.folder, self.request.suite)
         with printed_warnings():
             unpack(self.folder)  # cells that are only in the archive, and their partitions
@@ -148,6 +151,12 @@ class SuiteRun:
         how = "the same command without --force" if self.request.force else "the same command"
         return f"{n_done} of {len(self.cells)} cells are done and kept; {how} goes on"
 
+    def _print_data(self) -> None:
+        """Say where the data are, and which records in the folder are of other data."""
+        console.print(escape(places(splits_of(self.cells))), highlight=False, soft_wrap=True)
+        for text in on_other_data(self.folder, self.cells):
+            console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
+
     def _print_unused_settings(self) -> None:
         """Say which settings reach no cell, because their method is not among the cells."""
         used = {"task"} | {cell.method for cell in self.cells} | {c.label for c in self.cells}
@@ -155,19 +164,10 @@ class SuiteRun:
             text = f"the settings of {name} are not used: it is not among the methods of this run"
             console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
 
-    def _check_data(self) -> None:
-        """Find each data set and split it for each task: what is missing is an error at once."""
-        use_data_dir(self.session.data_dir)
-        for dataset in dict.fromkeys(cell.task.dataset for cell in self.cells):
-            load(dataset, "test")
+    def _check_splits(self) -> None:
+        """Split the data that are here for each task: what cannot be split is an error at once."""
         for task in dict.fromkeys(cell.task for cell in self.cells):
-            split(task)
-
-    def _check_data_that_is_here(self) -> None:
-        """As :meth:`_check_data`, for the data sets that need no download and no decoding."""
-        use_data_dir(self.session.data_dir)
-        for task in dict.fromkeys(cell.task for cell in self.cells):
-            if self.request.partition is not None or quickly_loaded(task.dataset):
+            if task.data:
                 split(task)
 
     def _finished(self, take_over_others: bool) -> set[str]:
@@ -202,16 +202,18 @@ class SuiteRun:
 
 
 def open_run(request: Request, dry: bool = False) -> SuiteRun:
-    """Check a request and expand its cells; nothing is run or written yet.
+    """Check a request, expand its cells and find their data; nothing is run or written yet.
 
     Args:
         request: what is asked for.
-        dry: it is only to be planned. Its device need not be there, nothing is downloaded, and its
-            folder is not made.
+        dry: it is only to be planned. Its device need not be there, and its folder is not made.
+            Nothing is downloaded: the keys of cells whose data are not on this machine lack the
+            data's fingerprints.
 
     Raises:
         InputError: if something in it is wrong, with what to do about it.
     """
+    data_dir = use_data_dir(request.data_dir)
     device = planned_device(request.device) if dry else use_device(request.device)
     jobs = number_of_jobs(request.jobs, request.threads, device)
     name, suite = read_suite(request.suite)
@@ -268,8 +270,9 @@ def open_run(request: Request, dry: bool = False) -> SuiteRun:
     session = Session(
         out=Path(request.out).absolute() if dry else writable(Path(request.out)),
         device=device,
-        data_dir=request.data_dir,
+        data_dir=data_dir,
         inception=request.inception_weights,
         plugins=loaded_plugins(),
     )
+    cells = with_data(cells, fingerprints(splits_of(cells), download=not dry))
     return SuiteRun(request, name, suite, cells, session, jobs)

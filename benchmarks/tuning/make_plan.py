@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.cli import check_gpu_share, count, listed, number_of_jobs, writable
 from benchmarks.planning.axes import check_omega
+from benchmarks.planning.data import fingerprints, places, splits_of
 from benchmarks.planning.outside import resolve_dataset, with_resolved_model
 from benchmarks.planning.plugins import loaded_plugins, resolve_method
 from benchmarks.planning.scales import known_scale
@@ -20,6 +21,7 @@ from benchmarks.tuning.samplers import HOLDING
 from benchmarks.tuning.space import space_of
 from mosaic.fl.data.datasets import display_name
 from mosaic.fl.data.federation import split
+from mosaic.fl.data.loading import use_data_dir
 from mosaic.fl.device import choose_precision, use_device
 from mosaic.fl.errors import InputError, did_you_mean
 from mosaic.fl.rng import numpy_stream
@@ -32,6 +34,7 @@ def plan_of(options: argparse.Namespace) -> tuple[Plan, int]:
         InputError: If an option is wrong, or if options do not fit together.
     """
     check_gpu_share(options.gpu_share)
+    data_dir = use_data_dir(options.data_dir)
     options.method = resolve_method(options.method)
     settings = _settings_of(options)
     objectives = objectives_of(options.objective)
@@ -75,7 +78,7 @@ def plan_of(options: argparse.Namespace) -> tuple[Plan, int]:
         session=Session(
             out=writable(options.out),
             device=device,
-            data_dir=options.data_dir,
+            data_dir=data_dir,
             plugins=loaded_plugins(),
         ),
     )
@@ -119,24 +122,32 @@ def _grid_size(plan: Plan) -> int:
     return len(points) + 1
 
 
-def check_data(plan: Plan) -> None:
+def with_checked_data(plan: Plan) -> Plan:
     """Load the training data and split them, so that errors come before the first trial.
 
     The test set is not opened.
 
+    Returns:
+        The plan with the fingerprints of the training data.
+
     Raises:
         InputError: If the data set is not there, or if no images are held out.
     """
+    splits = splits_of(plan.cells(plan.default()))
+    training = [split for split in splits if split[1] == "train"]
+    plan = replace(plan, data=fingerprints(training, download=True))
     for cell in plan.cells(plan.default()):
         _, held_out, _ = split(cell.task)
         if not len(held_out):
             raise InputError(
                 "task.validation is 0; tuning needs images held out of the training pool, e.g. 0.1."
             )
+    return plan
 
 
 def notes(plan: Plan, jobs: int) -> Iterator[str]:
-    """What a user should know before the trials run: the space, and what its options imply."""
+    """What a user should know before the trials run: data, space, what the options imply."""
+    yield places(plan.data)
     ranges = [f"{key} in {text_of(distribution)}" for key, distribution in plan.space.items()]
     seeds = ", ".join(map(str, plan.seeds))
     yield f"{plan.study}: {', '.join(ranges)}; tuning seeds {seeds}"

@@ -10,9 +10,12 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial
 from rich.console import Console
+from rich.markup import escape
 
 from benchmarks.planning.cell import Cell
+from benchmarks.planning.data import fingerprints, splits_of, with_data
 from benchmarks.reporting.table import markdown_text
+from benchmarks.running.other_data import on_other_data
 from benchmarks.running.processes import run_cells
 from benchmarks.running.progress import Estimate, show_progress
 from benchmarks.running.records import done_file, load_records, read_rows
@@ -60,8 +63,11 @@ def check_stability(
     cells = plan.cells({}, seeds, DEFAULT)
     for trial in chosen:
         cells += plan.cells(trial.params, seeds, trial_label(trial))
+    cells = with_data(cells, fingerprints(splits_of(cells), download=True))
 
     folder = plan.session.folder(cells[0].suite)
+    for text in on_other_data(folder, cells):
+        console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
     missing = [cell for cell in cells if read_rows(done_file(folder, cell)) is None]
 
     def outcomes(watch: Callable[[str, str], None]) -> Generator[Outcome]:

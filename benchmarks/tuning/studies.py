@@ -66,7 +66,9 @@ def _another_study(name: str, before: dict[str, Any], now: dict[str, Any]) -> In
     for key in {**before, **now}:
         old = before.get(key, "not there")
         new = now.get(key, "not there")
-        if old != new:
+        if old != new and key.startswith("data of "):
+            differences.append(f"its trials are of other {key} ({old}, now {new})")
+        elif old != new:
             differences.append(f"{key} is {old} in it and {new} here")
     return InputError(
         f"study {name!r} exists, and is another one: {'; '.join(differences)}. "

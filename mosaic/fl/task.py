@@ -64,6 +64,10 @@ class Task:
     # The hash of a partition file, from partition_file.register_partition; only with law "file"
     partition: str = added_later("")
 
+    # The fingerprint of the training images and labels; "": it was not asked for. Other data under
+    # the same name are another task.
+    data: str = added_later("")
+
     def __post_init__(self) -> None:
         _check_at_least("rounds", self.rounds, 1)
         _check_at_least("score_every", self.score_every, 1)
@@ -183,6 +187,7 @@ class Task:
             "n_clients",
             "seed",
             "partition",
+            "data",
         )
         arithmetic = ("precision", "threads")
         return Task(**{name: getattr(self, name) for name in (*data, *arithmetic)})

@@ -181,3 +181,8 @@ def test_the_command(suite, tmp_path, capsys):
     assert "restored 3 files" in capsys.readouterr().out
     assert main(["pack", str(tmp_path / "nothing")]) == 2
     assert "no cells" in capsys.readouterr().err
+
+
+def test_unpacking_a_folder_without_an_archive_is_an_error(tmp_path, capsys):
+    assert main(["unpack", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere/records.jsonl.gz" in "".join(capsys.readouterr().err.split("\n"))

@@ -23,6 +23,7 @@ DATASETS: dict[str, Source] = {
         n_classes=10,
         augment=False,
         read=read_digits,
+        place="scikit-learn",
     ),
     "mnist": Source(
         channels=1,

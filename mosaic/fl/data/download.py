@@ -13,7 +13,6 @@ from filelock import FileLock
 from mosaic.fl.data.archives import unpack
 from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.data.layouts import N_LISTED, find_file, folders, visible, what_lies_in
-from mosaic.fl.data.source import SPLITS
 from mosaic.fl.errors import InputError
 from mosaic.fl.home import home_folder
 from mosaic.fl.unfinished import temporary_folder
@@ -27,7 +26,8 @@ def find_split(name: str, split: str, data_dir: str | None) -> tuple[Path, Path]
     Args:
         name: a data set with files, of DATASETS.
         split: "train" or "test".
-        data_dir: the folder to look in first, and to download into. None: the user's cache.
+        data_dir: the only folder to look in and to download into. None: the system's copy and the
+            user's cache.
 
     Returns:
         The root, and the folder with the split's files, which is the root or below it.
@@ -36,8 +36,8 @@ def find_split(name: str, split: str, data_dir: str | None) -> tuple[Path, Path]
         InputError: the files are not there and cannot be downloaded.
     """
     source = DATASETS[name]
-    target = Path(data_dir) if data_dir else _home()  # of a download
     roots = _roots(name, data_dir)
+    target = roots[-1]  # of a download
     for root in roots:
         if located := _look([root], name, split) or _unpacked(root, name, split):
             return located
@@ -45,28 +45,35 @@ def find_split(name: str, split: str, data_dir: str | None) -> tuple[Path, Path]
     if located := _look([target], name, split):
         return located
 
+    elsewhere = ""
+    if data_dir and (located := locate(name, split, None)):
+        elsewhere = f"It is in {located[1]}: leave --data-dir and MOSAIC_DATA out to use that. "
     example = Path(source.subfolder, source.files[split][0])
     package = "no package of the system's has it"
     if source.package:
         package = f"apt-get install {source.package}"
     raise InputError(
         f"{name} ({split}) is not in {', '.join(map(str, roots))} ({_listing(name, roots[0])}), "
-        f"and its download failed: {reason}. "
+        f"and its download failed: {reason}. {elsewhere}"
         f"Do one of: (1) give --data-dir or MOSAIC_DATA a folder with {example}; (2) {package}; "
         f"(3) go online and run again: torchvision downloads it to {target}. "
         "The data set 'digits' needs none of this."
     )
 
 
-def is_here(name: str, data_dir: str | None) -> bool:
-    """Whether the files of a data set's both splits are on this machine."""
-    roots = _roots(name, data_dir)
-    return all(_look(roots, name, split) for split in SPLITS)
+def locate(name: str, split: str, data_dir: str | None) -> tuple[Path, Path] | None:
+    """What :func:`find_split` finds without a download; None if the files are not here."""
+    return _look(_roots(name, data_dir), name, split)
 
 
 def _roots(name: str, data_dir: str | None) -> list[Path]:
-    """Where the files of a data set may be."""
-    return [Path(root) for root in (data_dir, DATASETS[name].system, _home()) if root]
+    """Where the data set is looked for. A folder that was named is the only one.
+
+    With a second one behind it, a wrong folder would mean other data than those that were meant.
+    """
+    if data_dir:
+        return [Path(data_dir).absolute()]
+    return [Path(root) for root in (DATASETS[name].system, _home()) if root]
 
 
 def _look(roots: list[Path], name: str, split: str) -> tuple[Path, Path] | None:

@@ -48,6 +48,7 @@ class Source:
         pictures: whether `read` returns paths of pictures instead of pixels.
         fetch: downloads the data set, unpacked, into a folder.
         label: the name for tables and figures, where it is not the name in DATASETS.
+        place: where its images are, if they are in no files that must be located.
     """
 
     channels: int
@@ -63,3 +64,4 @@ class Source:
     pictures: bool = False
     fetch: Callable[[Path], object] | None = None
     label: str = ""
+    place: str = ""

@@ -62,6 +62,7 @@ def register_data(path: str | Path) -> str:
             augment=False,
             read=partial(_from_memory, splits),
             label=f"{_file_name(stem)}-{digits[:6]}",
+            place=str(path),
         )
     return name
 
@@ -77,8 +78,7 @@ def register_dataset(
 ) -> None:
     """Add a data set that a function of yours loads.
 
-    Results are kept under the name: choose another one when the images change. Another process
-    has to call this function itself.
+    Another process has to call this function itself.
 
     Args:
         name: its name for `Task.dataset`, not yet in DATASETS: letters, digits, "_" and "-",
@@ -113,6 +113,7 @@ def register_dataset(
         n_classes=n_classes,
         augment=augment,
         read=partial(_from_function, name, load),
+        place=f"the function {getattr(load, '__qualname__', type(load).__qualname__)}",
     )
 
 
