@@ -39,7 +39,7 @@ def test_an_error_that_is_not_the_disks_keeps_its_traceback():
 
 def test_a_full_disk_is_not_the_failure_of_one_cell(tiny_cell, tmp_path, monkeypatch):
     use_cache(None)
-    monkeypatch.setattr("benchmarks.running.records.write_whole", full)
+    monkeypatch.setattr("benchmarks.running.record_file.write_whole", full)
     with pytest.raises(OSError, match="No space"):
         run_cell(tiny_cell("local"), Session(out=tmp_path))
     assert not list(tmp_path.rglob("*.failed.json"))

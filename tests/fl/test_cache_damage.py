@@ -88,7 +88,7 @@ def test_a_write_that_is_interrupted_leaves_no_result(store, monkeypatch, suffix
     monkeypatch.setattr(os, "replace", replace)
 
     hidden = [path for path in (store / "weights").iterdir() if path.name.startswith(".")]
-    assert hidden  # the file that was being written is still there
+    assert not hidden  # what was not complete is removed
     assert not weights.is_cached(Config())
 
     use_cache(None)

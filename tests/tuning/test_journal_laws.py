@@ -56,7 +56,7 @@ def check(journal, data) -> None:
         warnings.simplefilter("always")
         try:
             study = open_study(the_plan)
-            work(study, the_plan, lambda: False, lambda *_: None)
+            work(study, the_plan, lambda *_: None)
         except InputError as error:
             assert "exists, and is another one" in str(error) or str(path) in str(error)
             return
