@@ -171,7 +171,11 @@ _fingerprints: WeakKeyDictionary[Images, str] = WeakKeyDictionary()
 
 
 def fingerprint(images: Images) -> str:
-    """16 hex digits of the SHA-256 of the shape, the pixels and the labels."""
+    """16 hex digits of the SHA-256 of the shape, the pixels and the labels.
+
+    Also of what a user's function says beside them: the number of classes, where it is not that of
+    the labels, and whether to augment.
+    """
     if images not in _fingerprints:
         _fingerprints[images] = _fingerprint(images)
     return _fingerprints[images]
@@ -183,4 +187,10 @@ def _fingerprint(images: Images) -> str:
     digest = hashlib.sha256(repr(tuple(images.images.shape)).encode())
     digest.update(pixels.data)
     digest.update(labels.data)
+    source = DATASETS.get(images.name)
+    if source is not None and source.from_function:
+        if images.n_classes != int(images.labels.max()) + 1:
+            digest.update(f"{images.n_classes} classes".encode())
+        if source.augment:
+            digest.update(b"augmented")
     return digest.hexdigest()[:16]
