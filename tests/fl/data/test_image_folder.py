@@ -160,6 +160,8 @@ def test_files_of_other_systems_are_ignored(folder):
         if path.is_dir():
             (path / "Thumbs.db").write_bytes(b"x")
             picture(path / "__MACOSX" / "a" / "._0.png")
+            picture(path / "@eaDir" / "a.png")  # of a network drive
+            (path / "lost+found").mkdir()
         else:
             path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
     assert register_data(folder) == name
