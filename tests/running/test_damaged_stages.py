@@ -1,5 +1,6 @@
-"""What a process that computes stages finds damaged in the cache is said, as in a single process."""
+"""What a process that computes stages finds damaged in the cache is said."""
 
+import json
 from functools import partial
 
 from benchmarks.running.processes import compute_stage
@@ -15,10 +16,9 @@ def test_a_damaged_stage_is_named_by_the_process_that_computes_it_again(tiny_cel
     try:
         assert compute_stage(stage) == ()
         note = tmp_path / f"{stage.key}.json"
-        whole = note.read_bytes()
-        note.write_bytes(whole[:40])
+        note.write_bytes(note.read_bytes()[:40])
         [text] = compute_stage(stage)
         assert text.startswith(f"damaged stage {note}: ")
-        assert b'"artifact"' in note.read_bytes() and len(note.read_bytes()) == len(whole)
+        assert "sha256" in json.loads(note.read_bytes())
     finally:
         use_cache(None)
