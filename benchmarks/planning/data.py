@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from benchmarks.planning.cell import Cell
 from mosaic.fl.data.datasets import DATASETS, display_name
-from mosaic.fl.data.loading import fingerprint, is_here, load, place_of
+from mosaic.fl.data.loading import fingerprint, is_here, load, load_checked, place_of
 
 Split = tuple[str, str]
 """A data set by its name in DATASETS, and "train" or "test"."""
@@ -62,6 +62,18 @@ def _with_data(cell: Cell, known: Fingerprints) -> Cell:
         test_data=known.get((dataset, "test"), ""),
         proxy_data=known.get((proxy, "train"), "") if proxy else "",
     )
+
+
+def check_training_data(cell: Cell) -> None:
+    """Check that this process has the training images, and proxy images, that the key names.
+
+    Raises:
+        InputError: it has others.
+    """
+    load_checked(cell.task.dataset, "train", cell.task.data)
+    proxy = proxy_of(cell)
+    if proxy:
+        load_checked(proxy, "train", cell.proxy_data)
 
 
 def without_data(cell: Cell) -> Cell:

@@ -12,9 +12,15 @@ from benchmarks.planning.methods import known_method
 from benchmarks.planning.toml_files import read_toml
 from benchmarks.planning.values import read_value
 from mosaic.fl.errors import InputError, did_you_mean, not_a_choice
+from mosaic.fl.text_files import read_text
 
 Settings = dict[str, dict[str, Any]]
 """Values by setting, by method, label or "task"."""
+
+END = "end of the settings"
+END_IS_MARKED = f"The file is whole if it has the line: {END}"
+"""The last comment of a tuner's file, and one at its beginning: without its last lines, a TOML file
+is another, shorter one."""
 
 
 def configure(method: str, work: dict[str, float], settings: dict[str, Any]) -> Any:
@@ -175,9 +181,16 @@ def read_params(path: Path) -> Settings:
     """A file of settings: one TOML table per method.
 
     Raises:
-        InputError: if it cannot be read, or has something outside of a table.
+        InputError: if it cannot be read, has something outside of a table, or is a tuner's file
+            without its end.
     """
     tables = read_toml(path, "--params ")
+    lines = [line.strip() for line in read_text(path).splitlines()]
+    if f"# {END_IS_MARKED}" in lines and f"# {END}" not in lines:
+        raise InputError(
+            f"--params {path} is cut short: its last lines are missing. Copy it again, or write it "
+            "again with benchmarks.tune."
+        )
     check_tables(tables, f"--params {path}")
     return tables
 

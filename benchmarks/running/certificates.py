@@ -40,8 +40,7 @@ def write_certificate(cell: Cell, folder: Path) -> tuple[str, dict[str, Any]]:
     task = cell.task
     certificate = open_federation(task).partition.certificate()
     content = certificate | {"dataset": task.dataset, "n_clients": task.n_clients}
-    if task.law == "file":
-        content["data"] = fingerprint(load(task.dataset, "train"))
+    content["data"] = fingerprint(load(task.dataset, "train"))
     name = _name_of(content)
     path = certificate_file(folder, name)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,12 +49,13 @@ def write_certificate(cell: Cell, folder: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _name_of(certificate: dict[str, Any]) -> str:
-    """16 hex digits of the clients' positions; of the data too, where a file gives positions.
+    """16 hex digits of the clients' positions, and of the data.
 
-    A file gives the same positions whatever the labels are there.
+    A file gives the same positions whatever the labels are there, and so does an infinite omega
+    where classes have only other numbers. Certificates of earlier versions do not name their data.
     """
     name = certificate["sha256"][:16]
-    if certificate["law"] == "file":
+    if "data" in certificate:
         name = hashlib.sha256((name + certificate["data"]).encode()).hexdigest()[:16]
     return name
 

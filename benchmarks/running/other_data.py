@@ -31,7 +31,7 @@ def on_other_data(folder: Path, cells: Sequence[Cell]) -> list[str]:
 
     found: Counter[str] = Counter()
     for key, row in _last_rows(folder):
-        cell = now.get(row.get("dataset", ""))
+        cell = now.get(str(row.get("dataset", "")))
         if cell is None or key in of_this_run:
             continue
         difference = _difference(row, cell)

@@ -5,7 +5,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 
 import torch
@@ -32,10 +32,17 @@ class Started:
 
 @dataclass(frozen=True)
 class Finished:
-    """A worker's message: its work is over. The outcome is that of a cell; None for a stage."""
+    """A worker's message: its work is over.
+
+    Attributes:
+        outcome: that of a cell; None for a stage.
+        seconds: how long it took.
+        damage: what a stage found damaged in the cache.
+    """
 
     outcome: Outcome | None
     seconds: float
+    damage: tuple[str, ...] = ()
 
 
 def run_cells(
@@ -74,6 +81,7 @@ def _in_processes(
     schedule = Schedule(cells, jobs)
     busy: dict[Worker, Work] = {}
     idle: list[Worker] = []
+    damage: list[str] = []  # to be said with the next outcome
     with Workers() as workers:
         while schedule or busy:
             while len(busy) < jobs and (work := schedule.take()):
@@ -93,8 +101,11 @@ def _in_processes(
                 if isinstance(message, Finished):
                     idle.append(worker)
                     schedule.ended(work, message.seconds)
+                    damage += message.damage
                     if message.outcome is not None:
-                        yield message.outcome
+                        notes = (*message.outcome.notes, *damage)
+                        damage.clear()
+                        yield replace(message.outcome, notes=notes)
                     continue
                 # The worker has ended, perhaps killed by the system for its memory. A lost stage is
                 # computed by the cells that need it.
@@ -119,14 +130,15 @@ def _serve(pipe: Connection, session: Session) -> None:
         except EOFError:
             return
         begun = time.perf_counter()
-        outcome = _run(work, session, report)
-        pipe.send(Finished(outcome, time.perf_counter() - begun))
+        if isinstance(work, Stage):
+            damage = compute_stage(work, _announcer(report, work.cell))
+            pipe.send(Finished(None, time.perf_counter() - begun, damage))
+        else:
+            outcome = _run(work, session, report)
+            pipe.send(Finished(outcome, time.perf_counter() - begun))
 
 
-def _run(work: Work, session: Session, report: Watch) -> Outcome | None:
-    if isinstance(work, Stage):
-        compute_stage(work, _announcer(report, work.cell))
-        return None
+def _run(work: Cell, session: Session, report: Watch) -> Outcome:
     report(work.key, "")
     try:
         return run_cell(work, session, _announcer(report, work))
@@ -136,16 +148,21 @@ def _run(work: Work, session: Session, report: Watch) -> Outcome | None:
         return Outcome(work, "failed", notes=(traceback.format_exc(),))
 
 
-def compute_stage(stage: Stage, announce: Callable[[str], None] | None = None) -> None:
+def compute_stage(stage: Stage, announce: Callable[[str], None] | None = None) -> tuple[str, ...]:
     """Compute a stage into the cache, for the cells that need it.
 
     Args:
         stage: what to compute. An error is ignored here: the cells compute the stage again, fail
             with the same error and record it.
         announce: called with the name of each stage that starts to be computed.
+
+    Returns:
+        What was damaged in the cache, and set aside. Other warnings are left out.
     """
     torch.set_num_threads(stage.cell.task.threads)
     watch_stages(announce)
-    with contextlib.suppress(Exception), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with contextlib.suppress(Exception), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         stage.call()
+    texts = [str(warning.message) for warning in caught]
+    return tuple(text for text in texts if text.startswith("damaged "))

@@ -16,7 +16,7 @@ from benchmarks.metrics.domain import references
 from benchmarks.metrics.fidelity import fidelity
 from benchmarks.metrics.metric_file import measure_metrics
 from benchmarks.planning.cell import Cell
-from benchmarks.planning.data import proxy_of
+from benchmarks.planning.data import check_training_data
 from benchmarks.planning.methods import METHODS
 from benchmarks.running.certificates import write_certificate
 from benchmarks.running.checks import join_warnings, warnings_of
@@ -148,11 +148,8 @@ def _rows(cell: Cell, session: Session) -> list[Row]:
 
 def _check_data(cell: Cell) -> None:
     """Raise an InputError if this process has other data than the cell's key says."""
-    load_checked(cell.task.dataset, "train", cell.task.data)
+    check_training_data(cell)
     load_checked(cell.task.dataset, "test", cell.test_data)
-    proxy = proxy_of(cell)
-    if proxy:
-        load_checked(proxy, "train", cell.proxy_data)
 
 
 def on_the_clock(method: Iterator[Snapshot], account: Account) -> Iterator[Snapshot]:

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.planning.suite import FOLDER, suite_names, suite_path
 from benchmarks.texts import one_line, utf8
 from mosaic.fl.errors import InputError
-from mosaic.fl.files import write_whole
+from mosaic.fl.files import read_sound, write_whole
 
 OWNER = "suite.json"
 """The file in a suite's folder that says whose folder it is."""
@@ -69,14 +69,18 @@ def _identity(given: str) -> dict[str, str]:
 
 def _owner(folder: Path) -> dict[str, Any] | None:
     """Whose folder it is; None for a new one, and where that is not known."""
-    try:
-        owner = json.loads((folder / OWNER).read_text())
-    except (OSError, ValueError):
-        owner = None  # there is none, or it is damaged: it is written again
-    if isinstance(owner, dict) and isinstance(owner.get("path"), str):
-        return {"sha256": "", **owner}
+    owner = read_sound(folder / OWNER, _parsed, "file of the suite", "the next run writes it again")
+    if owner is not None:
+        return owner
 
     has_results = any((folder / name).exists() for name in ("cells", "table.md"))
     if has_results and folder.name in suite_names():
         return {"path": f"built-in: {folder.name}", "sha256": ""}
     return None
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    owner = json.loads(content.decode())
+    if not isinstance(owner, dict) or not isinstance(owner.get("path"), str):
+        raise ValueError("it does not say whose folder it is")
+    return {"sha256": "", **owner}

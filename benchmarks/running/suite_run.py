@@ -219,7 +219,8 @@ def open_run(request: Request, dry: bool = False) -> SuiteRun:
     name, suite = read_suite(request.suite)
     folder = suite_path(request.suite).parent
 
-    check_folder(Path(request.out) / name, request.suite)
+    with printed_warnings():
+        check_folder(Path(request.out) / name, request.suite)
     check_gpu_share(request.gpu_share)
     check_weights(request.inception_weights, download=not dry)
 

@@ -133,7 +133,10 @@ def with_checked_data(plan: Plan) -> Plan:
     Raises:
         InputError: If the data set is not there, or if no images are held out.
     """
-    splits = splits_of(plan.cells(plan.default()))
+    # A tuned setting may be the data set of the proxy images
+    proxies = getattr(plan.space.get("proxy"), "choices", ())
+    tried = [plan.default(), *({**plan.default(), "proxy": proxy} for proxy in proxies)]
+    splits = splits_of(cell for values in tried for cell in plan.cells(values))
     training = [split for split in splits if split[1] == "train"]
     plan = replace(plan, data=fingerprints(training, download=True))
     for cell in plan.cells(plan.default()):

@@ -11,6 +11,7 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.planning.plugins import written_as
+from benchmarks.planning.settings import END, END_IS_MARKED
 from benchmarks.reporting.parts import Failures, part, write_tracebacks
 from benchmarks.texts import utf8
 from benchmarks.tuning.board import values_text
@@ -161,7 +162,7 @@ def best_toml(trial: FrozenTrial, plan: Plan) -> str:
         "[task] has what --set fixed; it holds for all methods of a run.",
         f"Used by: python -m benchmarks.run {shlex.join(_options(plan))} --params best.toml",
     ]
-    return toml_of(tables, comments)
+    return toml_of(tables, [*comments, END_IS_MARKED]) + f"# {END}\n"
 
 
 def _options(plan: Plan) -> list[str]:

@@ -10,6 +10,7 @@ from benchmarks.metrics.accuracy import score
 from benchmarks.metrics.domain import domain_extractor, domain_task
 from benchmarks.metrics.fidelity import Extractor, Reference, fidelity, reference
 from benchmarks.planning.cell import Cell
+from benchmarks.planning.data import check_training_data
 from benchmarks.planning.methods import METHODS
 from benchmarks.running.record import cost_row
 from benchmarks.running.run_cell import on_the_clock
@@ -48,6 +49,7 @@ def validate(
     watch_stages(announce)
     account = Account()
     scores: dict[str, float] | None = None
+    check_training_data(cell)
     with sealed_test_set(), computed_stages() as computed:
         for snapshot in on_the_clock(METHODS[cell.method].run(cell.task, cell.config), account):
             if snapshot.round >= cell.task.rounds:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mosaic.fl.data.federation import Federation, Shard, open_federation
     from mosaic.fl.data.loading import load
     from mosaic.fl.data.transforms import normalise
+    from mosaic.fl.data.user_data import register_data, register_dataset
     from mosaic.fl.device import use_device
     from mosaic.fl.errors import InputError, did_you_mean
     from mosaic.fl.independent import independent_client_model
@@ -115,6 +116,8 @@ __all__ = [
     "opened",
     "participants",
     "predictor",
+    "register_data",
+    "register_dataset",
     "require_all_clients",
     "scaled_steps",
     "seed_of",
@@ -152,6 +155,7 @@ _NAMES = {
     "data.federation": ("Federation", "Shard", "open_federation"),
     "data.loading": ("load",),
     "data.transforms": ("normalise",),
+    "data.user_data": ("register_data", "register_dataset"),
     "device": ("use_device",),
     "errors": ("InputError", "did_you_mean"),
     "independent": ("independent_client_model",),

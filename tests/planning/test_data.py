@@ -1,5 +1,7 @@
 """The data of cells: fingerprints in their keys, and where the data are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,9 +15,11 @@ from benchmarks.planning.data import (
     without_data,
 )
 from benchmarks.planning.settings import configure
+from benchmarks.tuning.validation import validate
 from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.data.loading import fingerprint, load
 from mosaic.fl.data.user_data import register_data
+from mosaic.fl.errors import InputError
 
 DIGITS = [("digits", "train"), ("digits", "test")]
 
@@ -57,6 +61,17 @@ def test_a_cell_names_the_data_set_of_its_proxy_images(tiny_cell):
     assert splits_of([cell]) == [*DIGITS, ("mnist", "train")]
     keys = {with_data([cell], {("mnist", "train"): text})[0].key for text in ("", "a", "b")}
     assert len(keys) == 3
+
+
+def test_a_trial_with_other_data_than_its_study_is_an_error(tiny_cell):
+    """Also with other proxy images: a study's processes may be on several machines."""
+    cell = feddf(tiny_cell, proxy="digits")
+    for changed in (
+        replace(cell, task=replace(cell.task, data="other")),
+        replace(cell, proxy_data="other"),
+    ):
+        with pytest.raises(InputError, match="other data: the train images"):
+            validate(changed, with_fidelity=False)
 
 
 def test_data_that_are_not_here_are_left_out_without_a_download(tiny_cell, nowhere):

@@ -1,7 +1,9 @@
 """A record counts only if it is whole: what is damaged is named, set aside and made again."""
 
 import json
+import math
 import warnings
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +12,7 @@ from benchmarks.running.certificates import (
     certificate_file,
     read_label_counts,
     restore_certificates,
+    write_certificate,
 )
 from benchmarks.running.pictures import picture_file
 from benchmarks.running.record_file import CHECKSUM, write_rows
@@ -246,3 +249,13 @@ def test_a_damaged_certificate_is_written_again_by_the_next_run(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert read_label_counts(run.folder, name) is None
+
+
+def test_certificates_of_labels_with_other_numbers_are_two(tmp_path, tiny_cell, monkeypatch):
+    """With an infinite omega the clients have the same positions, whatever classes are called."""
+    cell = tiny_cell("fedavg")
+    cell = replace(cell, task=replace(cell.task, omega=math.inf))
+    first, _ = write_certificate(cell, tmp_path)
+    monkeypatch.setattr("benchmarks.running.certificates.fingerprint", lambda images: "other")
+    second, _ = write_certificate(cell, tmp_path)
+    assert first != second and read_label_counts(tmp_path, first) is not None

@@ -45,7 +45,8 @@ def test_a_damaged_owner_is_written_again(damage, suite, tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / OWNER).write_bytes(damage)
-    check_folder(folder, suite("a", "mine"))
+    with pytest.warns(UserWarning, match="damaged file of the suite .*suite.json"):
+        check_folder(folder, suite("a", "mine"))
 
 
 def test_a_file_with_the_name_of_a_built_in_suite_does_not_take_its_folder(suite, tmp_path):

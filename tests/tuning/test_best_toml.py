@@ -10,7 +10,7 @@ from oracle import ON_CPU, study_folder
 
 from benchmarks import run, tune
 from benchmarks.planning.expand import expand_cells
-from benchmarks.planning.settings import read_settings
+from benchmarks.planning.settings import read_params, read_settings
 from benchmarks.planning.suite import read_suite
 from benchmarks.running.suite_run import SuiteRun
 from benchmarks.tuning.make_plan import plan_of
@@ -200,6 +200,20 @@ def test_given_back_it_has_the_trials_own_number_to_the_last_bit(tmp_path):
     use_cache(None)
     accuracies = [validate(cell, with_fidelity=False)["accuracy"] for cell in cells]
     assert sum(accuracies) / 2 == study.best_value
+
+
+def test_a_file_that_was_cut_after_any_line_is_noticed(tmp_path):
+    plan = plan_for(tmp_path, "--method=fedprox", "--set=task.lr=0.1")
+    trial = optuna.create_trial(params=plan.default(), distributions=dict(plan.space), value=0.5)
+    lines = best_toml(trial, plan).splitlines(keepends=True)
+    file = tmp_path / "best.toml"
+    file.write_text("".join(lines))
+    assert read_params(file)["task"] == {"lr": 0.1}
+    first = next(i for i, line in enumerate(lines) if line.startswith("["))
+    for n in range(first, len(lines)):
+        file.write_text("".join(lines[:n]))
+        with pytest.raises(InputError, match="best.toml is cut short"):
+            read_params(file)
 
 
 def test_a_model_that_is_not_there_is_an_input_error(tmp_path):

@@ -1,15 +1,18 @@
 """Unpack the archives that data sets are published as."""
 
+import hashlib
+import json
 import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mosaic.fl.errors import InputError
+from mosaic.fl.files import write_whole
 
 Member = tuple[str, Callable[[], Any]]
 """A file in an archive: its name, and what opens it."""
@@ -42,6 +45,49 @@ def unpack(archive: Path, into: Path) -> None:
             f"cannot unpack {archive}: {error}. Copy it again from where it came, or remove it, so "
             "that the data set is looked for elsewhere or downloaded."
         ) from error
+
+
+SOURCE = ".unpacked-from.json"
+"""The file in a folder that says which archive was unpacked into it."""
+
+
+def note_source(folder: Path, archive: Path) -> None:
+    """Write down in a folder which archive was unpacked into it: its size, time and content."""
+    with archive.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    note = {"archive": str(archive), **_state(archive), "sha256": digest}
+    write_whole(folder / SOURCE, json.dumps(note, indent=1).encode())
+
+
+def check_source(folder: Path, archive: Path) -> None:
+    """Check that an archive is still the one that was unpacked into a folder.
+
+    The archive is read only if its size or time has changed. A folder that somebody else has
+    unpacked says nothing, and is taken as it is.
+
+    Raises:
+        InputError: the archive has other content now.
+    """
+    try:
+        note = dict(json.loads((folder / SOURCE).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return
+    if {name: note.get(name) for name in ("size", "mtime_ns")} == _state(archive):
+        return
+    with archive.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != note.get("sha256"):
+        raise InputError(
+            f"{folder} was unpacked from {archive}, which has other content now: remove {folder}, "
+            "and it is unpacked again, or remove the archive, to keep what was unpacked."
+        )
+    with suppress(OSError):  # the folder may be read-only
+        write_whole(folder / SOURCE, json.dumps(note | _state(archive), indent=1).encode())
+
+
+def _state(archive: Path) -> dict[str, int]:
+    status = archive.stat()
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
 def _checked(name: str) -> PurePosixPath:

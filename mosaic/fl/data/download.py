@@ -1,5 +1,6 @@
 """Locate the files of a data set, and download them where they are not on this machine."""
 
+import hashlib
 import http.client
 import os
 import socket
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from mosaic.fl.data.archives import unpack
+from mosaic.fl.data.archives import check_source, note_source, unpack
 from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.data.layouts import N_LISTED, find_file, folders, visible, what_lies_in
 from mosaic.fl.errors import InputError
@@ -81,14 +82,21 @@ def _look(roots: list[Path], name: str, split: str) -> tuple[Path, Path] | None:
 
     The folder is one of :func:`layouts.folders`. What an archive was unpacked into may be in the
     user's cache, see :func:`_unpacked`.
+
+    Raises:
+        InputError: it was unpacked from an archive that has been replaced since.
     """
     for root in roots:
-        if folder := _folder(root, name, split):
-            return root, folder
-        if find_archive(root, name):
-            unpacked = writable_root(root)
-            if folder := _folder(unpacked, name, split):
-                return unpacked, folder
+        archive = find_archive(root, name)
+        place = root
+        folder = _folder(place, name, split)
+        if archive and not folder:
+            place = _root_of_unpacked(root, archive)
+            folder = _folder(place, name, split)
+        if archive and folder:
+            check_source(place / name, archive)
+        if folder:
+            return place, folder
     return None
 
 
@@ -113,8 +121,8 @@ def find_archive(root: Path, name: str) -> Path | None:
 def _unpacked(root: Path, name: str, split: str) -> tuple[Path, Path] | None:
     """Unpack the archive of a data set that lies below a root; None if there is none.
 
-    It is unpacked as a download is: into the folder `name` below the root, or in the user's cache
-    where the root cannot be written.
+    It is unpacked as a download is: into the folder `name` below the root, or, where the root
+    cannot be written, below a folder of this archive alone in the user's cache.
 
     Raises:
         InputError: the archive is damaged, or does not have the files of the split.
@@ -122,11 +130,19 @@ def _unpacked(root: Path, name: str, split: str) -> tuple[Path, Path] | None:
     archive = find_archive(root, name)
     if archive is None:
         return None
-    target = writable_root(root)
+    target = _root_of_unpacked(root, archive)
     reason = _download(name, split, target, partial(_unpack, archive, name, split))
     if reason:
         raise InputError(f"cannot unpack {archive}: {reason}")
     return _look([target], name, split)
+
+
+def _root_of_unpacked(root: Path, archive: Path) -> Path:
+    """The root below which an archive is unpacked. Two archives never share one in the cache."""
+    writable = writable_root(root)
+    if writable == root:
+        return root
+    return writable / f"unpacked-{hashlib.sha256(os.fsencode(archive)).hexdigest()[:16]}"
 
 
 def _unpack(archive: Path, name: str, split: str, into: Path) -> None:
@@ -138,6 +154,7 @@ def _unpack(archive: Path, name: str, split: str, into: Path) -> None:
             f"cannot use {archive}: it has {entries}, but no {DATASETS[name].files[split][0]}. "
             "Replace it, or remove it."
         )
+    note_source(into, archive)
 
 
 def _listing(name: str, root: Path) -> str:

@@ -1,9 +1,10 @@
 """Read somebody's own pictures: a folder `train/<class>/*.png`, `test/<class>/*.png`."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -148,6 +149,12 @@ def _list_pictures(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
     return pairs
 
 
+def has_16_bits(picture: Any) -> bool:
+    """Whether an open picture has 16 bits per channel, of which Pillow would drop 8 in colour."""
+    stored = [str(tile[3]) for tile in picture.tile]  # how its pixels lie in the file: "RGB;16B"
+    return any(re.search(";16[BLN]", kind) for kind in stored)
+
+
 def _header(path: Path) -> Header:
     from PIL import Image  # slow to import, and needed only where pictures are decoded
 
@@ -155,14 +162,16 @@ def _header(path: Path) -> Header:
         header = Header(*picture.size, picture.mode)
         n_pictures = getattr(picture, "n_frames", 1)
         is_photo = picture.format in ("JPEG", "MPO")  # an MPO is a JPEG with previews
+        cut = has_16_bits(picture)
 
     if n_pictures > 1 and not is_photo:
         raise InputError(
             f"{path} is an animation of {n_pictures} pictures. Save one of them, or remove it."
         )
-    if header.mode not in GREY_MODES + COLOUR_MODES:
+    if cut or header.mode not in GREY_MODES + COLOUR_MODES:
+        kind = f"{header.mode};16" if cut and ";" not in header.mode else header.mode
         raise InputError(
-            f"{path} has pixels of the kind {header.mode!r}. Convert it to 8 bits per channel."
+            f"{path} has pixels of the kind {kind!r}. Convert it to 8 bits per channel."
         )
     return header
 

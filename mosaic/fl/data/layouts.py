@@ -9,6 +9,7 @@ N_LISTED = 8  # names in a message
 
 # Other systems' files, which hold no data: their names, besides those that begin with a dot.
 NO_DATA = ("__MACOSX", "Thumbs.db", "desktop.ini")
+NO_DATA += ("@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found")
 
 
 def visible(folder: Path) -> list[Path]:

@@ -12,6 +12,7 @@ import torch
 
 from mosaic.fl.data.datasets import DATASETS, check_name
 from mosaic.fl.data.download import find_split, locate, writable_root
+from mosaic.fl.data.layouts import find_file
 from mosaic.fl.data.pictures import decode
 from mosaic.fl.data.source import SPLITS, Images
 from mosaic.fl.errors import InputError, did_you_mean
@@ -69,7 +70,7 @@ def _check_folder(folder: Path, named_by: str) -> None:
 
 
 def load(name: str, split: str) -> Images:
-    """Load a split of a data set; it is located or downloaded once, and then kept in memory.
+    """Load a split of a data set; it is downloaded once, and kept in memory until it changes.
 
     Loading one split does not open the files of the other.
 
@@ -94,7 +95,23 @@ def load(name: str, split: str) -> Images:
             f"the test set of {name} was requested while it is sealed: tuning uses validation "
             "images"
         )
-    return _load(name, split, _data_dir())
+    data_dir = _data_dir()
+    return _load(name, split, data_dir, _state(name, split, data_dir))
+
+
+def _state(name: str, split: str, data_dir: str | None) -> tuple[tuple[str, int, int], ...]:
+    """The files of a split with their lengths and times: changed ones are read again.
+
+    Of the data sets that are folders of pictures, it is the lists of the pictures.
+    """
+    source = DATASETS[name]
+    located = locate(name, split, data_dir) if source.files else None
+    if located is None:
+        return ()
+    paths = [find_file(located[1], file) for file in source.files[split]]
+    return tuple(
+        (str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path.exists()
+    )
 
 
 def load_checked(name: str, split: str, expected: str) -> Images:
@@ -149,7 +166,7 @@ def sealed_test_set() -> Iterator[None]:
 
 
 @lru_cache(maxsize=8)
-def _load(name: str, split: str, data_dir: str | None) -> Images:
+def _load(name: str, split: str, data_dir: str | None, state: tuple) -> Images:
     source = DATASETS[name]
     root = folder = Path()
     if source.files:
@@ -171,7 +188,11 @@ _fingerprints: WeakKeyDictionary[Images, str] = WeakKeyDictionary()
 
 
 def fingerprint(images: Images) -> str:
-    """16 hex digits of the SHA-256 of the shape, the pixels and the labels."""
+    """16 hex digits of the SHA-256 of the shape, the pixels and the labels.
+
+    Also of what a user's function says beside them: the number of classes, where it is not that of
+    the labels, and whether to augment.
+    """
     if images not in _fingerprints:
         _fingerprints[images] = _fingerprint(images)
     return _fingerprints[images]
@@ -183,4 +204,10 @@ def _fingerprint(images: Images) -> str:
     digest = hashlib.sha256(repr(tuple(images.images.shape)).encode())
     digest.update(pixels.data)
     digest.update(labels.data)
+    source = DATASETS.get(images.name)
+    if source is not None and source.from_function:
+        if images.n_classes != int(images.labels.max()) + 1:
+            digest.update(f"{images.n_classes} classes".encode())
+        if source.augment:
+            digest.update(b"augmented")
     return digest.hexdigest()[:16]

@@ -12,6 +12,7 @@ less again. So they are read only if their times have changed, and decoded only 
 has: not after `touch` or a copy of the folder.
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -24,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from mosaic.fl.data.image_folder import COLOUR_MODES, GREY_MODES
+from mosaic.fl.data.image_folder import COLOUR_MODES, GREY_MODES, has_16_bits
 from mosaic.fl.data.readers import reading
 from mosaic.fl.files import write_whole
 
@@ -165,6 +166,7 @@ def _decode_all(
     pixels = hashlib.sha256()
     try:
         array = np.lib.format.open_memmap(aside, "w+", np.uint8, shape)
+        _reserve(aside)
         for row, path in zip(array, paths, strict=True):
             with reading(path):
                 encoded = path.read_bytes()
@@ -180,12 +182,29 @@ def _decode_all(
     return cache, pixels.hexdigest()
 
 
+def _reserve(path: Path) -> None:
+    """Take the file's place on the disk now: a full disk is an error here, and a crash later.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    if not hasattr(os, "posix_fallocate"):  # macOS, Windows
+        return
+    with path.open("rb+") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system without it
+                raise
+
+
 def _decode(encoded: bytes, size: int) -> np.ndarray:
     """One picture as uint8 (3, size, size)."""
     from PIL import Image  # slow to import, and needed only here
 
     with Image.open(io.BytesIO(encoded)) as picture:
-        if picture.mode not in GREY_MODES + COLOUR_MODES:  # Pillow makes 16 bits white
+        # Of 16 bits Pillow makes white, or drops 8
+        if picture.mode not in GREY_MODES + COLOUR_MODES or has_16_bits(picture):
             raise ValueError(f"it has pixels of the kind {picture.mode}, not 8 bits per channel")
         # A large JPEG is decoded at a fraction of its size, which is much faster.
         picture.draft("RGB", (2 * size, 2 * size))

@@ -49,6 +49,8 @@ class Source:
         fetch: downloads the data set, unpacked, into a folder.
         label: the name for tables and figures, where it is not the name in DATASETS.
         place: where its images are, if they are in no files that must be located.
+        from_function: whether a function of the user's loads it: it says how many classes there
+            are and whether to augment, so both are part of the fingerprint.
     """
 
     channels: int
@@ -65,3 +67,4 @@ class Source:
     fetch: Callable[[Path], object] | None = None
     label: str = ""
     place: str = ""
+    from_function: bool = False

@@ -114,6 +114,7 @@ def register_dataset(
         augment=augment,
         read=partial(_from_function, name, load),
         place=f"the function {getattr(load, '__qualname__', type(load).__qualname__)}",
+        from_function=True,
     )
 
 

@@ -36,6 +36,8 @@ COMPILER_FLAGS = (
 )
 """Sets of flags; the first that the compiler accepts is used."""
 
+DIGEST_SIZE = 32  # bytes of the SHA-256 that follows what the compiler wrote; no loader minds it
+
 
 class NormReluPool(nn.BatchNorm2d):
     """ReLU(BatchNorm(x)), then with ``pool`` the maximum of 2x2 windows.
@@ -192,7 +194,7 @@ def find_library() -> ctypes.CDLL | str:
         return "MOSAIC_KERNELS=torch"
     if not compiler:
         return f"there is no C++ compiler {wanted} or g++"
-    # Processes share the file; whatever the compiled code depends on is in its name.
+    # Processes share the file, whose name has whatever the compiled code depends on
     identity = (SOURCE.read_text(), COMPILER_FLAGS, compiler, _processor())
     name = f"norm_relu_pool-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}.so"
 
@@ -234,8 +236,11 @@ def _loaded(path: Path) -> ctypes.CDLL:
     """Load a library, also from a file system that is mounted with ``noexec``.
 
     Raises:
-        OSError: It cannot be loaded.
+        OSError: It cannot be loaded, or is damaged, which could end the process if it were loaded.
     """
+    content = path.read_bytes()
+    if hashlib.sha256(content[:-DIGEST_SIZE]).digest() != content[-DIGEST_SIZE:]:
+        raise OSError(f"{path} is damaged")
     try:
         loaded = ctypes.CDLL(str(path))
     except OSError:
@@ -272,7 +277,11 @@ def _compile(path: Path, compiler: str) -> None:
         files = [str(SOURCE), "-o", str(temporary)]
         for flags in COMPILER_FLAGS:
             result = subprocess.run([*command, *flags, *files], capture_output=True)
+            if result.returncode < 0:  # killed, for its memory perhaps: that says nothing of flags
+                raise OSError(f"{compiler} was ended by the signal {-result.returncode}")
             if result.returncode == 0 and temporary.exists():
+                content = temporary.read_bytes()
+                temporary.write_bytes(content + hashlib.sha256(content).digest())
                 temporary.replace(path)
                 return
     said = result.stderr.decode(errors="replace").strip().splitlines() or ["nothing"]

@@ -113,6 +113,17 @@ def test_data_are_kept_in_memory_per_data_dir(tmp_path):
     assert load("mnist", "train") is not first
 
 
+def test_files_that_change_in_a_running_process_are_read_again(tmp_path):
+    files = write_mnist(tmp_path)
+    use_data_dir(tmp_path)
+    first = load("mnist", "train")
+    content = bytearray(files["train"].read_bytes())
+    content[-1] ^= 1
+    files["train"].write_bytes(content)
+    os.utime(files["train"], ns=(1, 1))
+    assert fingerprint(load("mnist", "train")) != fingerprint(first)
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_absent_data_without_a_network_name_three_ways_to_get_them(name, tmp_path):
     with pytest.raises(InputError) as caught:

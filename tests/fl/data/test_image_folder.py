@@ -1,5 +1,6 @@
 """Image folders of the user's: layout, channels, sizes, and what is said of each mistake."""
 
+import struct
 import zlib
 from pathlib import Path
 
@@ -159,6 +160,8 @@ def test_files_of_other_systems_are_ignored(folder):
         if path.is_dir():
             (path / "Thumbs.db").write_bytes(b"x")
             picture(path / "__MACOSX" / "a" / "._0.png")
+            picture(path / "@eaDir" / "a.png")  # of a network drive
+            (path / "lost+found").mkdir()
         else:
             path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
     assert register_data(folder) == name
@@ -297,3 +300,20 @@ def test_a_picture_of_16_bits(folder):
     path = folder / "train" / "ant" / "1.png"
     Image.fromarray(np.full((12, 12), 40_000, np.uint16)).save(path)
     fails(folder, f"{path} has pixels of the kind 'I;16'", "8 bits per channel")
+
+
+@pytest.mark.parametrize(
+    ("kind", "colour_type", "channels"), [("RGB", 2, 3), ("RGBA", 4, 2), ("RGBA", 6, 4)]
+)
+def test_a_picture_of_16_bits_in_colour_or_transparent(folder, kind, colour_type, channels):
+    """Pillow opens it as one of 8 bits, and writes none."""
+    path = folder / "train" / "ant" / "1.png"
+    rows = (b"\0" + bytes(12 * 2 * channels)) * 12
+    header = struct.pack(">IIBBBBB", 12, 12, 16, colour_type, 0, 0, 0)
+    parts = {b"IHDR": header, b"IDAT": zlib.compress(rows), b"IEND": b""}
+    content = b"\x89PNG\r\n\x1a\n"
+    for name, part in parts.items():
+        checksum = struct.pack(">I", zlib.crc32(name + part))
+        content += struct.pack(">I", len(part)) + name + part + checksum
+    path.write_bytes(content)
+    fails(folder, f"{path} has pixels of the kind '{kind};16'", "8 bits per channel")

@@ -6,7 +6,8 @@ import torch
 
 from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.data.federation import open_federation
-from mosaic.fl.data.loading import load, sealed_test_set
+from mosaic.fl.data.loading import fingerprint, load, sealed_test_set
+from mosaic.fl.data.source import Images
 from mosaic.fl.data.user_data import register_data, register_dataset
 from mosaic.fl.errors import InputError
 from mosaic.fl.models.registry import MODELS, new_network
@@ -39,6 +40,16 @@ def test_a_registered_function_is_called_when_its_split_is_used():
     assert train.labels.dtype == torch.int64 and train.n_classes == 4
     with sealed_test_set(), pytest.raises(RuntimeError, match="sealed"):
         load("blobs", "test")
+
+
+def test_a_fingerprint_has_what_the_function_says_beside_its_images():
+    plain = {"channels": 1, "size": 8, "n_classes": 4}
+    for number, more in enumerate(({}, {}, {"augment": True}, {"n_classes": 5})):
+        register_dataset(f"blobs{number}", blobs, **(plain | more))
+    prints = [fingerprint(load(f"blobs{number}", "train")) for number in range(4)]
+    assert prints[0] == prints[1] and len(set(prints)) == 3
+    images, labels = (torch.from_numpy(array) for array in blobs("train"))
+    assert prints[0] == fingerprint(Images("", images, labels, n_classes=4))  # as in a file
 
 
 def test_clients_share_a_registered_data_set():

@@ -200,7 +200,24 @@ def test_a_damaged_compiled_file_is_compiled_again(monkeypatch, tmp_path):
     # in another folder: this process has loaded the first
     damaged = tmp_path / "damaged" / "mosaic-bench" / sound.name
     damaged.parent.mkdir(parents=True)
-    damaged.write_bytes(b"half")
+    content = sound.read_bytes()
+    middle = len(content) // 2
+    zeroed = content[:middle] + bytes(2000) + content[middle + 2000 :]
+    damages = (b"", b"half", content[:middle], content[:-1], zeroed)  # some would end the process
+    for harm in damages:
+        damaged.write_bytes(harm)
+        with pytest.raises(OSError, match="damaged"):
+            kernels._loaded(damaged)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "damaged"))
     assert isinstance(kernels.find_library(), ctypes.CDLL)
     assert damaged.stat().st_size == sound.stat().st_size
+
+
+def test_a_compiler_that_is_killed_is_not_taken_for_one_that_knows_no_flags(monkeypatch, tmp_path):
+    killed = tmp_path / "killed"
+    killed.write_text(f"#!/bin/sh\necho once >> {tmp_path}/calls\nkill -9 $$\n")
+    killed.chmod(0o755)
+    monkeypatch.setenv("CXX", str(killed))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert f"{killed} was ended by the signal 9" in kernels.find_library()
+    assert (tmp_path / "calls").read_text() == "once\n" * 2  # once per folder
