@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from benchmarks.cli import exit_code_of
+from benchmarks.running import archive
 from benchmarks.running.run_cell import run_cell
 from benchmarks.running.session import Session
 from mosaic.fl.cache import use_cache
@@ -29,6 +30,14 @@ def test_a_full_disk_is_one_line_that_names_the_file(capsys):
     assert "No space left on device for /out/x.json: free some, or give another folder" in error
 
 
+def test_a_full_disk_is_one_line_of_the_archive_too(tmp_path, monkeypatch, capsys):
+    (tmp_path / "partitions").mkdir()
+    (tmp_path / "partitions" / "a.json").write_text("{}")
+    monkeypatch.setattr("benchmarks.running.archive.write_whole", full)
+    assert archive.main(["pack", str(tmp_path)]) == 2
+    assert "No space left on device for /out/x.json" in capsys.readouterr().err
+
+
 def test_an_error_that_is_not_the_disks_keeps_its_traceback():
     def missing():
         raise FileNotFoundError(errno.ENOENT, "No such file", "x")
@@ -39,7 +48,7 @@ def test_an_error_that_is_not_the_disks_keeps_its_traceback():
 
 def test_a_full_disk_is_not_the_failure_of_one_cell(tiny_cell, tmp_path, monkeypatch):
     use_cache(None)
-    monkeypatch.setattr("benchmarks.running.records.write_whole", full)
+    monkeypatch.setattr("benchmarks.running.record_file.write_whole", full)
     with pytest.raises(OSError, match="No space"):
         run_cell(tiny_cell("local"), Session(out=tmp_path))
     assert not list(tmp_path.rglob("*.failed.json"))
