@@ -15,6 +15,8 @@ from rich.markup import escape
 
 from benchmarks.output import make_streams_readable, new_console
 from benchmarks.planning.values import whole_number
+from benchmarks.running.stopping import stops_cleanly
+from mosaic.fl.device_names import check_device_name, check_precision_name
 from mosaic.fl.errors import InputError, problem_of_machine
 
 console = new_console()
@@ -75,15 +77,17 @@ def read_options(parser: argparse.ArgumentParser, argv: Sequence[str] | None) ->
 
 def print_table_command(module: str, table: Callable[[], str]) -> int:
     """A command without options that prints a table of the documentation; see exit_code_of."""
-    argparse.ArgumentParser(
-        prog=f"python -m {module}", description="Print a table of the documentation as Markdown."
-    ).parse_args()
 
     def command() -> int:
         print(table())
         return 0
 
-    return exit_code_of(command)
+    with stops_cleanly():
+        argparse.ArgumentParser(
+            prog=f"python -m {module}",
+            description="Print a table of the documentation as Markdown.",
+        ).parse_args()
+        return exit_code_of(command)
 
 
 def _print_error(text: str) -> None:
@@ -114,6 +118,20 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         help="auto | fp32 | bf16; auto: bf16 where the processor is fast in it",
     )
     add("--data-dir", type=Path, help="the folder with the data sets; also MOSAIC_DATA")
+
+
+def check_machine_options(options: argparse.Namespace) -> None:
+    """Check the options of :func:`add_machine_options` before PyTorch is imported.
+
+    Raises:
+        InputError: if a number is below 1, or a name is unknown.
+    """
+    whole_number("--threads", options.threads)
+    if options.jobs is not None:
+        whole_number("--jobs", options.jobs)
+    check_device_name(options.device)
+    check_precision_name(options.precision)
+    check_gpu_share(options.gpu_share)
 
 
 def number_of_jobs(jobs: int | None, threads: int, device: str) -> int:

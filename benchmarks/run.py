@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from benchmarks.cli import (
     add_machine_options,
+    check_machine_options,
     console,
     count,
     exit_code_of,
@@ -131,6 +132,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Do what the options say; see :func:`main` for the exit code."""
+    check_machine_options(options)
     methods = listed(options.methods, "--methods")
     omega = _omegas(options.omega)
     clients = _client_counts(options.clients)

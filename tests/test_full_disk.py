@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from benchmarks.cli import exit_code_of
+from benchmarks.running import archive
 from benchmarks.running.run_cell import run_cell
 from benchmarks.running.session import Session
 from mosaic.fl.cache import use_cache
@@ -27,6 +28,14 @@ def test_a_full_disk_is_one_line_that_names_the_file(capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "No space left on device for /out/x.json: free some, or give another folder" in error
+
+
+def test_a_full_disk_is_one_line_of_the_archive_too(tmp_path, monkeypatch, capsys):
+    (tmp_path / "partitions").mkdir()
+    (tmp_path / "partitions" / "a.json").write_text("{}")
+    monkeypatch.setattr("benchmarks.running.archive.write_whole", full)
+    assert archive.main(["pack", str(tmp_path)]) == 2
+    assert "No space left on device for /out/x.json" in capsys.readouterr().err
 
 
 def test_an_error_that_is_not_the_disks_keeps_its_traceback():

@@ -29,6 +29,14 @@ WRONG_NAMES = {
     "benchmarks.tune --scale qick": "did you mean 'quick'",
     "benchmarks.tune --trials 0": "--trials is 0",
     "benchmarks.tune --omega much": "omega is 'much'",
+    "benchmarks.run --jobs 0": "--jobs is 0",
+    "benchmarks.run --threads -1": "--threads is -1",
+    "benchmarks.run --device gpu": "unknown device 'gpu'",
+    "benchmarks.run --precision fp16": "unknown precision 'fp16'",
+    "benchmarks.run --gpu-share 2.5": "--gpu-share is 2.5",
+    "benchmarks.tune --jobs 0": "--jobs is 0",
+    "benchmarks.tune --device gpu": "unknown device 'gpu'",
+    "benchmarks.tune --objective acuracy": "did you mean 'accuracy'",
     "benchmarks.speed ronds": "did you mean 'rounds'",
 }
 

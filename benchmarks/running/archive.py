@@ -9,6 +9,11 @@ A row with the status "partition" is a partition's file: ``certificate`` is the 
 All other rows are records: ``pandas.read_json("records.jsonl.gz", lines=True)`` reads them.
 """
 
+from benchmarks.running.stopping import hear_signals, on_stop_say, stops_cleanly
+
+if __name__ == "__main__":
+    hear_signals()
+
 import argparse
 import functools
 import json
@@ -20,8 +25,8 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from benchmarks.cli import printed_warnings
-from benchmarks.output import make_streams_readable, new_console
+from benchmarks.cli import exit_code_of, printed_warnings
+from benchmarks.output import new_console
 from benchmarks.running.archive_file import compress, decompress
 from benchmarks.running.record_file import Row, parse_rows
 from mosaic.fl.errors import InputError
@@ -259,7 +264,14 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Pack or unpack the folders; exit code 2 for a folder that cannot be."""
+    """Pack or unpack the folders; exit code 2 for one that cannot be, 128 + signal: stopped."""
+    with stops_cleanly(ends_after=argv is None):
+        options = _parse(argv)
+        on_stop_say(lambda: "no file is lost or half-written; the same command goes on")
+        return exit_code_of(lambda: _command(options))
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.running.archive",
         description="Put a suite's finished cells into one file, or restore them from it.",
@@ -267,22 +279,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("action", choices=("pack", "unpack"))
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="a suite's folder")
     parser.add_argument("--remove", action="store_true", help="pack: delete the packed files")
-    options = parser.parse_args(argv)
-    make_streams_readable()
-    console = new_console(highlight=False, soft_wrap=True)
-    try:
-        for folder in options.folders:
-            with printed_warnings():
-                if options.action == "pack":
-                    text = f"wrote {pack(folder, options.remove)}"
-                elif not (folder / ARCHIVE).exists():
-                    raise InputError(f"there is no {folder / ARCHIVE}; give a suite's folder.")
-                else:
-                    text = f"restored {len(unpack(folder))} files in {folder}"
-            console.print(escape(text))
-    except InputError as error:
-        new_console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
-        return 2
+    return parser.parse_args(argv)
+
+
+def _command(options: argparse.Namespace) -> int:
+    for folder in options.folders:
+        with printed_warnings():
+            if options.action == "pack":
+                text = f"wrote {pack(folder, options.remove)}"
+            elif not (folder / ARCHIVE).exists():
+                raise InputError(f"there is no {folder / ARCHIVE}; give a suite's folder.")
+            else:
+                text = f"restored {len(unpack(folder))} files in {folder}"
+        new_console(highlight=False, soft_wrap=True).print(escape(text))
     return 0
 
 

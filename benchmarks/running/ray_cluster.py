@@ -11,10 +11,13 @@ import contextlib
 import functools
 import hashlib
 import logging
+import os
 import pickle
 import platform
+import shutil
 import socket
 import tempfile
+import time
 import uuid
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
@@ -41,6 +44,7 @@ PACKAGES = ("mosaic", "baselines", "benchmarks")
 MEMORY = 2 * 2**30  # bytes that a cell may need; the laptop scale's peak is 1.2e9
 RETRIES = 5  # of a task whose worker or node died
 DEFAULT_PORT = 6379
+UNUSED_S = 7 * 24 * 3600  # after which a node removes the folder of another run
 
 Files = dict[str, bytes]
 """Contents by path, relative to the suite's folder."""
@@ -211,14 +215,29 @@ def _run(work: Work, session: Session, token: Path, wanted: str) -> tuple[Outcom
         prepare(session)
         return run_cell(work, session), {}
 
-    out = Path(tempfile.gettempdir()) / "mosaic-bench" / token.name
-    out.mkdir(parents=True, exist_ok=True)
-    node_session = replace(session, out=out)
+    node_session = replace(session, out=_node_folder(token.name))
     prepare(node_session)
     outcome = run_cell(work, node_session)
     folder = node_session.folder(work.suite)
     files = {str(path.relative_to(folder)): path.read_bytes() for path in files_of(folder, work)}
     return outcome, files
+
+
+def _node_folder(run: str) -> Path:
+    """On a node that does not share the run's folder: its own one, for all cells of the run.
+
+    Each user has others. Nobody here knows when a run has ended, so those of other runs are removed
+    when no cell has begun in them for a week.
+    """
+    parent = Path(tempfile.gettempdir(), f"mosaic-bench-{os.getuid()}", "nodes")
+    folder = parent / run
+    folder.mkdir(parents=True, exist_ok=True)
+    os.utime(folder)
+    for other in parent.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another process was faster
+            if time.time() - other.stat().st_mtime > UNUSED_S:
+                shutil.rmtree(other, ignore_errors=True)
+    return folder
 
 
 def _outcome(ray: ModuleType, reference: Any, work: Work, session: Session) -> Outcome | None:

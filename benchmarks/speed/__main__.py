@@ -6,6 +6,11 @@ of 4 layers. All variants run in turn, round by round in one process, so that ot
 machine slows them alike: read the ratios.
 """
 
+from benchmarks.running.stopping import hear_signals, on_stop_say, stops_cleanly
+
+if __name__ == "__main__":
+    hear_signals()
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -30,9 +35,11 @@ PART_NAMES = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; exit code 2 for a wrong option or value."""
-    options = _parser().parse_args(argv)
-    return exit_code_of(lambda: command(options))
+    """Run the command; exit code 2 for a wrong option or value, 128 + signal: stopped."""
+    with stops_cleanly(ends_after=argv is None):
+        options = _parser().parse_args(argv)
+        on_stop_say(lambda: "no measurement is kept; the same command starts again")
+        return exit_code_of(lambda: command(options))
 
 
 def command(options: argparse.Namespace) -> int:

@@ -2,14 +2,12 @@
 
 import dataclasses
 import statistics
-import tempfile
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from benchmarks.metrics.accuracy import score
-from benchmarks.speed.output import console
+from benchmarks.speed.output import console, scratch_folder
 from benchmarks.speed.rounds import plain_rounds
 from mosaic.fl.cache import use_cache
 from mosaic.fl.contract import Predict
@@ -31,8 +29,8 @@ def compare_accuracy(task: Task) -> None:
     """
     test = load(task.dataset, "test")
     accuracies: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        use_cache(Path(scratch))
+    with scratch_folder() as scratch:
+        use_cache(scratch)
         for seed in SEEDS:
             seeded = dataclasses.replace(task, seed=seed, precision="fp32", score_every=task.rounds)
             for name, model in _models(seeded).items():

@@ -2,11 +2,9 @@
 
 import dataclasses
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.expand import expand_cells
@@ -15,7 +13,7 @@ from benchmarks.planning.suite import read_suite
 from benchmarks.running.processes import run_cells
 from benchmarks.running.ray_cluster import cells_on_ray
 from benchmarks.running.session import Outcome, Session
-from benchmarks.speed.output import console
+from benchmarks.speed.output import console, scratch_folder
 from mosaic.fl.device import choose_precision
 from mosaic.fl.task import Task
 
@@ -38,8 +36,8 @@ def compare_executors(n: int, cores: int) -> None:
     for name, run in executors.items():
         ends: list[float] = []
         seconds: list[float] = []
-        with tempfile.TemporaryDirectory() as scratch:
-            for outcome in run(cells, Session(Path(scratch)), watch=_ignore):
+        with scratch_folder() as scratch:
+            for outcome in run(cells, Session(scratch), watch=_ignore):
                 ends.append(time.perf_counter())
                 seconds.append(outcome.seconds)
 
@@ -107,9 +105,9 @@ def _time_jobs(names: Sequence[str] | None, jobs: int, threads: int) -> float:
         threads=threads,
     )
     n_done = 0
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         begun = time.perf_counter()
-        for outcome in run_cells(cells, Session(Path(scratch)), jobs, _ignore):
+        for outcome in run_cells(cells, Session(scratch), jobs, _ignore):
             if outcome.status == "done":
                 n_done += 1
         seconds = time.perf_counter() - begun

@@ -4,7 +4,6 @@ import dataclasses
 import math
 import multiprocessing
 import pickle
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from rich.table import Table
 
 from benchmarks.planning.methods import METHODS
 from benchmarks.reporting.figures.style import finish, new_panels, save
+from benchmarks.speed.output import scratch_folder
 from mosaic.fl.cache import use_cache
 from mosaic.fl.costs import peak_memory, reset_peak_memory
 from mosaic.fl.data.federation import open_federation
@@ -150,11 +150,11 @@ def mosaic_memory(n_clients: int = 100, model: str = "resnet18", base_width: int
         One sentence: the peak (GiB), the size of a model (MiB), the size of the experts (GiB).
     """
     with (
-        tempfile.TemporaryDirectory() as scratch,
+        scratch_folder() as scratch,
         multiprocessing.get_context("spawn").Pool(1) as pool,
     ):
-        write_synthetic_cifar100(Path(scratch))
-        arguments = (Path(scratch), n_clients, model, base_width)
+        write_synthetic_cifar100(scratch)
+        arguments = (scratch, n_clients, model, base_width)
         peak, model_size = pool.apply(_mosaic_peak, arguments)
     return (
         f"Mosaic, {n_clients} clients, 100 classes, {model} of base width {base_width}, "

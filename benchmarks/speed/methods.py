@@ -1,7 +1,6 @@
 """Where each method's seconds go, and what more clients cost."""
 
 import dataclasses
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from benchmarks.planning.methods import METHODS
 from benchmarks.planning.scales import SCALES
 from benchmarks.planning.settings import configure
 from benchmarks.speed.growth import growth
-from benchmarks.speed.output import console
+from benchmarks.speed.output import console, scratch_folder
 from mosaic.fl.cache import use_cache
 from mosaic.fl.contract import Skip
 from mosaic.fl.costs import Account, Cost, opened
@@ -54,8 +53,8 @@ def _cost_of(name: str, task: Task) -> Cost:
     scale = SCALES["laptop"]
     work = {"client": scale.client_work / 10, "server": scale.server_work / 10}
     config = configure(name, work, scale.methods.get(name, {}))
-    with tempfile.TemporaryDirectory() as scratch:
-        use_cache(Path(scratch))
+    with scratch_folder() as scratch:
+        use_cache(scratch)
         with opened(Account()) as account:
             for _ in METHODS[name].run(task, config):
                 pass

@@ -28,6 +28,16 @@ from mosaic.fl.errors import InputError
 from mosaic.fl.files import read_sound, set_aside, write_whole
 
 
+class _Backend(JournalFileBackend):
+    """Optuna's file, whose errors name it."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        try:
+            super().append_logs(logs)
+        except OSError as error:  # a full disk names no file
+            raise OSError(error.errno, error.strerror, self._file_path) from error
+
+
 def open_journal(path: Path, study: str, directions: Sequence[str]) -> JournalStorage:
     """The journal at ``path`` as a storage; a new one if there is no file.
 
@@ -59,7 +69,7 @@ def open_journal(path: Path, study: str, directions: Sequence[str]) -> JournalSt
         _repair(path, creation)
     try:
         lock_of_backend: Any = SimpleNamespace(acquire=acquire, release=lock.release)
-        return JournalStorage(JournalFileBackend(str(path), lock_of_backend))
+        return JournalStorage(_Backend(str(path), lock_of_backend))
     except (ValueError, KeyError, TypeError, AssertionError) as error:
         raise InputError(
             f"the journal {path} cannot be read ({error!r}); move it away to start again."

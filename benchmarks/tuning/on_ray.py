@@ -22,6 +22,7 @@ from benchmarks.tuning.retries import this_process, work_for
 from benchmarks.tuning.studies import open_study
 from benchmarks.tuning.trials import Announce, work
 from mosaic.fl.errors import InputError
+from mosaic.fl.unfinished import temporary_folder
 
 
 def work_on_ray(
@@ -112,7 +113,7 @@ def _work(plan: Plan, token: Path, wanted: str, command: dict[str, Any]) -> str 
                     f"a node does not see {plan.folder}; share that folder, or give --storage "
                     "a database's URL."
                 )
-            out = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            out = stack.enter_context(temporary_folder(Path(tempfile.gettempdir()), "trials"))
             plan = replace(plan, session=replace(plan.session, out=out))
 
         prepare(plan.session)

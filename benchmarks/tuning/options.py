@@ -4,7 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli import add_machine_options, count, read_options
+from benchmarks.cli import add_machine_options, check_machine_options, count, listed, read_options
+from benchmarks.metrics.columns import objectives
 from benchmarks.planning.axes import check_omega
 from benchmarks.planning.quick_checks import check_method_name
 from benchmarks.planning.scales import known_scale
@@ -48,6 +49,10 @@ def check(options: argparse.Namespace) -> None:
         raise did_you_mean("sampler", options.sampler, SAMPLERS)
     if options.pruner not in PRUNERS:
         raise did_you_mean("pruner", options.pruner, PRUNERS)
+    check_machine_options(options)
+    for name in listed(options.objective, "--objective") or []:
+        if name not in objectives():
+            raise did_you_mean("objective", name, objectives())
     known_scale(options.scale)
     check_omega(options.omega)
     count("--clients", options.clients)

@@ -2,10 +2,10 @@
 
 import contextlib
 import functools
-import re
 
 import torch
 
+from mosaic.fl.device_names import check_device_name, check_precision_name
 from mosaic.fl.errors import InputError
 from mosaic.fl.fast.allocator import keep_freed_memory
 
@@ -28,7 +28,7 @@ def use_device(name: str) -> str:
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    _check_name(name)
+    check_device_name(name)
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(
             f"device {name!r} was given, but PyTorch sees no CUDA device; use --device cpu."
@@ -54,13 +54,8 @@ def planned_device(name: str) -> str:
     """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    _check_name(name)
+    check_device_name(name)
     return name
-
-
-def _check_name(name: str) -> None:
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise InputError(f"unknown device {name!r}; possible: auto, cpu, cuda.")
 
 
 def device() -> str:
@@ -90,10 +85,9 @@ def choose_precision(name: str, on: str | None = None) -> str:
     Raises:
         InputError: If the name is unknown.
     """
+    check_precision_name(name)
     if name == "auto":
         return "bf16" if fast_bfloat16(on or _device) else "fp32"
-    if name not in ("fp32", "bf16"):
-        raise InputError(f"unknown precision {name!r}; possible: auto, fp32, bf16.")
     return name
 
 

@@ -11,7 +11,7 @@ from benchmarks import tune
 from benchmarks.planning.cell import Cell
 from benchmarks.run import main
 from benchmarks.running.processes import run_cells
-from benchmarks.running.ray_cluster import _run, cells_on_ray, code
+from benchmarks.running.ray_cluster import _node_folder, _run, cells_on_ray, code
 from benchmarks.running.records import done_file, load_records
 from benchmarks.running.session import Session
 from mosaic.fl.errors import InputError
@@ -101,6 +101,15 @@ def test_a_node_that_does_not_see_the_folder_sends_the_files_back(cell, tmp_path
         (folder / name).write_bytes(content)
     pd.testing.assert_frame_equal(records(Session(tmp_path / "back"), [mosaic]), expected)
     assert done_file(folder, mosaic).exists()
+
+
+def test_a_node_removes_the_folders_of_runs_that_ended_long_ago(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    old, recent = _node_folder("old"), _node_folder("recent")
+    (old / "cache").mkdir()
+    os.utime(old, (0, 0))
+    assert _node_folder("new").is_dir()
+    assert recent.is_dir() and not old.exists()
 
 
 def test_a_node_with_other_code_says_so(cell, tmp_path):

@@ -1,11 +1,15 @@
 """The study's storage: what is readable of a damaged journal is kept, and a database serves too."""
 
+import errno
 import json
 
 import optuna
 import pytest
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from oracle import study_folder, table, tuned
 
+from benchmarks.tuning.journal import open_journal
 from benchmarks.tuning.operations import operations_of
 
 
@@ -65,3 +69,16 @@ def test_a_database_serves_as_storage(tmp_path):
     assert len(table(tmp_path)) == 5
     assert not (study_folder(tmp_path) / "journal.log").exists()
     assert [study.study_name for study in optuna.get_all_study_summaries(url)] == ["s"]
+
+
+def test_an_error_of_the_disk_names_the_journal(tmp_path, monkeypatch):
+    journal = tmp_path / "journal.log"
+    storage = open_journal(journal, "s", ["maximize"])
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(JournalFileBackend, "append_logs", full)
+    with pytest.raises(OSError) as error:
+        storage.create_new_study([StudyDirection.MAXIMIZE], "s")
+    assert error.value.filename == str(journal)

@@ -6,6 +6,11 @@ from the methods' modules. To print it as Markdown::
     python -m benchmarks.reporting.pages.budget results/.../records.csv
 """
 
+from benchmarks.running.stopping import hear_signals, stops_cleanly
+
+if __name__ == "__main__":
+    hear_signals()
+
 import argparse
 import math
 import sys
@@ -160,13 +165,18 @@ def _number(value: float) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the page of the records in a CSV file as Markdown."""
+    with stops_cleanly(ends_after=argv is None):
+        options = _parse(argv)
+        return exit_code_of(lambda: _print(options.records))
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.reporting.pages.budget",
         description="Print what each method was given as Markdown.",
     )
     parser.add_argument("records", metavar="FILE", help="a suite's records.csv")
-    options = parser.parse_args(argv)
-    return exit_code_of(lambda: _print(options.records))
+    return parser.parse_args(argv)
 
 
 def _print(path: str) -> int:
