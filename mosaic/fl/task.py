@@ -60,6 +60,10 @@ class Task:
 
     participation: float = added_later(1.0)  # share of the clients drawn for each round, in (0, 1]
 
+    # Tables of samples per client and class that are drawn, until each client has min_samples; then
+    # the first one is repaired
+    max_draws: int = added_later(1)
+
     # The hash of a partition file, from partition_file.register_partition; only with law "file"
     partition: str = added_later("")
 
@@ -71,6 +75,7 @@ class Task:
         _check_at_least("batch_size", self.batch_size, 2)
         _check_at_least("base_width", self.base_width, 1)
         _check_at_least("n_clients", self.n_clients, 1)
+        _check_at_least("max_draws", self.max_draws, 1)
         _check_at_least("threads", self.threads, 1)
         _check_at_least("lr", self.lr, 0)
         _check_at_least("momentum", self.momentum, 0)
@@ -160,7 +165,15 @@ class Task:
         if self.partition:
             return replace(self, omega=math.inf, min_samples=1, widths=())
 
-        return replace(self, omega=math.inf, law="class", min_samples=1, n_clients=1, widths=())
+        return replace(
+            self,
+            omega=math.inf,
+            law="class",
+            min_samples=1,
+            max_draws=1,
+            n_clients=1,
+            widths=(),
+        )
 
     def without_models(self) -> "Task":
         """The task with default networks and training: for what depends on the clients' data only.
@@ -174,6 +187,7 @@ class Task:
             "omega",
             "law",
             "min_samples",
+            "max_draws",
             "n_clients",
             "seed",
             "partition",

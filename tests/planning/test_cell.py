@@ -51,6 +51,7 @@ OTHER = {
     "omega": 0.5,
     "law": "class",
     "min_samples": 2,
+    "max_draws": 2,
     "n_clients": 7,
     "seed": 9,
     "widths": (0.5,) * 10,
