@@ -4,11 +4,12 @@ import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from mosaic.fl.contract import added_later
+from mosaic.fl.contract import added_later, choice
 from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.data.source import Source
 from mosaic.fl.errors import InputError, did_you_mean
 from mosaic.fl.models.live_network import layout_of
+from mosaic.fl.models.norms import NORMS
 from mosaic.fl.models.registry import MODELS
 from mosaic.fl.models.spec import Layout, Spec
 
@@ -60,6 +61,8 @@ class Task:
 
     participation: float = added_later(1.0)  # share of the clients drawn for each round, in (0, 1]
 
+    norm: str = choice(*NORMS, later=True)  # the networks' normalisation layers
+
     # Tables of samples per client and class that are drawn, until each client has min_samples; then
     # the first one is repaired
     max_draws: int = added_later(1)
@@ -84,6 +87,7 @@ class Task:
         if self.model not in MODELS:
             raise did_you_mean("model", self.model, MODELS)
         _check_one_of("batch_norm", self.batch_norm, ("average", "batch"))
+        _check_one_of("norm", self.norm, NORMS)
         _check_one_of("precision", self.precision, ("fp32", "bf16"))
 
         if not 0 <= self.validation < 1:
@@ -131,7 +135,13 @@ class Task:
         """The network of a client of a width in (0, 1]."""
         source = self.source
         return Spec(
-            self.model, source.channels, source.n_classes, self.base_width, width, source.size
+            model=self.model,
+            channels=source.channels,
+            n_classes=source.n_classes,
+            base_width=self.base_width,
+            width=width,
+            size=source.size,
+            norm=self.norm,
         )
 
     @cached_property

@@ -52,6 +52,7 @@ OTHER = {
     "law": "class",
     "min_samples": 2,
     "max_draws": 2,
+    "norm": "group",
     "n_clients": 7,
     "seed": 9,
     "widths": (0.5,) * 10,
