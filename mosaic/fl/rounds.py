@@ -6,8 +6,8 @@ With ``server`` the model after round t - 1, round t is
     server = average_round(task, server, clients, t)
 
 At full width this is FedAvg (McMahan et al., AISTATS 2017, Alg. 1). Where clients have a width
-below 1, each trains a sub-model, cut from the server's by a window that moves by one channel per
-round, and this is FedRolex (Alam et al., NeurIPS 2022, Alg. 1).
+below 1, each trains a sub-model, cut from the server's by a window that moves in each round, and
+this is FedRolex (Alam et al., NeurIPS 2022, Alg. 1).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ from mosaic.fl.data.federation import Shard, open_federation
 from mosaic.fl.independent import client_start, independent_client_model, one_shot_shift
 from mosaic.fl.models.spec import State
 from mosaic.fl.rng import stream
-from mosaic.fl.submodel import Window, cut, window
+from mosaic.fl.submodel import Window, cut, rolling_window
 from mosaic.fl.task import Task
 from mosaic.fl.training.losses import cross_entropy
 from mosaic.fl.training.sgd import Loss, train
@@ -52,7 +52,7 @@ def client_update(
     task: Task, server: State, t: int, shard: Shard, loss_of: LossOf | None = None
 ) -> State:
     """The part of one client, that of ``shard``, in :func:`client_updates`."""
-    channels = window(task.spec_at(shard.width), shift=t)
+    channels = rolling_window(task, shard.width, t)
     received = download(cut(server, task.layout, channels))
 
     # A one-shot task has a single round. If the client trains in it from the common initial weights
@@ -118,10 +118,10 @@ def average_round(
     """
     shards = participants(task, t)
     weights = [1 if equal else shard.size for shard in shards]
-    windows = (window(task.spec_at(shard.width), shift=t) for shard in shards)
+    windows = (rolling_window(task, shard.width, t) for shard in shards)
     return average_parts(server, zip(clients, windows, strict=True), weights, task.layout)
 
 
 def client_windows(task: Task, t: int) -> list[Window]:
     """The channels of each client's sub-model in round ``t``."""
-    return [window(task.spec_at(shard.width), shift=t) for shard in open_federation(task).shards]
+    return [rolling_window(task, shard.width, t) for shard in open_federation(task).shards]

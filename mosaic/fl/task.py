@@ -61,6 +61,9 @@ class Task:
 
     participation: float = added_later(1.0)  # share of the clients drawn for each round, in (0, 1]
 
+    # How far the window of a narrow client's sub-model moves per round: see submodel.rolling_window
+    roll: str = choice("channel", "turn", later=True)
+
     norm: str = choice(*NORMS, later=True)  # the networks' normalisation layers
 
     # Tables of samples per client and class that are drawn, until each client has min_samples; then
@@ -87,6 +90,7 @@ class Task:
         if self.model not in MODELS:
             raise did_you_mean("model", self.model, MODELS)
         _check_one_of("batch_norm", self.batch_norm, ("average", "batch"))
+        _check_one_of("roll", self.roll, ("channel", "turn"))
         _check_one_of("norm", self.norm, NORMS)
         _check_one_of("precision", self.precision, ("fp32", "bf16"))
 
