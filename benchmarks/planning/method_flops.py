@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from baselines.fedavg import at_smallest_width
+from baselines.fedrolex import Config as FedRolex
 from benchmarks.planning.network_flops import classifier, dcgan, perceptron, server_generator
 from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config, n_pixels
 from mosaic.fl.task import Task
@@ -94,8 +95,16 @@ def fedavg(task: Task, config: Any) -> Iterator[Part]:
 
 
 def only_rounds(task: Task, config: Any) -> Iterator[Part]:
-    """The cached rounds and nothing else that counts: FedRolex, and the clients' ensemble."""
+    """The cached rounds and nothing else that counts: the clients' ensemble."""
     yield federated_rounds(task)
+
+
+def fedrolex(task: Task, config: Any) -> Iterator[Part]:
+    """With its own loss or average FedRolex shares its rounds with no other method."""
+    if config == FedRolex():
+        yield federated_rounds(task)
+    else:
+        yield None, local_training(task)
 
 
 def rounds_of_its_own(task: Task, config: Any) -> Iterator[Part]:
@@ -281,7 +290,7 @@ PARTS: dict[str, Callable[[Task, Any], Iterable[Part]]] = {
     "fedbn": rounds_of_its_own,
     "scaffold": rounds_of_its_own,
     "heterofl": rounds_of_its_own,
-    "fedrolex": only_rounds,
+    "fedrolex": fedrolex,
     "ensemble": only_rounds,
     "fedgen": rounds_of_its_own,
     "fedftg": fedftg,

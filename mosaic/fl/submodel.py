@@ -74,6 +74,22 @@ def cut(state: State, layout: Layout, channels: Window) -> State:
     return part
 
 
+def own_rows(
+    part: State, layout: Layout, channels: Window, classes: Tensor
+) -> tuple[State, Window]:
+    """A sub-model and its window without the classifier's rows of all other classes.
+
+    Args:
+        part: The sub-model, with the rows of all classes.
+        layout: The whole model's layout.
+        channels: The sub-model's window.
+        classes: The classes (k,) whose rows are kept, ascending.
+    """
+    rows: Window = dict.fromkeys(channels)
+    rows["classes"] = classes
+    return cut(part, layout, rows), channels | {"classes": classes}
+
+
 def coordinates(tensor: Tensor, groups: tuple[str, ...], channels: Window) -> tuple:
     """The index of a sub-model's block in a tensor of the whole model.
 

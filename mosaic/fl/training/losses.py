@@ -14,6 +14,22 @@ def cross_entropy(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(model(images).float(), labels)
 
 
+def masked_cross_entropy(
+    model: nn.Module, images: Tensor, labels: Tensor, absent: Tensor
+) -> Tensor:
+    """Cross entropy whose logits of ``absent`` classes are 0, so that they get no gradient.
+
+    HeteroFL, Diao et al., ICLR 2021, section 3.
+
+    Args:
+        model: The client's network.
+        images: A batch (B, C, H, W).
+        labels: (B,).
+        absent: Whether the client has no sample of a class (K,), boolean.
+    """
+    return F.cross_entropy(model(images).float().masked_fill(absent, 0.0), labels)
+
+
 def soft_distillation(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     """T^2 KL(teacher || student), mean over the batch; 0 where they agree.
 
