@@ -1,4 +1,4 @@
-"""What HeteroFL and FedRolex do for clients that lack classes: a masked loss, rows of the classifier.
+"""What HeteroFL and FedRolex do for clients that lack classes: in the loss, and in the average.
 
 Diao et al., ICLR 2021, section 3; FedRolex's code (Alam et al., NeurIPS 2022) has the same.
 """
