@@ -247,15 +247,15 @@ def source_predictions(
     """The source teacher: for each image the logits of the client whose generator drew it.
 
     Args:
-        clients: the clients' models, each used with its own running BatchNorm statistics.
-        task: gives the clients' widths.
+        clients: the clients' models.
+        task: gives the clients' widths, and the BatchNorm statistics that teachers use.
         images: (B, C, H, W).
         drawn_by: the client (B,) of each image.
 
     Returns:
         Logits (B, K).
     """
-    task = replace(task, batch_norm="average")
+    task = replace(task, batch_norm=task.teacher_norm)
     logits = torch.empty(len(images), task.source.n_classes, device=images.device)
     for client in drawn_by.unique().tolist():
         of_client = (drawn_by == client).nonzero().flatten()

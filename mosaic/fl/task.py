@@ -61,6 +61,9 @@ class Task:
 
     participation: float = added_later(1.0)  # share of the clients drawn for each round, in (0, 1]
 
+    # The BatchNorm statistics of the clients' models where they are teachers; as batch_norm
+    teacher_norm: str = choice("average", "batch", later=True)
+
     # How far the window of a narrow client's sub-model moves per round: see submodel.rolling_window
     roll: str = choice("channel", "turn", later=True)
 
@@ -90,6 +93,7 @@ class Task:
         if self.model not in MODELS:
             raise did_you_mean("model", self.model, MODELS)
         _check_one_of("batch_norm", self.batch_norm, ("average", "batch"))
+        _check_one_of("teacher_norm", self.teacher_norm, ("average", "batch"))
         _check_one_of("roll", self.roll, ("channel", "turn"))
         _check_one_of("norm", self.norm, NORMS)
         _check_one_of("precision", self.precision, ("fp32", "bf16"))

@@ -23,9 +23,13 @@ def teachers_of(task: Task, clients: Sequence[State]) -> list[nn.Module]:
         clients: the models of clients 0 to N - 1, in this order.
 
     Returns:
-        N networks, each of its client's width and with its client's running BatchNorm statistics.
+        N networks, each of its client's width. Their BatchNorm layers use what ``task.teacher_norm``
+        says: the client's running statistics, or those of each batch.
     """
-    return [frozen_network(state, task.spec_at(task.width(i))) for i, state in enumerate(clients)]
+    return [
+        frozen_network(state, task.spec_at(task.width(i)), task.teacher_norm)
+        for i, state in enumerate(clients)
+    ]
 
 
 def reloaded(teachers: list[nn.Module], task: Task, clients: Sequence[State]) -> list[nn.Module]:
@@ -76,10 +80,10 @@ def clients_mean(clients: Sequence[State], task: Task) -> Predict:
         task: gives each client's width.
 
     Returns:
-        A function from images (B, C, H, W) to the mean (B, K) of the clients' logits, each computed
-        with the client's running BatchNorm statistics, as :func:`mean_logits` does.
+        A function from images (B, C, H, W) to the mean (B, K) of the clients' logits, with the
+        BatchNorm statistics of ``task.teacher_norm``, as :func:`mean_logits` does.
     """
-    task = replace(task, batch_norm="average")
+    task = replace(task, batch_norm=task.teacher_norm)
 
     def predict(images: Tensor) -> Tensor:
         logits = [
