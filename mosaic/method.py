@@ -47,9 +47,10 @@ from mosaic.fl.task import Task
 from mosaic.fl.training import losses
 from mosaic.fl.training.distillation import distil
 from mosaic.fl.training.prediction import predictor
+from mosaic.fl.training.teachers import source_predictions
 from mosaic.generator_ensemble import Ensemble
 from mosaic.meta_model import train_meta
-from mosaic.prototypes import Prototypes, client_prototypes
+from mosaic.prototypes import client_prototypes, joined
 from mosaic.starting_models import gather
 from mosaic.starting_models import stages as starting_stages
 
@@ -89,6 +90,8 @@ class Config(GeneratorConfig, CvaeConfig):
 
     generator: str = choice("dcgan", "cvae")  # what clients train; the paper: dcgan
     k: int = 10  # prototypes per client and class; the code's
+    # BatchNorm where prototypes are embedded: the task's policy, or the code's running statistics
+    prototype_norm: str = choice("task", "average", later=True)
     meta: str = choice("linear", "gate", "transformer")  # the code: transformer
     meta_patience: int = added_later(20)  # epochs without a gain; the code: 150 steps, no stop
     teacher: str = choice("meta", "experts", "source")  # the paper: meta
@@ -124,7 +127,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     # (1) Each client trains a generator and computes prototypes of its classes; both are uploaded
     # once.
     generators, ensemble = ENSEMBLES[config.generator](task, config, label_counts)
-    prototypes = joined(client_prototypes(task, config.k, config.protocol))
+    prototypes = joined(client_prototypes(task, *prototype_settings(task, config)))
 
     # (2) One expert per class, and a meta model that learns from the prototypes to combine them.
     experts = class_experts(task, clients, label_counts)
@@ -187,7 +190,7 @@ def stages(task: Task, config: Config) -> Waves:
     else:
         generator = partial(client_generator, task, generator_config(config))
     last_wave: list[partial] = [partial(generator, client) for client in range(task.n_clients)]
-    last_wave.append(partial(client_prototypes, task, config.k, config.protocol))
+    last_wave.append(partial(client_prototypes, task, *prototype_settings(task, config)))
     return [*starting_stages(task, config.protocol), last_wave]
 
 
@@ -230,38 +233,15 @@ def generator_config(config: Config) -> GeneratorConfig:
     return GeneratorConfig(**{f.name: getattr(config, f.name) for f in fields(GeneratorConfig)})
 
 
-def joined(prototypes: list[Prototypes]) -> Prototypes:
-    """All clients' prototypes as one set."""
-    names = ("features", "labels", "weights")
-    return {name: torch.cat([of_client[name] for of_client in prototypes]) for name in names}
+def prototype_settings(task: Task, config: Config) -> tuple[int, str, str]:
+    """The arguments of ``client_prototypes`` after the task."""
+    norm = "average" if config.prototype_norm == "average" else task.batch_norm
+    return config.k, config.protocol, norm
 
 
 def head(expert: State, features: Tensor) -> Tensor:
     """An expert's logits (P, K) for penultimate features (P, F)."""
     return features @ expert["linear.weight"].T + expert["linear.bias"]
-
-
-def source_predictions(
-    clients: Sequence[State], task: Task, images: Tensor, drawn_by: Tensor
-) -> Tensor:
-    """The source teacher: for each image the logits of the client whose generator drew it.
-
-    Args:
-        clients: the clients' models.
-        task: gives the clients' widths, and the BatchNorm statistics that teachers use.
-        images: (B, C, H, W).
-        drawn_by: the client (B,) of each image.
-
-    Returns:
-        Logits (B, K).
-    """
-    task = replace(task, batch_norm=task.teacher_norm)
-    logits = torch.empty(len(images), task.source.n_classes, device=images.device)
-    for client in drawn_by.unique().tolist():
-        of_client = (drawn_by == client).nonzero().flatten()
-        predict = predictor(clients[client], task, task.width(client))
-        logits[of_client] = predict(images[of_client])
-    return logits
 
 
 def labelled_batches(

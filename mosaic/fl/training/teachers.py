@@ -23,8 +23,8 @@ def teachers_of(task: Task, clients: Sequence[State]) -> list[nn.Module]:
         clients: the models of clients 0 to N - 1, in this order.
 
     Returns:
-        N networks, each of its client's width. Their BatchNorm layers use what ``task.teacher_norm``
-        says: the client's running statistics, or those of each batch.
+        N networks, each of its client's width. ``task.teacher_norm`` says what their BatchNorm
+        layers use: the client's running statistics, or those of each batch.
     """
     return [
         frozen_network(state, task.spec_at(task.width(i)), task.teacher_norm)
@@ -93,6 +93,29 @@ def clients_mean(clients: Sequence[State], task: Task) -> Predict:
         return torch.stack(logits).mean(0)
 
     return predict
+
+
+def source_predictions(
+    clients: Sequence[State], task: Task, images: Tensor, drawn_by: Tensor
+) -> Tensor:
+    """The source teacher: for each image the logits of the client whose generator drew it.
+
+    Args:
+        clients: the clients' models.
+        task: gives the clients' widths, and the BatchNorm statistics that teachers use.
+        images: (B, C, H, W).
+        drawn_by: the client (B,) of each image.
+
+    Returns:
+        Logits (B, K).
+    """
+    task = replace(task, batch_norm=task.teacher_norm)
+    logits = torch.empty(len(images), task.source.n_classes, device=images.device)
+    for client in drawn_by.unique().tolist():
+        of_client = (drawn_by == client).nonzero().flatten()
+        predict = predictor(clients[client], task, task.width(client))
+        logits[of_client] = predict(images[of_client])
+    return logits
 
 
 def class_shares(label_counts: Tensor) -> Tensor:

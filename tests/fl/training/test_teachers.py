@@ -11,8 +11,13 @@ from mosaic.fl.models.live_network import LiveNetwork
 from mosaic.fl.stages import final_client_models
 from mosaic.fl.training.losses import StatisticsMatch
 from mosaic.fl.training.prediction import predictor
-from mosaic.fl.training.teachers import clients_mean, mean_logits, teacher_logits, teachers_of
-from mosaic.method import source_predictions
+from mosaic.fl.training.teachers import (
+    clients_mean,
+    mean_logits,
+    source_predictions,
+    teacher_logits,
+    teachers_of,
+)
 
 
 def images() -> torch.Tensor:
