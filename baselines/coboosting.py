@@ -13,8 +13,11 @@ Differs from the paper and its code:
 - A step that would take the last positive weight to 0 is not made. Only rounding can cause it, and
   the code would then divide by 0.
 - The perturbation is of 8/255 in the space of the images, [-1, 1], as in the code for grey images.
-- The student's momentum starts at zero in each epoch. The result is the last epoch's student, not
-  the best one on the test set.
+- The result is the last epoch's student, not the best one on the test set.
+- With ``distil_steps=0`` the student's momentum starts at zero in each epoch, its batches are those
+  that the generators made, and the ensemble's weights are also fitted to the newest batch.
+  Otherwise, as in the code, momentum is kept, each batch has images of many generators, and the
+  weights are fitted to the batches of earlier epochs.
 """
 
 import math
@@ -26,17 +29,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mosaic.fl.contract import Snapshot, choice, scaled_steps
+from mosaic.fl.contract import Snapshot, added_later, choice, scaled_steps
 from mosaic.fl.costs import metered
 from mosaic.fl.device import autocast, device
-from mosaic.fl.models.live_network import initial_model
 from mosaic.fl.rng import stream
-from mosaic.fl.stages import Waves, federated_model, final_client_models, waves_of_all_rounds
+from mosaic.fl.stages import Waves, final_client_models, waves_of_all_rounds
 from mosaic.fl.synthesis.upsampling import fitted_batch
 from mosaic.fl.task import Task
 from mosaic.fl.training import losses
 from mosaic.fl.training.distillation import distil, loss_curve_ends
+from mosaic.fl.training.growing_pool import KeptMomentum, first_student, steps_of_epoch
 from mosaic.fl.training.prediction import frozen_network, predictor
+from mosaic.fl.training.sgd import batches
 from mosaic.fl.training.teachers import (
     drawn_from,
     logits_with_gradient,
@@ -58,6 +62,9 @@ class Config:
     student: str = choice("average", "random")  # initial weights; the paper: random
     epochs: int = scaled_steps(200, "server")  # each adds one batch to the pool of images
     synthesis_steps: int = 30  # of the generator and its noise, per epoch
+    # of the student in all epochs, in proportion to their images; the paper's 200 epochs have
+    # 20,100; 0: one pass over all images per epoch
+    distil_steps: int = added_later(0)
     batch: int = 128
     latent: int = 256  # values of a noise vector
     synthesis_lr: float = 1e-3  # Adam, beta1 0.5
@@ -88,14 +95,10 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     Its ``distil_loss_end`` is that of the last epoch's pass over the images.
     """
     teachers = teachers_of(task, final_client_models(task))
-    if config.student == "average":
-        start = federated_model(task, task.rounds)
-    else:
-        start = initial_model(task.spec, task.seed)
-
+    start = student = first_student(task, config.student)
     weights = torch.full((len(teachers),), 1 / len(teachers), device=device())
     soften = partial(losses.soft_distillation, temperature=config.temperature)
-    student = start
+    momentum = KeptMomentum(0.9, weight_decay=1e-4)
     curve: list[float] = []
     pool: list[Tensor] = []  # batches of images, one per epoch
     labels: list[Tensor] = []  # their intended labels (B,)
@@ -114,17 +117,21 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         #     batch of the pool.
         if epoch > 0:
             step = config.ensemble_step * config.ensemble_decay**epoch
-            for of_batch, intended in zip(logits, labels, strict=True):
+            fitted = epoch + 1 if config.distil_steps == 0 else epoch
+            for of_batch, intended in zip(logits[:fitted], labels[:fitted], strict=True):
                 weights = reweighted(weights, of_batch, intended, step)
 
         # (3) The student learns from the ensemble, on images perturbed to be harder.
         rng = stream(task.seed, "lessons", epoch)
-        order = torch.randperm(len(pool), generator=rng).tolist()
-        shuffled = [pool[i] for i in order]
-        batches = labelled_batches(task, config, teachers, weights, shuffled, rng)
+        shuffled = images_of_epoch(pool, config, epoch, rng)
+        if not shuffled:
+            continue
+        harder = labelled_batches(task, config, teachers, weights, shuffled, rng)
         lr = config.student_lr * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
-        sgd = partial(torch.optim.SGD, lr=lr, momentum=0.9, weight_decay=1e-4, fused=True)
-        student, curve = distil(student, batches, task, sgd, soften, frozen_norms=False, clip=CLIP)
+        if config.distil_steps == 0:
+            momentum = KeptMomentum(0.9, weight_decay=1e-4)
+        sgd = partial(momentum, lr=lr)
+        student, curve = distil(student, harder, task, sgd, soften, frozen_norms=False, clip=CLIP)
 
     yield Snapshot(
         round=task.rounds,
@@ -160,6 +167,26 @@ def weighted(logits: Tensor, weights: Tensor) -> Tensor:
 def ensemble(teachers: list[nn.Module], weights: Tensor, task: Task, images: Tensor) -> Tensor:
     """The weighted ensemble's logits (B, K) for images (B, C, H, W)."""
     return weighted(teacher_logits(teachers, images, task), weights)
+
+
+def images_of_epoch(
+    pool: list[Tensor], config: Config, epoch: int, rng: torch.Generator
+) -> list[Tensor]:
+    """The student's images of an epoch, in batches (B, C, H, W) in random order.
+
+    Args:
+        pool: one batch of images per epoch so far.
+        config: gives the number of steps.
+        epoch: from 0.
+        rng: of the order.
+    """
+    if config.distil_steps == 0:
+        order = torch.randperm(len(pool), generator=rng).tolist()
+        return [pool[i] for i in order]
+
+    steps = steps_of_epoch(config.distil_steps, epoch + 1, config.epochs)
+    images = torch.cat(pool)
+    return [images[i] for i in batches(len(images), config.batch, steps, rng)]
 
 
 def labelled_batches(

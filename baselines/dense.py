@@ -19,8 +19,10 @@ With ``protocol="end"``:
   average. So DENSE is run in the Mosaic and DFRD studies; ``student="random"`` is the paper's.
 - Images stay in memory and are labelled by the teachers once. They are not cropped and flipped
   again in each pass.
-- The student's momentum starts at zero in each epoch. The result is the last epoch's student, not
-  the best one on the test set.
+- The result is the last epoch's student, not the best one on the test set.
+- With ``distil_steps=0`` the student's momentum starts at zero in each epoch, and its batches are
+  those that the generators made. Otherwise, as in the code, momentum is kept and each batch has
+  images of many generators.
 
 With ``protocol="every round"``, compared with the studies' code:
 - L_BN has weight 1; it is 0 there.
@@ -33,7 +35,7 @@ from dataclasses import dataclass
 
 from baselines.dense_once import run_once
 from baselines.dense_rounds import run_every_round
-from mosaic.fl.contract import Snapshot, choice, scaled_steps
+from mosaic.fl.contract import Snapshot, added_later, choice, scaled_steps
 from mosaic.fl.stages import Waves, waves_of_all_rounds
 from mosaic.fl.task import Task
 
@@ -53,6 +55,9 @@ class Config:
     # protocol="end"
     epochs: int = scaled_steps(200, "server")  # each adds one batch to the pool of images
     synthesis_steps: int = 30  # of the generator and its noise, per epoch
+    # of the student in all epochs, in proportion to their images; the paper's 200 epochs have
+    # 20,100; 0: one pass over all images per epoch
+    distil_steps: int = added_later(0)
     batch: int = 256
     latent: int = 256
     synthesis_lr: float = 1e-3  # Adam, beta1 0.5

@@ -15,14 +15,15 @@ from torch import Tensor, nn
 
 from mosaic.fl.contract import Snapshot
 from mosaic.fl.device import autocast
-from mosaic.fl.models.live_network import initial_model
 from mosaic.fl.rng import stream
-from mosaic.fl.stages import federated_model, final_client_models
+from mosaic.fl.stages import final_client_models
 from mosaic.fl.synthesis.upsampling import fitted_batch
 from mosaic.fl.task import Task
 from mosaic.fl.training import losses
 from mosaic.fl.training.distillation import distil, loss_curve_ends
+from mosaic.fl.training.growing_pool import KeptMomentum, first_student, steps_of_epoch
 from mosaic.fl.training.prediction import frozen_network, predictor
+from mosaic.fl.training.sgd import shuffled_batches
 from mosaic.fl.training.teachers import drawn_from, mean_logits, teachers_of
 
 if TYPE_CHECKING:  # dense.py imports this file
@@ -35,12 +36,9 @@ def run_once(task: Task, config: Config) -> Iterator[Snapshot]:
     Its ``distil_loss_end`` is that of the last epoch's pass over the images.
     """
     teachers = teachers_of(task, final_client_models(task))
-    if config.student == "average":
-        start = federated_model(task, task.rounds)
-    else:
-        start = initial_model(task.spec, task.seed)
+    start = first_student(task, config.student)
 
-    sgd = partial(torch.optim.SGD, lr=config.student_lr, momentum=0.9, fused=True)
+    momentum = KeptMomentum(0.9)
     soften = partial(losses.soft_distillation, temperature=config.temperature)
     student = start
     curve: list[float] = []
@@ -55,8 +53,17 @@ def run_once(task: Task, config: Config) -> Iterator[Snapshot]:
         labels.append(mean_logits(teachers, images, task))
 
         # (2) The student learns from the ensemble on all images so far, in random order.
-        order = torch.randperm(len(pool), generator=stream(task.seed, "dense", epoch)).tolist()
-        batches = ((pool[i], labels[i]) for i in order)
+        rng = stream(task.seed, "dense", epoch)
+        if config.distil_steps == 0:
+            order = torch.randperm(len(pool), generator=rng).tolist()
+            batches = ((pool[i], labels[i]) for i in order)
+            momentum = KeptMomentum(0.9)
+        else:
+            steps = steps_of_epoch(config.distil_steps, epoch, config.epochs)
+            if steps == 0:
+                continue
+            batches = shuffled_batches(torch.cat(pool), torch.cat(labels), config.batch, steps, rng)
+        sgd = partial(momentum, lr=config.student_lr)
         student, curve = distil(student, batches, task, sgd, soften, frozen_norms=False)
 
     yield Snapshot(

@@ -6,8 +6,17 @@ from math import e, log
 import pytest
 import torch
 
-from baselines import coboosting
-from baselines.coboosting import Config, hardness, perturbed, reweighted, weighted
+from baselines import coboosting, dense
+from baselines.coboosting import (
+    Config,
+    hardness,
+    images_of_epoch,
+    perturbed,
+    reweighted,
+    weighted,
+)
+from benchmarks.planning.method_flops import PARTS
+from mosaic.fl.costs import Account, opened
 from mosaic.fl.data.loading import load
 from mosaic.fl.data.transforms import normalise
 from mosaic.fl.models.live_network import initial_model
@@ -15,6 +24,7 @@ from mosaic.fl.stages import federated_model, final_client_models
 from mosaic.fl.training.prediction import predictor
 from mosaic.fl.training.teachers import teacher_logits, teachers_of
 
+DENSE = dense.Config(epochs=2, synthesis_steps=2, batch=32, latent=8)
 SMALL = Config(epochs=2, synthesis_steps=2, batch=32, latent=8)
 
 
@@ -112,3 +122,23 @@ def test_the_same_cell_twice_is_the_same_to_the_bit_and_its_weights_have_moved(t
     assert torch.equal(first.predict(images()), second.predict(images()))
     assert torch.equal(first.probes["teacher"](images()), second.probes["teacher"](images()))
     assert 0 <= first.diagnostics["weight_least"] < first.diagnostics["weight_most"] <= 1
+
+
+@pytest.mark.parametrize(("method", "config"), [(coboosting, SMALL), (dense, DENSE)])
+def test_distil_steps_are_the_students_and_the_forecast_knows_them(method, config, task, store):
+    config = dataclasses.replace(config, epochs=4, distil_steps=7)
+    with opened(Account()) as account:
+        list(method.run(task, config))
+    assert account.own.steps["distil"] == 7
+
+    name = method.__name__.rpartition(".")[2]
+    forecast = sum(flops for _, flops in PARTS[name](task, config))
+    assert forecast == pytest.approx(account.total().flops, rel=0.2)
+
+
+def test_a_batch_of_the_student_has_images_of_several_epochs():
+    pool = [torch.full((32, 1, 2, 2), float(epoch)) for epoch in range(3)]
+    config = dataclasses.replace(SMALL, epochs=3, distil_steps=12)
+    batches = images_of_epoch(pool, config, 2, torch.Generator().manual_seed(0))
+    assert len(batches) == 6  # half of 12: the third of 1 + 2 + 3 batches
+    assert all(batch.unique().numel() == 3 for batch in batches)
