@@ -40,6 +40,13 @@ def rounds_of_its_own(task: Task, config: Any) -> Iterator[Part]:
     yield None, local_training(task)
 
 
+def moon(task: Task, config: Any) -> Iterator[Part]:
+    """From a client's second round on, each image passes two more networks."""
+    yield None, local_training(task)
+    again = local_training(replace(task, rounds=task.rounds - 1))
+    yield None, 2 * again * classifier(task.spec) / classifier(task.spec, weights=True)
+
+
 def one_shot_synthesis(task: Task, config: Any, per_taught_image: float) -> Iterator[Part]:
     """DENSE and Co-Boosting at the end of the rounds.
 
@@ -215,8 +222,11 @@ PARTS: dict[str, Callable[[Task, Any], Iterable[Part]]] = {
     "fedavg": fedavg,
     "fedprox": rounds_of_its_own,
     "fedrs": rounds_of_its_own,
+    "fedlc": rounds_of_its_own,
     "fedbn": rounds_of_its_own,
     "scaffold": rounds_of_its_own,
+    "feddyn": rounds_of_its_own,
+    "moon": moon,
     "heterofl": rounds_of_its_own,
     "fedrolex": only_rounds,
     "ensemble": only_rounds,
