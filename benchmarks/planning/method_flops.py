@@ -1,87 +1,24 @@
 """FLOPs of each method, from those of its networks and the steps of its loop."""
 
-import math
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from baselines.fedavg import at_smallest_width
 from baselines.fedrolex import Config as FedRolex
+from benchmarks.planning.flop_parts import (
+    Part,
+    all_clients,
+    client_cvaes,
+    client_gans,
+    decoder_units,
+    federated_rounds,
+    independent_training,
+    local_training,
+    server_training,
+)
 from benchmarks.planning.network_flops import classifier, dcgan, perceptron, server_generator
-from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config, n_pixels
 from mosaic.fl.task import Task
-from mosaic.method import Config, generator_config
-
-Part = tuple[Hashable, float]
-"""A name and FLOPs. Cells whose parts have the same name share the work; None: it is one cell's."""
-
-
-# Parts that several methods have
-
-
-def all_clients(task: Task, **gradients: bool) -> float:
-    """One image through all clients' models; ``gradients`` as in ``classifier``."""
-    total = 0.0
-    for client in range(task.n_clients):
-        spec = task.spec_at(task.width(client))
-        total += classifier(spec, **gradients)
-    return total
-
-
-def server_training(task: Task, images: float) -> float:
-    """Steps of the server's model on so many images."""
-    return images * classifier(task.spec, weights=True)
-
-
-def local_training(task: Task) -> float:
-    """All clients' local steps of all rounds; NaN for epochs, which depend on the data."""
-    if task.epochs:
-        return math.nan
-    images_per_client = task.participation * task.rounds * task.steps * task.batch_size
-    return images_per_client * all_clients(task, weights=True)
-
-
-def federated_rounds(task: Task) -> Part:
-    """The rounds of FedAvg or FedRolex, which are cached."""
-    return ("warm_up", task), local_training(task)
-
-
-def independent_training(task: Task) -> Part:
-    """Each client alone, which is cached."""
-    return ("lone_model", task), local_training(task)
-
-
-def client_gans(task: Task, config: Config) -> Part:
-    """Mosaic's generators at the clients, which are cached."""
-    source = task.source
-    batch_norm = config.discriminator_norm == "batch"
-    _, learnt, discriminated = dcgan(
-        config.latent, config.ngf, source.channels, source.size, batch_norm
-    )
-
-    images = config.generator_steps * config.generator_batch
-    per_image = task.n_clients * (learnt + discriminated) + all_clients(task, images=True)
-    return ("client_generator", task, generator_config(config)), images * per_image
-
-
-def decoder_units(task: Task, config: CvaeConfig, n_classes: int) -> tuple[int, ...]:
-    """The units of a CVAE's decoder, from the noise and the label to the pixels."""
-    hidden = config.cvae_hidden
-    return config.cvae_latent + n_classes, hidden, hidden, n_pixels(task)
-
-
-def client_cvaes(task: Task, config: CvaeConfig, n_classes: int) -> Part:
-    """The clients' CVAEs, which are cached; ``n_classes`` is 0 for those of a single class."""
-    hidden = config.cvae_hidden
-    decoder = decoder_units(task, config, n_classes)
-    encoder = decoder[-1] + n_classes, hidden, hidden, 2 * config.cvae_latent
-
-    # Forward, and back to weights and inputs; the encoder's input takes no gradient.
-    step = 3 * perceptron(*decoder) + 3 * perceptron(*encoder) - perceptron(*encoder[:2])
-    images = task.n_clients * config.cvae_steps * config.cvae_batch
-
-    name = ("client_cvae", n_classes > 0, task.without_models(), cvae_config(config))
-    return name, images * step
 
 
 def local(task: Task, config: Any) -> Iterator[Part]:
@@ -110,6 +47,13 @@ def fedrolex(task: Task, config: Any) -> Iterator[Part]:
 def rounds_of_its_own(task: Task, config: Any) -> Iterator[Part]:
     """Local steps of the method's own, and a server that only averages."""
     yield None, local_training(task)
+
+
+def moon(task: Task, config: Any) -> Iterator[Part]:
+    """From a client's second round on, each image passes two more networks."""
+    yield None, local_training(task)
+    again = local_training(replace(task, rounds=task.rounds - 1))
+    yield None, 2 * again * classifier(task.spec) / classifier(task.spec, weights=True)
 
 
 def one_shot_synthesis(task: Task, config: Any, per_taught_image: float) -> Iterator[Part]:
@@ -288,8 +232,11 @@ PARTS: dict[str, Callable[[Task, Any], Iterable[Part]]] = {
     "fedavg": fedavg,
     "fedprox": rounds_of_its_own,
     "fedrs": rounds_of_its_own,
+    "fedlc": rounds_of_its_own,
     "fedbn": rounds_of_its_own,
     "scaffold": rounds_of_its_own,
+    "feddyn": rounds_of_its_own,
+    "moon": moon,
     "heterofl": rounds_of_its_own,
     "fedrolex": fedrolex,
     "ensemble": only_rounds,
