@@ -18,6 +18,7 @@ from benchmarks.planning.flop_parts import (
     server_training,
 )
 from benchmarks.planning.network_flops import classifier, dcgan, perceptron, server_generator
+from mosaic.fl.data.federation import open_federation
 from mosaic.fl.task import Task
 
 
@@ -187,8 +188,13 @@ def fedcvae(task: Task, config: Any) -> Iterator[Part]:
 
 
 def federatedfactory(task: Task, config: Any) -> Iterator[Part]:
-    """FederatedFactory."""
-    yield client_cvaes(task, config, 0)
+    """FederatedFactory; its modules may be as many as there are clients and classes."""
+    name, flops = client_cvaes(task, config, 0)
+    if config.steps_per == "client":
+        yield name, flops
+    else:
+        n_modules = int((open_federation(task).label_counts > 0).sum())
+        yield (name, "module"), flops * n_modules / task.n_clients
     yield None, config.images * perceptron(*decoder_units(task, config, 0))
     yield None, server_training(task, config.classifier_steps * config.classifier_batch)
 
