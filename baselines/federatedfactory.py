@@ -13,8 +13,8 @@ are those of its scripts):
   protocol is worth with cheap modules, not what the paper reached with its own. The more colour and
   detail the images have, the less the results say about the paper.
 - A client's steps are divided evenly among its classes, so that its work is that of FedCVAE's
-  clients. With ``steps_per="module"``, as in the code, each module trains equally long, and a client
-  with ten classes works ten times as much as one with one.
+  clients. With ``steps_per="module"``, as in the code, each module trains equally long, and a
+  client with ten classes works ten times as much as one with one.
 - 20,000 images in all; in the code 10,000 per class, of which a tenth is held out. The classifier
   trains for 10,000 steps of 64 images with Adam at 1e-3, as FedCVAE's here, so that the two differ
   in modules and balance alone. The code trains for 300 epochs at batch 128, with SGD of momentum
@@ -60,8 +60,8 @@ STUDENT = ("random", "trained")
 class Config(CvaeConfig):
     """Settings of FederatedFactory.
 
-    Those of the modules (``cvae_latent``, ``cvae_hidden``, ``cvae_steps``, ``cvae_batch``, ``cvae_lr``, ``cvae_kl``, ``cvae_truncation``) are inherited from
-    ``CvaeConfig``.
+    Those of the modules (``cvae_latent``, ``cvae_hidden``, ``cvae_steps``, ``cvae_batch``,
+    ``cvae_lr``, ``cvae_kl``, ``cvae_truncation``) are inherited from ``CvaeConfig``.
     """
 
     steps_per: str = choice("client", "module", later=True)  # what cvae_steps are of
