@@ -5,28 +5,29 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 
+from benchmarks.output import make_streams_readable, new_console
 from mosaic.fl.errors import InputError
 
-console = Console()
+console = new_console()
 
 STOPPED_BY_USER = 130
 """The exit code after Ctrl-C, as shells have it."""
 
 
 def exit_code_of(command: Callable[[], int]) -> int:
-    """Run a command and turn its errors into an exit code.
+    """Run a command, whatever the encoding of its output, and turn its errors into an exit code.
 
     Returns:
         The command's own code; 2 for a wrong option, value or file, which is printed; 130 after
         Ctrl-C.
     """
+    make_streams_readable()
     try:
         return command()
     except InputError as error:
-        stderr = Console(stderr=True)
+        stderr = new_console(stderr=True)
         stderr.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
         return 2
     except KeyboardInterrupt:

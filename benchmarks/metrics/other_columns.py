@@ -5,7 +5,7 @@ BEFORE_METRICS = {
     "cell": "16 hex digits: the hash of what determines the cell's numbers",
     "label": "the method's name in tables, e.g. mosaic-cvae",
     "method": "the method's name in METHODS, e.g. mosaic",
-    "status": "done, failed or skipped",
+    "status": "done, failed, skipped, or missing: the cell has no record",
     "dataset": "name of the data set",
     "omega": "Dirichlet concentration of the partition; inf: all clients have the pool's labels",
     "n_clients": "number of clients",
@@ -25,6 +25,8 @@ AFTER_METRICS = {
 """The columns that come after the metrics in every records.csv; all others follow by name."""
 
 OTHER_COLUMNS = {
+    "grid": "label of the suite's entry whose grid the cell is a point of; empty for other cells",
+    "grid_settings": "names of that grid's settings, separated by spaces",
     "class_accuracy": "test accuracy per class, separated by spaces; nan: no images of the class",
     "notes": "remarks on how the generated images were scored, joined as warnings are",
     "data": "fingerprint of the training images and labels",

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.texts import one_line
 from mosaic.fl.keys import canonical
 from mosaic.fl.task import Task
 
@@ -26,6 +27,8 @@ class Cell:
         method_source: the hash of the file of a method from outside; empty for a built-in one.
         metrics: the names of metrics from outside, which contain the hashes of their files.
         dataset: how tables call the data set, where that is not the task's own name for it.
+        grid: the label of the suite's entry whose grid this is a point of; empty for other cells.
+        grid_settings: the settings of that grid.
     """
 
     suite: str
@@ -41,6 +44,8 @@ class Cell:
     method_source: str = ""
     metrics: tuple[str, ...] = ()
     dataset: str = ""
+    grid: str = ""
+    grid_settings: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -62,7 +67,7 @@ class Cell:
         """The cell in one line, for the terminal."""
         task = self.task
         split = "given split" if task.law == "file" else f"omega={task.omega:g}"
-        return (
+        return one_line(
             f"{self.label} {self.dataset_name} {split} N={task.n_clients} {self.widths} "
             f"seed={task.seed}"
         )

@@ -193,6 +193,8 @@ def _cell(
         method_source=method_source(entry.name),
         metrics=given.metrics,
         dataset=given.dataset_labels.get(task.dataset, ""),
+        grid=entry.grid_of,
+        grid_settings=entry.grid_settings,
     )
 
 
@@ -290,7 +292,5 @@ def _grid_points(entry: Entry) -> list[Entry]:
         label = f"{entry.title} {coordinates}"
         if label in points:
             raise InputError(f"the grid of {entry.title} names a value twice.")
-        points[label] = entry.model_copy(
-            update={"label": label, "set": entry.set | point, "grid": {}}
-        )
+        points[label] = entry.at_point(label, point)
     return list(points.values())

@@ -4,6 +4,7 @@ from types import ModuleType
 from typing import Any
 
 from baselines import BASELINES
+from benchmarks.output import make_streams_readable
 from mosaic import method as mosaic
 from mosaic.fl.contract import NEEDS
 from mosaic.fl.errors import did_you_mean
@@ -109,4 +110,5 @@ def methods_table() -> str:
 
 
 if __name__ == "__main__":
+    make_streams_readable()
     print(methods_table())

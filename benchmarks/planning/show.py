@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.cli import console
+from benchmarks.output import print_table
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.forecast import UTILISATION, forecast, without_forecast
 from benchmarks.planning.methods import METHODS, idea_of
@@ -89,7 +90,7 @@ def print_forecast(cells: Sequence[Cell]) -> None:
         table.add_column(column, justify="right")
     for dataset, row in rows.iterrows():
         table.add_row(str(dataset), *(f"{value:,.0f}" for value in row))
-    console.print(table)
+    print_table(console, table)
 
 
 def task_title(task: Task) -> str:

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from mosaic.fl.errors import InputError, did_you_mean
 
@@ -28,6 +28,25 @@ class Entry(BaseModel):
     set: dict[str, Any] = {}
     grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
     widths: list[str] | None = None
+    _grid_of: str = PrivateAttr("")
+    _grid_settings: tuple[str, ...] = PrivateAttr(())
+
+    def at_point(self, label: str, point: dict[str, Any]) -> "Entry":
+        """The entry at one point of its grid, which remembers the grid that it is of."""
+        entry = self.model_copy(update={"label": label, "set": self.set | point, "grid": {}})
+        entry._grid_of = self.title
+        entry._grid_settings = tuple(point)
+        return entry
+
+    @property
+    def grid_of(self) -> str:
+        """The label of the entry whose grid this is a point of; empty for an entry without one."""
+        return self._grid_of
+
+    @property
+    def grid_settings(self) -> tuple[str, ...]:
+        """The settings of that grid."""
+        return self._grid_settings
 
     @property
     def title(self) -> str:

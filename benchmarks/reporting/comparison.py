@@ -52,8 +52,8 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
     ``accuracy``, ``accuracy_sd`` (sample, ddof 1), ``accuracy_ci`` (half width of the 95 % t
     interval) and ``n`` (seeds) are of the last round, as are the means of cost and fidelity.
     ``accuracy_validation_selected`` and ``accuracy_oracle`` with their ``_sd`` are of the rounds
-    that validation or test accuracy would have picked. ``n_failed`` and ``n_skipped`` count cells.
-    The spread of one seed is NaN.
+    that validation or test accuracy would have picked. ``n_failed``, ``n_skipped`` and
+    ``n_missing`` count cells. The spread of one seed is NaN.
     """
     keys = [*GROUP, "label"]
     table = records[keys].drop_duplicates().set_index(keys)
@@ -70,7 +70,7 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
 
     table = table.join(_means(selected_rounds(records, "last"), keys))
 
-    for status in ("failed", "skipped"):
+    for status in ("failed", "skipped", "missing"):
         cells = grouped(with_status(records, status), keys, "cell", "nunique")
         table[f"n_{status}"] = cells
         table[f"n_{status}"] = table[f"n_{status}"].fillna(0).astype(int)
@@ -199,7 +199,7 @@ def average_ranks(records: pd.DataFrame) -> pd.DataFrame:
     Rank 1 is best and equal accuracies share a rank. A method without some blocks (skipped, failed)
     narrows the blocks for all: ranks among different competitors would not be comparable.
     """
-    complete = _blocks(records).dropna()
+    complete = _blocks(records).dropna()  # may be empty: then no method has a rank
     ranks = complete.rank(axis=1, ascending=False).mean()
     table = ranks.rename_axis("label").rename("rank").reset_index().assign(n=len(complete))
     return table.sort_values("rank", kind="stable", ignore_index=True)

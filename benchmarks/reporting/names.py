@@ -32,6 +32,11 @@ def is_frame(label: str) -> bool:
     return label in (FLOOR, CEILING)
 
 
+def number(value: float) -> str:
+    """A number that somebody chose, such as an omega, with all of its digits: "0.1", "inf"."""
+    return f"{value:.12g}"
+
+
 def setting_name(dataset: str, n_clients: int, widths: str) -> str:
     """The setting in words, e.g. "fashion-mnist, 10 clients, full width"."""
     return f"{dataset}, {n_clients} clients, {widths_name(widths)}"
@@ -50,7 +55,7 @@ def omega_values(records: pd.DataFrame) -> dict[float, str]:
     """
     texts = {}
     for omega in sorted(records["omega"].unique()):
-        texts[omega] = f"{omega:g}"
+        texts[omega] = number(omega)
         if "task.law" in records:
             laws = set(records.loc[records["omega"] == omega, "task.law"].dropna())
             if laws == {"file"}:

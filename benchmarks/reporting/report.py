@@ -3,7 +3,9 @@
 import json
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,12 +16,35 @@ from benchmarks.reporting.figures.heatmaps import is_grid_point, write_heatmaps
 from benchmarks.reporting.figures.images import generated_images, label_distribution
 from benchmarks.reporting.figures.suite_figures import write_figures
 from benchmarks.reporting.frames import groups, with_infinities, with_status
-from benchmarks.reporting.names import omega_names
+from benchmarks.reporting.names import number, omega_names
+from benchmarks.reporting.parts import Failures, part, write_tracebacks
 from benchmarks.reporting.tables import check_pages, write_tables
-from benchmarks.running.records import load_records
+from benchmarks.running.record import environment, identity
+from benchmarks.running.records import TEXT_COLUMNS, load_records
+from benchmarks.texts import file_names, one_line, utf8
 from mosaic.fl.files import write_whole
 
 SERVER_IMAGES_PER_ROW = 8
+
+SUBJECT = ["label", "dataset", "n_clients", "omega"]
+"""Each of these has its own figure of generated images."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images of one set of generators.
+
+    Attributes:
+        generated: uint8 (clients, images, C, H, W).
+        real: the same of the clients' own images; empty for a server's generator.
+        clients: the clients' numbers.
+        labels: the methods that have these generators.
+    """
+
+    generated: np.ndarray
+    real: np.ndarray
+    clients: np.ndarray
+    labels: list[str]
 
 
 def report(
@@ -27,7 +52,7 @@ def report(
     cells: Sequence[Cell],
     pages: Sequence[str] = (),
     reference: str = comparison.REFERENCE,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, Failures]:
     """Write records.csv, the tables and the figures of these cells' records.
 
     Args:
@@ -37,36 +62,59 @@ def report(
         reference: label of the method that the others are compared with.
 
     Returns:
-        The records, one row per cell and scored round.
+        The records, one row per cell and scored round, and one per cell that has no record, with
+        the status "missing". And the parts of the report that could not be made; the others are
+        there.
 
     Raises:
         InputError: there is no page of such a name.
     """
     check_pages(pages)
-    records = load_records(folder, cells)
-    write_whole(folder / "records.csv", records.to_csv(index=False).encode())
+    records = with_missing(load_records(folder, cells), cells)
+    failures: Failures = []
+    with part("records.csv", failures):
+        write_whole(folder / "records.csv", utf8(records.to_csv(index=False)))
     records = with_infinities(records)
-    if len(with_status(records, "done")) == 0:
-        return records
+    if len(with_status(records, "done")):
+        write_tables(records, folder, reference=reference, pages=pages, failures=failures)
+        _write_all_figures(records, folder, pages, failures)
+    write_tracebacks(failures, folder)
+    return records, failures
 
-    write_tables(records, folder, reference=reference, pages=pages)
+
+def with_missing(records: pd.DataFrame, cells: Sequence[Cell]) -> pd.DataFrame:
+    """The records, and a row with the status "missing" for each of the cells without one."""
+    recorded = set(records["cell"])
+    rows = []
+    for cell in cells:
+        if cell.key not in recorded:
+            row = identity(cell) | dict.fromkeys(environment()) | dict.fromkeys(TEXT_COLUMNS, "")
+            rows.append(row | {"status": "missing", "reason": "it has no record"})
+    if not rows:
+        return records
+    return pd.concat([records, pd.DataFrame(rows).reindex(columns=records.columns)])
+
+
+def _write_all_figures(
+    records: pd.DataFrame, folder: Path, pages: Sequence[str], failures: Failures
+) -> None:
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
-    write_heatmaps(records, figures)
-    _write_label_distribution(records, folder)
+    write_heatmaps(records, figures, failures)
+    with part("figures/label_distribution", failures):
+        _write_label_distribution(records, folder)
 
     # The points of a grid have heat maps; as lines they would hide all other methods.
     others = records.loc[~is_grid_point(records)]
     if len(with_status(others, "done")):
-        write_figures(others, figures, pages=pages)
-        _write_pictures(others, folder)
-    return records
+        write_figures(others, figures, pages=pages, failures=failures)
+        _write_pictures(others, folder, failures)
 
 
-def _of_first_seed(records: pd.DataFrame) -> pd.DataFrame:
-    """The rows of finished cells with the first seed of all records."""
+def _of_first_seed(records: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """The rows of finished cells with the first of their group's seeds."""
     done = with_status(records, "done")
-    return done.loc[done["seed"] == min(records["seed"])]
+    return done.loc[done["seed"] == done.groupby(by)["seed"].transform("min")]
 
 
 def _write_label_distribution(records: pd.DataFrame, folder: Path) -> None:
@@ -77,7 +125,7 @@ def _write_label_distribution(records: pd.DataFrame, folder: Path) -> None:
     counts = {}
     names = omega_names(records)
     by = ["dataset", "n_clients", "omega"]
-    for (dataset, n_clients, omega), rows in groups(_of_first_seed(records), by):
+    for (dataset, n_clients, omega), rows in groups(_of_first_seed(records, by), by):
         clients = f"{n_clients} clients, {names[omega]}"
         path = folder / "partitions" / f"{rows['partition'].iloc[0]}.json"
         if not path.exists():
@@ -92,46 +140,55 @@ def _write_label_distribution(records: pd.DataFrame, folder: Path) -> None:
     label_distribution(counts, folder / "figures")
 
 
-def _write_pictures(records: pd.DataFrame, folder: Path) -> None:
+def _write_pictures(records: pd.DataFrame, folder: Path, failures: Failures | None = None) -> None:
     """Draw generated images beside real ones, a row per client.
 
-    There is a figure per data set, generators and omega: of the first seed, at full width if there
-    are such cells, else at the first widths of the records.
+    There is a figure per generators, data set, omega and number of clients: of the first seed, at
+    full width if there are such cells, else at the first widths of the records. Methods that differ
+    in other things than their generators share a figure.
     """
-    widths = records["widths"].iloc[0]
-    if "full" in set(records["widths"]):
-        widths = "full"
-    first = _of_first_seed(records)
-    cells = first.loc[first["widths"] == widths].drop_duplicates("cell")
-
-    drawn = set()
-    for row in cells.to_dict("records"):
+    pictures: dict[tuple, Pictures] = {}
+    for (label, dataset, n_clients, omega), rows in groups(with_status(records, "done"), SUBJECT):
+        row = _shown_cell(rows)
         path = folder / "pictures" / f"{row['cell']}.npz"
         if not path.exists():
             continue
-        with np.load(path) as file:
-            generated = file["generated"]
-            real = file["real"]
-            clients = file["clients"]
+        with part(f"the generated images of {one_line(label)}", failures), np.load(path) as file:
+            images = Pictures(file["generated"], file["real"], file["clients"], [])
+            subject = (dataset, n_clients, omega, images.generated.tobytes())
+            pictures.setdefault(subject, images).labels.append(label)
 
-        if generated.tobytes() in drawn:
-            continue  # a variant of a method with the same generators
-        drawn.add(generated.tobytes())
+    names = []
+    for (dataset, n_clients, omega, _), images in pictures.items():
+        names.append(f"generated_{images.labels[0]}_{dataset}_omega{number(omega)}_{n_clients}")
+    for images, name in zip(pictures.values(), file_names(names), strict=True):
+        with part(f"figures/{name}", failures):
+            _draw_pictures(images, folder / "figures", name)
 
-        label = row["label"]
-        if real.size:
-            panels = [
-                ("real", _channels_last(real)),
-                (f"{label}, generated", _channels_last(generated)),
-            ]
-            names = [f"client {client}" for client in clients]
-        else:
-            # Images of the server's generator, which belong to no client.
-            rows = generated.reshape(-1, SERVER_IMAGES_PER_ROW, *generated.shape[2:])
-            panels = [(f"{label}, generated", _channels_last(rows))]
-            names = [""] * len(rows)
-        name = f"generated_{label}_{row['dataset']}_omega{row['omega']:g}_{row['n_clients']}"
-        generated_images(panels, folder / "figures", name, names)
+
+def _shown_cell(rows: pd.DataFrame) -> dict[str, Any]:
+    """The first seed at full width, or at the first widths of the rows."""
+    widths = "full" if "full" in set(rows["widths"]) else rows["widths"].iloc[0]
+    at_widths = rows.loc[rows["widths"] == widths]
+    first = at_widths.loc[at_widths["seed"] == at_widths["seed"].min()]
+    return first.iloc[-1].to_dict()
+
+
+def _draw_pictures(pictures: Pictures, folder: Path, name: str) -> None:
+    """Draw one figure of generated images; those of a server's generator have no real ones."""
+    title = f"{', '.join(one_line(label) for label in pictures.labels)}, generated"
+    if pictures.real.size:
+        panels = [
+            ("real", _channels_last(pictures.real)),
+            (title, _channels_last(pictures.generated)),
+        ]
+        rows = [f"client {client}" for client in pictures.clients]
+    else:
+        shape = pictures.generated.shape[2:]
+        images = pictures.generated.reshape(-1, SERVER_IMAGES_PER_ROW, *shape)
+        panels = [(title, _channels_last(images))]
+        rows = [""] * len(images)
+    generated_images(panels, folder, name, rows)
 
 
 def _channels_last(images: np.ndarray) -> np.ndarray:

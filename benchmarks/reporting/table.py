@@ -1,8 +1,11 @@
 """A table before it has a format, and its two formats: Markdown and LaTeX (booktabs)."""
 
+import itertools
 import math
 import re
 from dataclasses import dataclass
+
+from benchmarks.texts import one_line
 
 NOTHING = "–"
 """The cell of a table that has no value."""
@@ -18,8 +21,9 @@ LATEX = str.maketrans(
         "}": r"\}",
         "\\": r"\textbackslash{}",
         "~": r"\textasciitilde{}",
+        "*": "{*}",  # at the start of a row it would belong to the row's end before
         "^": r"\textasciicircum{}",
-        '"': "''",
+        '"': "{''}",
         "<": "$<$",
         ">": "$>$",
         "|": "$|$",
@@ -32,8 +36,25 @@ LATEX = str.maketrans(
         "−": "$-$",
         "†": r"$^\dagger$",
         "–": "--",
+        "…": r"\ldots{}",
+        "×": r"$\times$",
     }
 )
+
+LATEX_HEAD = """\
+% Needs \\usepackage{booktabs} and \\usepackage{graphicx}, which makes tables as narrow as the page.
+% It is in UTF-8, LaTeX's own encoding since 2018. pdfLaTeX has Latin letters with accents; for
+% labels in other scripts use LuaLaTeX or XeLaTeX with a font that has them.
+"""
+
+AS_WIDE_AS_THE_PAGE = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}"
+"""A table that is wider than the page would lose its last columns."""
+
+LIGATURES = re.compile(r"(?<=([-'`,]))(?=\1)|(?<=[?!])(?=`)")
+"""Where LaTeX would make one sign of two, such as a dash of "--"."""
+
+MARKDOWN = re.compile(r"([\\|*_`<\[&~$])")
+"""What Markdown, or mathematics in it, would take for more than a character."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +100,12 @@ def p_value(p: float) -> str:
 
 
 def short(value: float) -> str:
-    """A number of at least 0 at about three digits."""
+    """A number at about three digits."""
     if math.isnan(value):
         return NOTHING
-    if value >= 100 or value == 0:
+    if abs(value) >= 100 or value == 0:
         return f"{value:.0f}"
-    if value >= 1:
+    if abs(value) >= 1:
         return f"{value:.1f}"
     return f"{value:.2g}"
 
@@ -108,7 +129,7 @@ def markdown(page: Page) -> str:
         alignments.append("---" if j < page.n_names else "---:")
 
     lines = [f"### {_markdown_text(page.caption)}", ""]
-    lines.append(_markdown_row(page.header))
+    lines.append(_markdown_row([_markdown_text(heading) for heading in page.header]))
     lines.append(_markdown_row(alignments))
     for i, row in enumerate(page.rows):
         cells = []
@@ -118,8 +139,15 @@ def markdown(page: Page) -> str:
         lines.append(_markdown_row(cells))
     lines.append("")
 
-    for note in page.notes:
-        lines.append(f"- {_markdown_text(note)}")
+    lines += [f"- {_markdown_text(note)}" for note in page.notes]
+    lines.append("")
+    return "\n".join(lines)
+
+
+def markdown_list(heading: str, texts: list[str]) -> str:
+    """A heading and a list below it, as Markdown."""
+    lines = [f"### {_markdown_text(heading)}", ""]
+    lines += [f"- {_markdown_text(text)}" for text in texts]
     lines.append("")
     return "\n".join(lines)
 
@@ -129,17 +157,17 @@ def _markdown_row(cells: list[str]) -> str:
 
 
 def _markdown_text(text: str) -> str:
-    return re.sub(r"([\\|*_`<\[])", r"\\\1", text)
+    return MARKDOWN.sub(r"\\\1", one_line(text))
 
 
 def latex(page: Page) -> str:
-    """The page as a LaTeX table, in ASCII; it needs the package booktabs."""
+    """The page as a LaTeX table, see ``LATEX_HEAD``; signs of this project's own are in ASCII."""
     columns = "l" * page.n_names + "r" * (len(page.header) - page.n_names)
     lines = [
         "\\begin{table}[tbp]",
         "\\centering\\footnotesize\\setlength{\\tabcolsep}{4pt}",
         f"\\caption{{{_latex_text(page.caption)}}}",
-        f"\\begin{{tabular}}{{{columns}}}",
+        f"{AS_WIDE_AS_THE_PAGE}{{\\begin{{tabular}}{{{columns}}}",
         "\\toprule",
         _latex_row([_latex_text(heading) for heading in page.header]),
         "\\midrule",
@@ -155,7 +183,7 @@ def latex(page: Page) -> str:
         lines.append(_latex_row(cells))
 
     lines.append("\\bottomrule")
-    lines.append("\\end{tabular}")
+    lines.append("\\end{tabular}}")
     lines.append("\\par\\smallskip")
     lines.append("\\begin{minipage}{\\linewidth}\\raggedright")
     for note in page.notes:
@@ -171,5 +199,8 @@ def _latex_row(cells: list[str]) -> str:
 
 
 def _latex_text(text: str) -> str:
-    """The text with its special characters escaped; other characters beyond ASCII become "?"."""
-    return text.translate(LATEX).encode("ascii", "replace").decode()
+    """The text on one line, with its special characters escaped; letters stay as they are."""
+    text = one_line(text)
+    starts = [0, *(match.start() for match in LIGATURES.finditer(text))]
+    pieces = [text[i:j] for i, j in itertools.pairwise([*starts, len(text)])]
+    return "{}".join(piece.translate(LATEX) for piece in pieces)

@@ -1,12 +1,14 @@
 """The tables of a suite as Markdown, LaTeX and CSV."""
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from benchmarks.reporting import comparison
 from benchmarks.reporting.frames import groups, with_infinities
+from benchmarks.reporting.names import setting_name
 from benchmarks.reporting.pages import communication
 from benchmarks.reporting.pages.accuracy import accuracy_page
 from benchmarks.reporting.pages.budget import budget_page
@@ -16,7 +18,9 @@ from benchmarks.reporting.pages.differences import difference_page
 from benchmarks.reporting.pages.published import published_pages
 from benchmarks.reporting.pages.ranks import rank_page
 from benchmarks.reporting.pages.selection import selection_page
-from benchmarks.reporting.table import Page, latex, markdown
+from benchmarks.reporting.parts import Failures, failure_lines, part
+from benchmarks.reporting.table import LATEX_HEAD, Page, latex, markdown, markdown_list
+from benchmarks.texts import utf8
 from mosaic.fl.errors import did_you_mean
 from mosaic.fl.files import write_whole
 
@@ -29,6 +33,7 @@ def write_tables(
     folder: Path,
     reference: str = comparison.REFERENCE,
     pages: Sequence[str] = (),
+    failures: Failures | None = None,
 ) -> list[Path]:
     """Write summary.csv, table.md and table.tex (which needs only booktabs).
 
@@ -37,30 +42,39 @@ def write_tables(
         folder: where the files are written; it is made where it does not exist.
         reference: label of the method that the others are compared with.
         pages: names of further pages, of those in PAGES.
+        failures: get the tables that cannot be made; None: their errors are raised.
 
     Returns:
-        The paths of the three files.
+        The paths of the files.
 
     Raises:
         InputError: there is no page of such a name.
     """
     check_pages(pages)
     records = with_infinities(records)
-    made = list(make_pages(records, reference, pages))
+    made = list(make_pages(records, reference, pages, failures))
 
-    in_markdown = "\n".join(markdown(page) for page in made)
-    in_latex = "\n".join(latex(page) for page in made)
-    texts = {
-        "summary.csv": comparison.summarise(records).to_csv(index=False, lineterminator="\n"),
-        "table.md": in_markdown or "No cell is recorded yet.\n",
-        "table.tex": f"% Needs \\usepackage{{booktabs}}.\n{in_latex}",
-    }
+    def summary() -> str:
+        return comparison.summarise(records).to_csv(index=False, lineterminator="\n")
+
+    def in_markdown() -> str:
+        pages = [markdown(page) for page in made]
+        if failures:
+            pages.append(markdown_list("Missing in this report", failure_lines(failures)))
+        return "\n".join(pages) or "No cell is recorded yet.\n"
+
+    def in_latex() -> str:
+        return LATEX_HEAD + "\n".join(latex(page) for page in made)
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        write_whole(folder / name, text.encode())
-    return [folder / name for name in texts]
+    paths = []
+    writers = {"summary.csv": summary, "table.md": in_markdown, "table.tex": in_latex}
+    for name, text_of in writers.items():
+        with part(name, failures):
+            write_whole(folder / name, utf8(text_of()))
+            paths.append(folder / name)
+    return paths
 
 
 def check_pages(pages: Sequence[str]) -> None:
@@ -74,25 +88,64 @@ def check_pages(pages: Sequence[str]) -> None:
             raise did_you_mean("page", page, PAGES)
 
 
-def make_pages(records: pd.DataFrame, reference: str, pages: Sequence[str] = ()) -> Iterator[Page]:
+def make_pages(
+    records: pd.DataFrame,
+    reference: str,
+    pages: Sequence[str] = (),
+    failures: Failures | None = None,
+) -> Iterator[Page]:
     """All tables in the order they are printed: per setting, then over all settings.
 
     A table of differences is left out where the reference finished nowhere.
+
+    Args:
+        records: rows per cell and scored round.
+        reference: label of the method that the others are compared with.
+        pages: names of further pages.
+        failures: get the pages that cannot be made; None: their errors are raised.
     """
     for setting, here in groups(records, comparison.SETTING):
-        summary = comparison.summarise(here)
-        yield accuracy_page(here, summary, setting, reference)
-        yield from published_pages(here, setting)
+        for name, make in _pages_of_setting(here, setting, reference, pages).items():
+            with part(f"{name} of {setting_name(*setting)} in table.md and table.tex", failures):
+                yield from list(make())
+
+    with part("the ranks in table.md and table.tex", failures):
+        ranks = comparison.average_ranks(records)
+        if len(ranks) > 1:
+            yield rank_page(ranks, records, reference)
+
+
+def _pages_of_setting(
+    here: pd.DataFrame, setting: tuple, reference: str, pages: Sequence[str]
+) -> dict[str, Callable[[], Iterable[Page]]]:
+    """What makes the tables of one setting, by their names in errors, in their order.
+
+    Args:
+        here: the setting's rows per cell and scored round.
+        setting: data set, number of clients and widths.
+        reference: label of the method that the others are compared with.
+        pages: names of further pages.
+    """
+
+    @functools.cache
+    def summary() -> pd.DataFrame:
+        return comparison.summarise(here)
+
+    def differences() -> Iterator[Page]:
+        table = comparison.paired_differences(here, reference)
+        if len(table):
+            yield difference_page(here, table, setting, reference)
+
+    def traffic() -> Iterator[Page]:
         if wants_communication(here, pages):
             yield communication_page(here, setting)
-        yield cost_page(here, summary, setting)
-        yield budget_page(here)
-        yield selection_page(here, summary, setting)
 
-        differences = comparison.paired_differences(here, reference)
-        if len(differences):
-            yield difference_page(here, differences, setting, reference)
-
-    ranks = comparison.average_ranks(records)
-    if len(ranks) > 1 and max(ranks["n"]) > 0:
-        yield rank_page(ranks, records, reference)
+    return {
+        "the accuracies": lambda: [accuracy_page(here, summary(), setting, reference)],
+        "the published values": lambda: published_pages(here, setting),
+        "the communication": traffic,
+        "the costs": lambda: [cost_page(here, summary(), setting)],
+        "the budgets": lambda: [budget_page(here)],
+        "the selected rounds": lambda: [selection_page(here, summary(), setting)],
+        "the differences": differences,
+    }

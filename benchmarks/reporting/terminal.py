@@ -2,23 +2,31 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
-from rich.box import SIMPLE_HEAD
+from rich.box import SIMPLE_HEAD, Box
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from benchmarks.cli import console
+from benchmarks.metrics.columns import own_columns
+from benchmarks.output import in_encoding
 from benchmarks.reporting import comparison
-from benchmarks.reporting.frames import grouped, groups, with_status
+from benchmarks.reporting.frames import grouped, groups, has_values, with_status
 from benchmarks.reporting.names import method_order, seeds_name, setting_name
 from benchmarks.reporting.pages.accuracy import FIRST_OMEGA, accuracy_page
 from benchmarks.reporting.pages.notes import kinds_of, warning_rows
+from benchmarks.reporting.parts import TRACEBACKS, Failures, failure_lines, part
 from benchmarks.reporting.table import Page, short
+from benchmarks.texts import one_line, shortened
+
+ASCII_HEAD = Box("    \n    \n -- \n" + 5 * "    \n", ascii=True)
+"""The lines of SIMPLE_HEAD for outputs without its characters; rich's own has bars too."""
 
 LABEL_SHARE = 1 / 3
 """Labels wrap if they need more than this share of the width ..."""
@@ -55,7 +63,14 @@ class Column:
     @property
     def width(self) -> int:
         """Characters, with the spaces between it and the column before."""
-        return GAP + max(len(text) for text in [self.heading, *self.texts])
+        return GAP + max(cell_len(text) for text in [self.heading, *self.texts])
+
+    def in_encoding(self, encoding: str) -> "Column":
+        """The column as an output in this encoding shows it."""
+        heading, name, *texts = [
+            in_encoding(one_line(text), encoding) for text in [self.heading, self.name, *self.texts]
+        ]
+        return replace(self, heading=heading, name=name, texts=texts)
 
 
 @dataclass(frozen=True)
@@ -70,13 +85,19 @@ class Layout:
         """Characters of all columns."""
         return sum(column.width for column in self.columns)
 
+    def in_encoding(self, encoding: str) -> "Layout":
+        """The layout as an output in this encoding shows it."""
+        columns = [column.in_encoding(encoding) for column in self.columns]
+        return Layout(columns, [in_encoding(name, encoding) for name in self.left_out])
+
 
 class ResultTable:
-    """Accuracy by omega, traffic and seconds of each method in one setting.
+    """Accuracy by omega, users' metrics, traffic and seconds of each method in one setting.
 
     No number and no label is ever cut. What does not fit the width is left out as a whole, in this
-    order: seconds, MB, data-free, the standard deviations of all cells, then one omega after the
-    other from the smallest. A line under the table names what was left out. Long labels wrap.
+    order: seconds, MB, data-free, users' metrics from the last, the standard deviations of all
+    cells, then one omega after the other from the smallest. A line under the table names what was
+    left out, in this order. Long labels wrap. Signs that the output's encoding lacks are replaced.
 
     Args:
         records: the setting's rows per cell and scored round.
@@ -95,34 +116,34 @@ class ResultTable:
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> Iterator[RenderableType]:
-        where = setting_name(*self.setting)
+        encoding = options.encoding
+        where = one_line(setting_name(*self.setting))
         seeds = seeds_name(self.summary["n"])
-        yield Text(f"accuracy on {where}, per cent, last round, {seeds}", "italic")
+        title = f"accuracy on {where}, per cent, last round, {seeds}"
+        yield Text(in_encoding(title, encoding), "italic")
 
+        labels = [in_encoding(one_line(name), encoding) for name in self.row_names]
+        longest = max(cell_len(text) for text in ["method", *labels])
         width = options.max_width - EDGE
-        layout = self._layout(width - self._label_width(width))
+        at_least = min(longest, max(LABEL_WIDTH, int(LABEL_SHARE * width)), width)
+        layout = self._layout(width - at_least, encoding)
 
         # Labels get the space that is left, so that they wrap as little as possible.
-        label_width = min(self._longest_label(), width - layout.width)
-        yield self._table(layout, label_width)
+        label_width = max(2, min(longest, width - layout.width))
+        table = self._table(layout, labels, label_width)
+        table.box = ASCII_HEAD if options.ascii_only else SIMPLE_HEAD
+        yield table
         if layout.left_out:
             yield Text(f"left out at this width: {', '.join(layout.left_out)}: see {self.details}")
         yield Text()
-
-    def _label_width(self, width: int) -> int:
-        """Characters that the labels get at least; longer ones wrap."""
-        return min(self._longest_label(), max(LABEL_WIDTH, int(LABEL_SHARE * width)), width)
-
-    def _longest_label(self) -> int:
-        return max(len(text) for text in ["method", *self.row_names])
 
     def _page_without_sd(self) -> Page:
         summary = self.summary.assign(accuracy_sd=math.nan)
         return accuracy_page(self.records, summary, self.setting, None)
 
-    def _layout(self, width: int) -> Layout:
+    def _layout(self, width: int, encoding: str) -> Layout:
         """The first of the layouts that fits into the width, or the last one."""
-        layouts = list(self._layouts())
+        layouts = [layout.in_encoding(encoding) for layout in self._layouts()]
         for layout in layouts:
             if layout.width <= width:
                 return layout
@@ -131,13 +152,15 @@ class ResultTable:
     def _layouts(self) -> Iterator[Layout]:
         """The layouts from the widest to that without a column, in the order of the class."""
         data_free, *omegas = _accuracy_columns(self.page)
-        megabytes, seconds = self._costs()
-        yield Layout([data_free, *omegas, megabytes, seconds], [])
+        *own, megabytes, seconds = self._means()
+        columns = [data_free, *omegas, *own, megabytes, seconds]
+        yield Layout(columns, [])
 
-        yield Layout([data_free, *omegas, megabytes], ["seconds"])
-        yield Layout([data_free, *omegas], ["seconds", "MB"])
-        left_out = ["seconds", "MB", "data-free"]
-        yield Layout(omegas, left_out)
+        left_out: list[str] = []
+        for column in [seconds, megabytes, data_free, *reversed(own)]:
+            columns = [other for other in columns if other is not column]
+            left_out = [*left_out, column.name]
+            yield Layout(columns, left_out)
 
         if any(sd >= 0 for sd in self.summary["accuracy_sd"]):
             left_out = [*left_out, "standard deviations"]
@@ -149,27 +172,33 @@ class ResultTable:
             omegas = omegas[1:]
             yield Layout(omegas, left_out)
 
-    def _costs(self) -> list[Column]:
-        """MB up and down, and seconds; means over seeds and omega."""
+    def _means(self) -> list[Column]:
+        """Users' metrics, MB up and down, and seconds; means over seeds and omega."""
         megabytes = (self.summary["upload_bytes"] + self.summary["download_bytes"]) / 1e6
         summary = self.summary.assign(megabytes=megabytes)
+        shown = []
+        for heading, column in own_columns().items():
+            if has_values(summary, column):
+                shown.append((heading, heading, column))
+        shown += [("MB", "MB", "megabytes"), ("s", "seconds", "total_s")]
+
         labels = method_order(self.records)
         columns = []
-        for heading, name, column in (("MB", "MB", "megabytes"), ("s", "seconds", "total_s")):
+        for heading, name, column in shown:
             means = grouped(summary, "label", column, "mean").to_dict()
             columns.append(Column(heading, name, [short(means[label]) for label in labels]))
         return columns
 
-    def _table(self, layout: Layout, label_width: int) -> Table:
-        table = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, GAP - 1), pad_edge=False, show_edge=False)
+    def _table(self, layout: Layout, labels: list[str], label_width: int) -> Table:
+        table = Table(padding=(0, 0, 0, GAP - 1), pad_edge=False, show_edge=False)
         table.add_column("method", width=label_width, overflow="fold")
         for column in layout.columns:
             table.add_column(
-                column.heading, justify="right", no_wrap=True, min_width=column.width - GAP
+                Text(column.heading), justify="right", no_wrap=True, min_width=column.width - GAP
             )
 
-        for i, name in enumerate(self.row_names):
-            row = [Text(name)]
+        for i, label in enumerate(labels):
+            row = [Text(label)]
             for column in layout.columns:
                 row.append(Text(column.texts[i], "bold" if i in column.bold else ""))
             table.add_row(*row)
@@ -224,7 +253,7 @@ def _by_kind(rows: pd.DataFrame, column: str) -> list[tuple[int, str]]:
     counted = []
     for _, alike in rows.groupby("kind", sort=False):
         n_cells = len(set(alike["cell"]))
-        example = " ".join(str(alike[column].iloc[0]).split())[:LONGEST_TEXT]
+        example = one_line(shortened(str(alike[column].iloc[0]), LONGEST_TEXT))
         counted.append((n_cells, example))
     return counted
 
@@ -238,17 +267,22 @@ def _cells(n: int) -> str:
     return "1 cell" if n == 1 else f"{n} cells"
 
 
-def print_result(records: pd.DataFrame, folder: Path, failed: int) -> None:
+def print_result(
+    records: pd.DataFrame, folder: Path, failed: int, failures: Failures | None = None
+) -> None:
     """Print the results, the kinds of warnings, the failures, and where the files are.
 
     Args:
         records: rows per cell and scored round.
         folder: the suite's folder.
         failed: number of cells that failed in this run.
+        failures: the parts of the report that could not be made; a table that cannot be printed is
+            added. None: its error is raised.
     """
     details = folder / "table.md"
     if len(with_status(records, "done")):
-        console.print(terminal_table(records, str(details)), highlight=False)
+        with part("the table here", failures):
+            console.print(terminal_table(records, str(details)), highlight=False)
 
     _print_lines("warnings", "yellow", warning_summary(records))
     _print_lines("does not apply", "dim", _reason_summary(records, "skipped"))
@@ -259,6 +293,12 @@ def print_result(records: pd.DataFrame, folder: Path, failed: int) -> None:
             f"{escape(str(folder / 'cells'))}/*.failed.json",
             soft_wrap=True,
         )
+    if failures:
+        for line in failure_lines(failures):
+            text = f"[red]missing in the report[/] {escape(line)}"
+            console.print(text, highlight=False, soft_wrap=True)
+        text = f"the tracebacks are in {folder / TRACEBACKS}"
+        console.print(escape(text), highlight=False, soft_wrap=True)
     console.print(f"tables and figures: {escape(str(folder))}", highlight=False, soft_wrap=True)
 
 

@@ -19,9 +19,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 
+from benchmarks.output import make_streams_readable, new_console
 from mosaic.fl.errors import InputError
 from mosaic.fl.files import write_whole
 
@@ -176,7 +176,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="a suite's folder")
     parser.add_argument("--remove", action="store_true", help="pack: delete the packed files")
     options = parser.parse_args(argv)
-    console = Console(highlight=False, soft_wrap=True)
+    make_streams_readable()
+    console = new_console(highlight=False, soft_wrap=True)
     try:
         for folder in options.folders:
             if options.action == "pack":
@@ -184,7 +185,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             else:
                 console.print(f"restored {len(unpack(folder))} files in {escape(str(folder))}")
     except (InputError, UnicodeDecodeError, json.JSONDecodeError, KeyError) as error:
-        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+        new_console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         return 2
     return 0
 

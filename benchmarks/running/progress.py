@@ -15,6 +15,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Column
 
 from benchmarks.planning.cell import Cell
 from benchmarks.running.records import done_file, read_rows
@@ -175,7 +176,7 @@ def show_progress(
         MofNCompleteColumn(),
         TextColumn("cells"),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[now]}"),
+        TextColumn("{task.fields[now]}", table_column=Column(overflow="fold")),
         console=console,
         disable=not console.is_terminal,
     ) as progress:

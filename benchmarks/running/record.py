@@ -29,6 +29,8 @@ def identity(cell: Cell) -> dict[str, Any]:
         "label": cell.label,
         "scale": cell.scale,
         "widths": cell.widths,
+        "grid": cell.grid,
+        "grid_settings": " ".join(cell.grid_settings),
     }
     row |= method_columns(cell)
     row["status"] = "done"

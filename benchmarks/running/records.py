@@ -124,14 +124,16 @@ def method_columns(cell: Cell) -> Row:
 def current_names(cell: Cell) -> Row:
     """Return the columns that may differ from a cell's record although its numbers are the same.
 
-    The label, the suite and the names of the widths and of the data set are not part of a cell's
-    key.
+    The label, the suite, the grid and the names of the widths and of the data set are not part of a
+    cell's key.
     """
     names = {
         "label": cell.label,
         "suite": cell.suite,
         "widths": cell.widths,
         "dataset": cell.dataset_name,
+        "grid": cell.grid,
+        "grid_settings": " ".join(cell.grid_settings),
     }
     return names | method_columns(cell)
 

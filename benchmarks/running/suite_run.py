@@ -101,7 +101,7 @@ class SuiteRun:
         """Run what is missing and write the report.
 
         Returns:
-            The records of all cells, and how many cells failed.
+            The records of all cells, and how many cells and parts of the report failed.
         """
         self._check_data()
         unpack(self.folder)  # cells that are only in the archive, and their partitions
@@ -120,9 +120,11 @@ class SuiteRun:
                 failed += 1
 
         with console.status("writing tables and figures"):
-            records = report(self.folder, self.cells, self.suite.pages, self.suite.reference)
-        print_result(records, self.folder, failed)
-        return records, failed
+            records, failures = report(
+                self.folder, self.cells, self.suite.pages, self.suite.reference
+            )
+        print_result(records, self.folder, failed, failures)
+        return records, failed + len(failures)
 
     def _print_unused_settings(self) -> None:
         """Say which settings reach no cell, because their method is not among the cells."""

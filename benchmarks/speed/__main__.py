@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.output import make_streams_readable, print_table
 from benchmarks.planning.methods import METHODS, known_method
 from benchmarks.running.record import environment
 from benchmarks.speed.accuracy import compare_accuracy
@@ -34,6 +35,7 @@ Options = argparse.Namespace
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command: measure each part, print it, and write speed.txt if --out is given."""
+    make_streams_readable()
     parser = _parser()
     options = parser.parse_args(argv)
     unknown = [part for part in options.parts if part not in PARTS]
@@ -114,11 +116,11 @@ def _kernels(task: Task, options: Options) -> None:
 
 
 def _roofline(task: Task, options: Options) -> None:
-    console.print(roofline(task))
+    print_table(console, roofline(task))
 
 
 def _profile(task: Task, options: Options) -> None:
-    console.print(profile(task))
+    print_table(console, profile(task))
 
 
 def _methods(task: Task, options: Options) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import NullFormatter
 from rich.table import Table
 
 from benchmarks.planning.methods import METHODS
@@ -108,6 +109,9 @@ def draw(measured: Growth, out: Path) -> None:
 
     right.semilogx(counts, [peak / 1e6 for peak in measured.peaks], "o-", color="C0")
     right.set(ylabel="peak memory (MB)", ylim=(0, 1.2e-6 * max(measured.peaks)))
+    for axis in (left.xaxis, left.yaxis, right.xaxis):  # no mathematics, which LOOK switches off
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("{x:g}" if axis is left.yaxis else NullFormatter())
 
     handles: list[Line2D | Patch] = [
         Line2D([], [], marker="o", label="measured"),

@@ -12,6 +12,7 @@ import torch
 from rich.table import Table
 from torch import nn
 
+from benchmarks.output import print_table
 from benchmarks.speed.output import console
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.device import device
@@ -43,7 +44,7 @@ def compare_kernels(task: Task) -> None:
             f"{pytorch:.1f}",
             f"{pytorch / compiled:.2f}",
         )
-    console.print(table)
+    print_table(console, table)
 
 
 def _time_steps(task: Task) -> tuple[float, float]:
@@ -116,7 +117,7 @@ def compare_layers() -> None:
     for name, pair in LAYERS.items():
         project, pytorch = _time_layers(pair)
         table.add_row(name, f"{project:.2f}", f"{pytorch:.2f}", f"{pytorch / project:.2f}")
-    console.print(table)
+    print_table(console, table)
 
 
 def _time_layers(pair: Pair) -> tuple[float, float]:

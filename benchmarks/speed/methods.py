@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from benchmarks.output import print_table
 from benchmarks.planning.methods import METHODS
 from benchmarks.planning.scales import SCALES
 from benchmarks.planning.settings import configure
@@ -45,7 +46,7 @@ def compare_methods(task: Task, names: Sequence[str], rounds: int) -> None:
             f"{cost.pass_seconds / cost.seconds:.0%}",
             steps,
         )
-    console.print(table)
+    print_table(console, table)
 
 
 def _cost_of(name: str, task: Task) -> Cost:
@@ -74,6 +75,6 @@ def compare_clients(task: Task, counts: Sequence[int], out: Path | None) -> None
         out: A folder for the figures. None: no figures.
     """
     short = dataclasses.replace(task, steps=2, base_width=16)
-    console.print(growth(short, counts, out))
+    print_table(console, growth(short, counts, out))
     digits = dataclasses.replace(short, dataset="digits", min_samples=1)
-    console.print(growth(digits, counts, out))
+    print_table(console, growth(digits, counts, out))

@@ -1,5 +1,5 @@
 """The console of the command: it prints, and records what it prints for speed.txt."""
 
-from rich.console import Console
+from benchmarks.output import new_console
 
-console = Console(record=True)
+console = new_console(record=True)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from rich.table import Table
 from torch import nn
 
+from benchmarks.output import print_table
 from benchmarks.speed.output import console
 from benchmarks.speed.roofline import pytorchs_layers
 from mosaic.fl.data.federation import Shard, open_federation
@@ -90,7 +91,7 @@ def _print_variants(variants: dict[str, Rounds], rounds: int) -> None:
             f"{statistics.median(values):.3f}",
             f"{statistics.median(ratios):.3f} times as fast",
         )
-    console.print(table)
+    print_table(console, table)
 
 
 def _run_peer(script: Path, python: str, n_clients: int, n_rounds: int) -> float:

@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from benchmarks.running.progress import duration
 from benchmarks.tuning.plan import Plan
@@ -43,7 +44,7 @@ def board(
         MofNCompleteColumn(),
         TextColumn("trials"),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[now]}"),
+        TextColumn("{task.fields[now]}", table_column=Column(overflow="fold")),
     ]
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         line = bar.add_task("", total=plan.trials, now="")

@@ -187,11 +187,14 @@ def test_one_cell_without_learning_curve_or_bytes(tmp_path):
     }
 
 
-def test_infinite_omega_has_no_place_on_the_axis_but_breaks_nothing(tmp_path):
+def test_infinite_omega_stands_at_the_end_of_the_axis(tmp_path):
     records = realistic_records(n_seeds=1, widths=("full",), rounds=4).replace(
         {"omega": {1.0: np.inf}}
     )
     records = records[records["omega"] > 0.01]
+    axes = plots.accuracy_vs_omega(records).axes[0]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["0.1", "inf"]
+    assert list(axes.get_xticks()) == pytest.approx([0.1, 1.0])  # infinity: ten times the largest
     assert len(write_figures(records, tmp_path)) == 10
     assert not plt.get_fignums()  # nothing is left in pyplot's global state
 
@@ -240,6 +243,7 @@ def test_heat_maps_take_the_values_of_a_grid_from_the_settings_of_its_cells(tmp_
     rows = []
     for k, norm in [(2, "batch"), (10, "batch"), (2, "none"), (10, "none")]:
         names = {"label": f"mosaic k={k} norm={norm}", "cell": f"{k}{norm}", "status": "done"}
+        names |= {"grid": "mosaic", "grid_settings": "k norm"}
         names |= {"dataset": "digits", "omega": 0.1, "n_clients": 4, "widths": "full", "seed": 0}
         settings = {"config.k": k, "config.norm": norm}
         rows.append(names | settings | {"selection": "last", "accuracy": 0.5 + k / 100})

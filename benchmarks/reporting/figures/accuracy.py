@@ -25,8 +25,12 @@ from benchmarks.reporting.figures.style import (
     method_styles,
     new_panels,
 )
+from benchmarks.reporting.figures.text import LINE_HEIGHT, most_lines, tick_texts
 from benchmarks.reporting.frames import grouped, has_values, of_label, with_status
-from benchmarks.reporting.names import is_frame, seeds_and_spread
+from benchmarks.reporting.names import is_frame, omega_values, seeds_and_spread
+
+LEVEL_TICKS = 5
+"""More omegas than this are written upright, so that they do not hide one another."""
 
 
 def accuracy_vs_omega(records: pd.DataFrame) -> Figure | None:
@@ -36,19 +40,38 @@ def accuracy_vs_omega(records: pd.DataFrame) -> Figure | None:
     if len(set(summary["label"])) > MANY:
         return accuracies_figure(records, finished)
 
-    # A log axis has no place for infinity.
-    finite = finished.loc[np.isfinite(finished["omega"])]
+    texts = omega_values(records)
+
+    def draw(axes: Axes, rows: pd.DataFrame, styles: dict[str, Style]) -> None:
+        _draw_against_omega(axes, rows.assign(place=_places(rows["omega"])), styles, texts)
+
     return figure_of_panels(
         records,
-        finite,
+        finished,
         comparison.SETTING,
-        _draw_against_omega,
+        draw,
         "Accuracy in the last round",
         "concentration ω (log scale)",
     )
 
 
-def _draw_against_omega(axes: Axes, rows: pd.DataFrame, styles: dict[str, Style]) -> None:
+def _places(omegas: pd.Series) -> pd.Series:
+    """Where omegas are on a log axis: infinity is a factor of 10 above the largest other one."""
+    finite = omegas.loc[np.isfinite(omegas)]
+    return omegas.replace(math.inf, 10 * finite.max() if len(finite) else 1.0)
+
+
+def _draw_against_omega(
+    axes: Axes, rows: pd.DataFrame, styles: dict[str, Style], texts: dict[float, str]
+) -> None:
+    """Draw one panel.
+
+    Args:
+        axes: the panel.
+        rows: the rows of the summary, with the place of each omega on the axis.
+        styles: the look of each method.
+        texts: the text of each omega.
+    """
     labels = set(rows["label"])
     present = [label for label in styles if label in labels]
 
@@ -59,12 +82,15 @@ def _draw_against_omega(axes: Axes, rows: pd.DataFrame, styles: dict[str, Style]
         bars = None
         if has_values(of_method, "accuracy_sd"):
             bars = 100 * of_method["accuracy_sd"]
-        x = of_method["omega"] * 1.35**place
+        x = of_method["place"] * 1.35**place
         axes.errorbar(x, 100 * of_method["accuracy"], bars, **BARS, **styles[label])
 
-    omegas = sorted(rows["omega"].unique())
-    axes.set(xscale="log", xlim=(omegas[0] / 1.6, omegas[-1] * 1.6))
-    axes.set_xticks(omegas, [f"{omega:g}" for omega in omegas])
+    omega_of = dict(zip(rows["place"], rows["omega"], strict=True))
+    ticks = sorted(omega_of)
+    axes.set(xscale="log", xlim=(ticks[0] / 1.6, ticks[-1] * 1.6))
+    axes.set_xticks(ticks, [texts[omega_of[tick]] for tick in ticks])
+    if len(ticks) > LEVEL_TICKS:
+        axes.tick_params("x", rotation=90)
     axes.xaxis.set_minor_locator(NullLocator())
 
 
@@ -83,14 +109,16 @@ def accuracies_figure(records: pd.DataFrame, summary: pd.DataFrame) -> Figure | 
     styles = method_styles(records)
     labels = [label for label in styles if not is_frame(label)]
     across = min(ACROSS, len(set(summary["omega"])))
-    size = (1.8, 0.15 * len(labels))
+    texts = tick_texts(labels)
+    size = (1.8, max(0.15, LINE_HEIGHT * most_lines(texts)) * len(labels))
 
     with matplotlib.rc_context(LOOK):
-        figure, panels = new_panels(list(panel_rows), size, "accuracy (per cent)", "", across)
-        for i, (rows, axes) in enumerate(zip(panel_rows.values(), panels, strict=True)):
+        titles = [title for title, _ in panel_rows]
+        figure, panels = new_panels(titles, size, "accuracy (per cent)", "", across)
+        for i, ((_, rows), axes) in enumerate(zip(panel_rows, panels, strict=True)):
             _draw_accuracies(axes, rows, labels, styles)
             axes.set_yticks(range(len(labels)))
-            axes.set_yticklabels(labels if i % across == 0 else [])
+            axes.set_yticklabels(texts if i % across == 0 else [])
             axes.set_ylim(len(labels) - 0.4, -0.6)
             axes.xaxis.set_major_locator(MaxNLocator(5))
 

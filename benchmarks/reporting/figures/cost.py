@@ -21,6 +21,7 @@ from benchmarks.reporting.figures.style import (
     finish,
     new_panels,
 )
+from benchmarks.reporting.figures.text import LINE_HEIGHT, most_lines, tick_texts
 from benchmarks.reporting.frames import of_label, with_status
 from benchmarks.reporting.names import method_order, seeds_name
 from benchmarks.reporting.pages.communication import over_link
@@ -120,12 +121,14 @@ def bytes_by_kind(records: pd.DataFrame) -> Figure | None:
             styles[kind] = {"fc": color, "ec": "0.25", "lw": 0.3}
 
     panel_rows = rows_by_panel(last, comparison.SETTING, records)
-    n_methods = max(len(set(rows["label"])) for rows in panel_rows.values())
-    size = (2.5, 0.36 * n_methods)
+    n_methods = max(len(set(rows["label"])) for _, rows in panel_rows)
+    lines = most_lines(tick_texts(method_order(last)))
+    size = (2.5, max(0.36, LINE_HEIGHT * lines) * n_methods)
 
     with matplotlib.rc_context(LOOK):
-        figure, panels = new_panels(list(panel_rows), size, "payload, all clients (MB)", "")
-        for rows, axes in zip(panel_rows.values(), panels, strict=True):
+        titles = [title for title, _ in panel_rows]
+        figure, panels = new_panels(titles, size, "payload, all clients (MB)", "")
+        for (_, rows), axes in zip(panel_rows, panels, strict=True):
             # Means over seeds and omega.
             means = cast(pd.DataFrame, rows.groupby("label")[columns].mean()).fillna(0.0) / 1e6
             labels = [label for label in method_order(records) if label in means.index]
@@ -169,7 +172,8 @@ def _draw_bytes(
             total = f" {end:,.0f}" if end >= 100 else f" {end:.3g}"
             axes.text(end, y, total, va="center_baseline", size=6)
 
-    axes.set(yticks=range(len(labels)), yticklabels=labels, ylim=(len(labels) - 0.45, -0.55))
+    axes.set_yticks(range(len(labels)), tick_texts(labels))
+    axes.set_ylim(len(labels) - 0.45, -0.55)
     axes.set(xlim=(0, 1.2 * axes.dataLim.x1 or 1.0), axisbelow=True)  # room for the totals
     axes.grid(False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(4))

@@ -1,13 +1,13 @@
 """Heat maps of a suite's grid: accuracy over two settings of a method.
 
-A suite's entry with ``grid = { lambda_e = [...], lambda_d = [...] }`` is one cell per point, with
-the point in its label ("mosaic lambda_e=0.5 lambda_d=2"). The label says to which grid a record
-belongs; the values are those of the columns ``config.lambda_e`` and ``config.lambda_d``.
+A suite's entry with ``grid = { lambda_e = [...], lambda_d = [...] }`` is one cell per point. To
+which grid a record belongs is in its columns ``grid`` and ``grid_settings``; the values are those
+of the columns ``config.lambda_e`` and ``config.lambda_d``. A grid of one setting has no heat map:
+its points are lines in the other figures, as methods are.
 """
 
 import itertools
-import re
-import textwrap
+import numbers
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,17 +22,15 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from benchmarks.reporting import comparison
-from benchmarks.reporting.figures.style import (
-    CHARACTERS_PER_INCH,
-    LOOK_OF_IMAGES,
-    new_panels,
-    save,
-)
-from benchmarks.reporting.frames import groups
-from benchmarks.reporting.names import omega_names, seeds_and_spread, setting_name
+from benchmarks.reporting.figures.style import LOOK_OF_IMAGES, new_panels, save, set_title
+from benchmarks.reporting.figures.text import tick_texts
+from benchmarks.reporting.frames import grouped, groups, with_status
+from benchmarks.reporting.names import number, omega_names, seeds_and_spread, setting_name
+from benchmarks.reporting.parts import Failures, part
+from benchmarks.texts import file_names, one_line
 
-POINT = re.compile(r"(?P<base>.+?)(?P<point>(?: \w+=\S+)+)")
-"""The label of a point: the label of the suite's entry, and " name=value" for each setting."""
+FIELD_CHARACTERS = 7
+"""A field is as wide as this many characters of a tick's text."""
 
 Value = float | str
 
@@ -44,7 +42,7 @@ class Grid:
     Args:
         names: the settings: the first is drawn to the right, the second upwards, and there is a
             panel per value of the others.
-        values: the values of each setting, sorted.
+        values: the values of each setting, sorted; also of points that did not finish.
         means: mean accuracy over seeds in per cent, by point.
         spreads: its sample standard deviation; NaN for one seed.
     """
@@ -56,11 +54,16 @@ class Grid:
 
 
 def is_grid_point(records: pd.DataFrame) -> pd.Series:
-    """Which records (rows) are of a point of a grid."""
-    return cast(pd.Series, records["label"].str.fullmatch(POINT.pattern))
+    """Which records (rows) are of a point of a grid of two settings or more."""
+    if "grid_settings" not in records:  # from an older version
+        return pd.Series(False, index=records.index)
+    settings = records.loc[:, "grid_settings"].fillna("")
+    return settings.str.split().str.len() >= 2
 
 
-def write_heatmaps(records: pd.DataFrame, folder: Path) -> list[Path]:
+def write_heatmaps(
+    records: pd.DataFrame, folder: Path, failures: Failures | None = None
+) -> list[Path]:
     """Draw each grid of two settings or more as PNG and SVG, one figure per group.
 
     A field is the mean over seeds of the last round's accuracy on the test set, ± its sample
@@ -69,66 +72,55 @@ def write_heatmaps(records: pd.DataFrame, folder: Path) -> list[Path]:
     Args:
         records: rows per cell and scored round.
         folder: where the figures are written.
+        failures: get the figures that cannot be drawn; None: their errors are raised.
 
     Returns:
         The paths of the files.
     """
-    last = comparison.selected_rounds(records.loc[is_grid_point(records)], "last")
-    bases = []
-    settings = []
-    for label in last["label"]:
-        base, names = _parts(label)
-        bases.append(base)
-        settings.append(names)
-    last = last.assign(grid_base=bases, grid_settings=settings)
-
+    points = records.loc[is_grid_point(records)]
+    if points.empty:
+        return []
     omegas = omega_names(records)
+    grids = []
+    names = []
+    for group, rows in groups(points, ["grid", "grid_settings", *comparison.GROUP]):
+        if len(with_status(rows, "done")) == 0:
+            continue
+        label, settings, dataset, n_clients, widths, omega = group
+        where = f"{setting_name(dataset, n_clients, widths)}, {omegas[omega]}"
+        title = f"Accuracy of {one_line(label)} in the last round, {where}"
+        grids.append((rows, settings.split(), title))
+        names.append(f"heatmap_{label}_{dataset}_omega{number(omega)}_{n_clients}_{widths}")
+
     paths = []
-    by = ["grid_base", "grid_settings", *comparison.GROUP]
-    with matplotlib.rc_context(LOOK_OF_IMAGES):
-        for (base, names, *group), rows in groups(last, by):
-            if len(names) < 2:
-                continue
-            dataset, n_clients, widths, omega = group
-            name = f"heatmap_{base}_{dataset}_omega{omega:g}_{n_clients}_{widths}"
-            where = f"{setting_name(dataset, n_clients, widths)}, {omegas[omega]}"
-            title = f"Accuracy of {base} in the last round, {where}"
-            figure = _figure(rows, list(names), title)
-            paths += save(figure, folder, re.sub(r"[^\w.-]+", "-", name))
+    for (rows, settings, title), name in zip(grids, file_names(names), strict=True):
+        with part(f"figures/{name}", failures), matplotlib.rc_context(LOOK_OF_IMAGES):
+            paths += save(_figure(rows, settings, title), folder, name)
     return paths
 
 
-def _parts(label: str) -> tuple[str, tuple[str, ...]]:
-    """The label of the suite's entry, and the names of the settings of its grid."""
-    match = POINT.fullmatch(label)
-    assert match is not None, label
-    pairs = match["point"].split()
-    return match["base"], tuple(pair.split("=")[0] for pair in pairs)
+def _value(value: Any) -> Value:
+    """A setting's value in a record as a number, or as the text of anything else."""
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        return "none" if np.isnan(value) else float(value)
+    return str(value)
 
 
-def _values(rows: pd.DataFrame, name: str) -> list[Value]:
-    """The value of a setting in each row: a number, or the text of anything else."""
-    values = []
-    for value in rows[f"config.{name}"]:
-        values.append(_number_or_text(value))
-    return values
-
-
-def _number_or_text(value: Any) -> Value:
-    if isinstance(value, bool | np.bool_):
-        return str(value)
-    try:
-        return float(value)
-    except ValueError:
-        return str(value)
+def _in_order(value: Value) -> tuple[bool, Value]:
+    """Numbers by their size, then texts."""
+    return isinstance(value, str), value
 
 
 def _grid(rows: pd.DataFrame, names: list[str]) -> Grid:
-    """The grid of the rows of one method's last rounds."""
-    table = pd.DataFrame({name: _values(rows, name) for name in names}, index=rows.index)
-    values = {name: sorted(table[name].unique()) for name in names}
+    """The grid of one entry in one group, from the rows of all its points."""
+    columns = {}
+    for name in names:
+        values = [_value(value) for value in rows[f"config.{name}"]]
+        columns[name] = pd.Series(values, index=rows.index, dtype=object)
+    values = {name: sorted(set(column), key=_in_order) for name, column in columns.items()}
 
-    by_point = rows.assign(**{name: table[name] for name in names}).groupby(names)["accuracy"]
+    last = comparison.selected_rounds(rows.assign(**columns), "last")
+    by_point = last.groupby(names)["accuracy"]
     means = 100 * cast(pd.Series, by_point.mean())
     spreads = 100 * cast(pd.Series, by_point.std(ddof=1))
     return Grid(names, values, means.to_dict(), spreads.to_dict())
@@ -153,10 +145,9 @@ def _figure(rows: pd.DataFrame, names: list[str], title: str) -> Figure:
     assert image is not None
     figure.colorbar(image, ax=panels, label="accuracy (per cent)")
 
-    by_point = cast(pd.Series, rows.groupby("label")["accuracy"].count())
-    title = f"{title}, {seeds_and_spread(by_point)}; framed: the best mean"
-    width = int(CHARACTERS_PER_INCH * figure.get_size_inches()[0])
-    figure.suptitle(textwrap.fill(title, width))
+    last = comparison.selected_rounds(rows, "last")
+    seeds = seeds_and_spread(grouped(last, "label", "accuracy", "count"))
+    set_title(figure, f"{title}, {seeds}; framed: the best mean")
     return figure
 
 
@@ -201,8 +192,11 @@ def _draw(axes: Axes, grid: Grid, rest: tuple) -> AxesImage:
             corner = (column - 0.47, row - 0.47)
             axes.add_patch(Rectangle(corner, 0.94, 0.94, fill=False, ec="red", lw=1.5))
 
-    axes.set_xticks(range(len(x_values)), [_text(value) for value in x_values])
-    axes.set_yticks(range(len(y_values)), [_text(value) for value in y_values])
+    x_texts = tick_texts([_text(value) for value in x_values])
+    axes.set_xticks(range(len(x_values)), x_texts)
+    if max(len(text) for text in x_texts) > FIELD_CHARACTERS:
+        axes.tick_params("x", rotation=90)
+    axes.set_yticks(range(len(y_values)), tick_texts([_text(value) for value in y_values]))
     return image
 
 
@@ -218,4 +212,4 @@ def _fields(
 def _text(value: Value) -> str:
     if isinstance(value, str):
         return value
-    return f"{value:g}"
+    return number(value)

@@ -7,9 +7,11 @@ import numpy as np
 import seaborn as sns
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from benchmarks.reporting.figures.style import LOOK_OF_IMAGES, new_panels, save
+from benchmarks.reporting.figures.text import CHARACTERS_PER_INCH, tick_texts, wrapped
+from benchmarks.texts import one_line
 
 ROW_HEIGHT = 0.34
 """Height of a row of images, inches."""
@@ -54,7 +56,9 @@ def label_distribution(counts: dict[str, np.ndarray], folder: Path) -> list[Path
             axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
             axes.yaxis.set_major_locator(MaxNLocator(7, integer=True))
         assert image is not None
-        figure.colorbar(image, ax=panels, label="images (log scale; white: none)")
+        bar = figure.colorbar(image, ax=panels, label="images (log scale; white: none)")
+        bar.ax.yaxis.set_major_formatter("{x:,.0f}")  # no mathematics, which LOOK switches off
+        bar.ax.yaxis.set_minor_formatter(NullFormatter())
         return save(figure, Path(folder), "label_distribution")
 
 
@@ -92,12 +96,13 @@ def generated_images(
         grids = figure.subplots(1, len(tiles), width_ratios=widths, squeeze=False)[0]
         for axes, tile, (title, _) in zip(grids, tiles, panels, strict=True):
             axes.imshow(tile, interpolation="nearest")
-            axes.set(title=title, xticks=[], yticks=[])
+            width = CHARACTERS_PER_INCH * tile.shape[1] * inches_per_pixel
+            axes.set(title=wrapped(one_line(title), width), xticks=[], yticks=[])
             axes.tick_params(length=0)
             sns.despine(ax=axes, left=True, bottom=True)
 
         middles = [(height + 2) * row + 1 + height / 2 for row in range(n_rows)]
-        grids[0].set_yticks(middles, labels)
+        grids[0].set_yticks(middles, tick_texts(labels))
         return save(figure, Path(folder), name)
 
 

@@ -58,9 +58,14 @@ def figure_of_panels(
     with matplotlib.rc_context(LOOK):
         size = PANEL if len(styles) <= MANY else LARGE_PANEL
         figure, panels = new_panels(
-            list(panel_rows), size, x_label, "accuracy (per cent)", across, share=True
+            [title for title, _ in panel_rows],
+            size,
+            x_label,
+            "accuracy (per cent)",
+            across,
+            share=True,
         )
-        for members, axes in zip(panel_rows.values(), panels, strict=True):
+        for (_, members), axes in zip(panel_rows, panels, strict=True):
             draw(axes, members, styles)
 
         drawn = set(rows["label"])
@@ -72,8 +77,8 @@ def figure_of_panels(
 
 def rows_by_panel(
     rows: pd.DataFrame, by: list[str], records: pd.DataFrame
-) -> dict[str, pd.DataFrame]:
-    """The rows of each panel, by its title.
+) -> list[tuple[str, pd.DataFrame]]:
+    """The title of each panel and its rows; two panels may have the same title.
 
     Args:
         rows: the rows to draw.
@@ -81,11 +86,11 @@ def rows_by_panel(
         records: all records, which say how an omega is called.
     """
     names = omega_names(records)
-    panels = {}
+    panels = []
     for values, members in groups(rows, by):
         dataset, n_clients, widths, *omegas = values
         title = panel_title(dataset, n_clients, widths, [names[omega] for omega in omegas])
-        panels[title] = members
+        panels.append((title, members))
     return panels
 
 
@@ -94,8 +99,5 @@ def panel_title(dataset: str, n_clients: int, widths: str, more: Sequence[str] =
 
     For example "fashion-mnist, 10 clients" over "mixed widths, ω 0.1".
     """
-    widths = widths_name(widths)
-    if len(widths) > 24:
-        widths = f"{widths[:23]}…"
-    below = ", ".join([widths, *more])
+    below = ", ".join([widths_name(widths), *more])
     return f"{dataset}, {n_clients} clients\n{below}"

@@ -2,7 +2,6 @@
 
 import io
 import math
-import textwrap
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
@@ -19,12 +18,15 @@ from matplotlib.patches import Patch
 from matplotlib.textpath import TextPath
 
 from benchmarks.planning.methods import CEILING, FLOOR
+from benchmarks.reporting.figures.text import CHARACTERS_PER_INCH, drawable, fonts, wrapped
 from benchmarks.reporting.names import method_order
+from benchmarks.texts import one_line
 from mosaic.fl.files import write_whole
 
 LOOK: dict[Any, Any] = dict(sns.axes_style("ticks"))
 LOOK |= {
-    "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs on every machine
+    "font.family": fonts(),
+    "text.parse_math": False,  # a label may have "$"
     "font.size": 8,
     "figure.titlesize": 9,
     "axes.titlesize": 8,
@@ -85,11 +87,11 @@ LARGE_PANEL = (1.3 * PANEL[0], 1.6 * PANEL[1])
 MANY = 9
 """With more methods than this, lines against omega look alike, and panels are larger."""
 
+LEGEND_MARGIN = 6
+"""Space beside each text of a legend, for the line and gaps, in sizes of its font."""
+
 ACROSS = 3
 """Panels in a row at most, so that a figure fits the width of a page."""
-
-CHARACTERS_PER_INCH = 13
-"""Of a title."""
 
 Style = dict[str, Any]
 
@@ -155,16 +157,28 @@ def finish(figure: Figure, title: str, handles: Sequence[Line2D | Patch]) -> Non
         title: one line.
         handles: the entries of the legend, which has as many columns as fit.
     """
-    width = figure.get_size_inches()[0]
-    figure.suptitle(textwrap.fill(title, int(CHARACTERS_PER_INCH * width)))
-    columns = columns_that_fit([str(handle.get_label()) for handle in handles], 72 * width)
-    figure.legend(
+    set_title(figure, title)
+    points = 72 * figure.get_size_inches()[0]
+    size = LOOK["legend.fontsize"]
+    labels = [one_line(str(handle.get_label())) for handle in handles]
+    texts = [wrapped(label, points / size - LEGEND_MARGIN) for label in labels]
+
+    # matplotlib leaves out labels that begin with "_": the texts are set afterwards.
+    legend = figure.legend(
         handles=list(handles),
-        ncols=columns,
+        labels=[f"entry {i}" for i in range(len(texts))],
+        ncols=columns_that_fit(texts, points),
         loc="outside lower center",
         frameon=False,
         handlelength=3,
     )
+    for entry, text in zip(legend.get_texts(), texts, strict=True):
+        entry.set_text(text)
+
+
+def set_title(figure: Figure, title: str) -> None:
+    """Add a title above all panels, wrapped to the figure's width."""
+    figure.suptitle(wrapped(title, CHARACTERS_PER_INCH * figure.get_size_inches()[0]))
 
 
 def columns_that_fit(labels: list[str], points: float) -> int:
@@ -179,8 +193,9 @@ def columns_that_fit(labels: list[str], points: float) -> int:
     size = LOOK["legend.fontsize"]
     widths = []
     for label in labels:
-        text_width = TextPath((0, 0), label, size=size).get_extents().width
-        widths.append(text_width + 6 * size)
+        lines = [TextPath((0, 0), line, size=size) for line in label.split("\n")]
+        text_width = max(line.get_extents().width for line in lines)
+        widths.append(text_width + LEGEND_MARGIN * size)
 
     for n in range(len(labels), 1, -1):
         columns = np.array_split(widths, n)
@@ -218,11 +233,11 @@ def new_panels(
     panels = panels[: len(titles)]
 
     for i, axes in enumerate(panels):
-        axes.set_title(titles[i])
+        axes.set_title(wrapped(titles[i], CHARACTERS_PER_INCH * (size[0] + 0.2)))
         if i + across >= len(titles):
-            axes.set_xlabel(x_label)
+            axes.set_xlabel(drawable(x_label))
         if i % across == 0:
-            axes.set_ylabel(y_label)
+            axes.set_ylabel(drawable(y_label))
         sns.despine(ax=axes)
     return figure, panels
 

@@ -114,16 +114,15 @@ def accuracy_text(row: dict[str, Any] | None, worse: bool) -> str:
     if row is None:
         return NOTHING
 
-    failed = ""
-    if row["n_failed"]:
-        n_cells = row["n"] + row["n_failed"] + row["n_skipped"]
-        failed = f"failed ({row['n_failed']} of {n_cells})"
+    n_cells = row["n"] + row["n_failed"] + row["n_skipped"] + row["n_missing"]
+    without = []
+    for status in ("failed", "missing"):
+        if row[f"n_{status}"]:
+            without.append(f"{status} ({row[f'n_{status}']} of {n_cells})")
     if row["n"] == 0:
-        return failed or "n/a"
+        return "; ".join(without) or "n/a"
 
     text = mean_sd(row["accuracy"], row["accuracy_sd"])
     if worse:
         text += " †"
-    if failed:
-        text += f"; {failed}"
-    return text
+    return "; ".join([text, *without])

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from benchmarks.output import make_streams_readable
 from benchmarks.reporting import comparison
 from benchmarks.reporting.frames import of_label, values_of
 from benchmarks.reporting.names import method_order, setting_name, widths_name
@@ -157,7 +158,12 @@ def _number(value: float) -> str:
 
 def main(path: str) -> None:
     """Print the page of the records in a CSV file as Markdown."""
-    print(markdown(budget_page(pd.read_csv(path, low_memory=False))))
+    make_streams_readable()
+    # A label may be "1" or "NA": no number, and not missing.
+    records = pd.read_csv(
+        path, low_memory=False, dtype={"label": str}, keep_default_na=False, na_values=[""]
+    )
+    print(markdown(budget_page(records)))
 
 
 if __name__ == "__main__":

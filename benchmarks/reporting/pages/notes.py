@@ -11,6 +11,7 @@ from benchmarks.reporting.frames import of_label, values_of, with_status
 from benchmarks.reporting.names import method_order, omega_names
 from benchmarks.reporting.table import short
 from benchmarks.running.checks import split_warnings
+from benchmarks.texts import shortened
 
 FACTS = [
     "scale",
@@ -26,7 +27,7 @@ FACTS = [
 """Columns that say how the numbers were made."""
 
 MOST_VALUES = 4
-"""A fact with more different values than this is left out of the note."""
+"""Of a fact with more different values than this the note has their number."""
 
 MOST_CHARACTERS = 300
 """Longer texts of reasons and warnings are cut."""
@@ -54,9 +55,16 @@ def power_notes(records: pd.DataFrame, reference: str) -> list[str]:
 
 
 def absent_reference(records: pd.DataFrame, reference: str) -> list[str]:
-    """Say that the reference is not in the records; of the default one nothing is said."""
+    """Say that the reference is not among the methods, or that it finished nowhere.
+
+    Of the default one that is not among the methods nothing is said.
+    """
     labels = set(records["label"])
-    if reference in labels or reference == comparison.REFERENCE:
+    if reference in set(with_status(records, "done")["label"]):
+        return []
+    if reference in labels:
+        return [f"No paired differences: the reference {reference} finished no cell here."]
+    if reference == comparison.REFERENCE:
         return []
     return [
         f"No paired differences: the reference {reference} is not among the methods here, which "
@@ -65,9 +73,9 @@ def absent_reference(records: pd.DataFrame, reference: str) -> list[str]:
 
 
 def trouble_notes(records: pd.DataFrame) -> list[str]:
-    """What went wrong: failed and skipped cells, warnings, and methods that were not paired."""
+    """What went wrong: failed, skipped, missing cells, warnings, methods that were not paired."""
     notes = []
-    for status, heading in (("failed", "Failed"), ("skipped", "n/a")):
+    for status, heading in (("failed", "Failed"), ("skipped", "n/a"), ("missing", "Missing")):
         notes += row_notes(with_status(records, status), "reason", heading)
 
     for column in ("warnings", "notes"):
@@ -127,7 +135,7 @@ def row_notes(rows: pd.DataFrame, column: str, heading: str) -> Iterator[str]:
             seeds = ", ".join(str(seed) for seed in sorted(part["seed"].unique()))
             where.append(f"{label} at {_omega_list(omegas, names)}, seed {seeds}")
 
-        example = " ".join(str(alike[column].iloc[0]).split())[:MOST_CHARACTERS]
+        example = shortened(str(alike[column].iloc[0]), MOST_CHARACTERS)
         if len(set(alike[column])) > 1:
             example = f"e.g. {example}"
         yield f"{heading}: {'; '.join(where)}: {example}"
@@ -154,10 +162,12 @@ def fact_notes(records: pd.DataFrame) -> list[str]:
     notes = []
     names = omega_names(records)
     partitions = records.set_index("omega").filter(regex="^partition_")
-    means = cast(pd.DataFrame, partitions.groupby("omega").mean()).dropna(axis=1)
+    means = cast(pd.DataFrame, partitions.groupby("omega").mean())
     for omega, row in means.to_dict("index").items():
         texts = []
         for name, value in row.items():
+            if math.isnan(value):
+                continue
             words = name.removeprefix("partition_").replace("_", " ")
             texts.append(f"{words} {short(value)}")
         if texts:
@@ -166,8 +176,10 @@ def fact_notes(records: pd.DataFrame) -> list[str]:
     facts = []
     for fact in FACTS:
         values = values_of(records, fact)
-        if 0 < len(values) <= MOST_VALUES:
-            words = fact.replace("_", " ")
+        words = fact.replace("_", " ")
+        if len(values) > MOST_VALUES:
+            facts.append(f"{words} of {len(values)} kinds (records.csv)")
+        elif values:
             facts.append(f"{words} {' | '.join(_fact_text(value) for value in values)}")
     if facts:
         notes.append(f"Made with: {'; '.join(facts)}.")

@@ -1,5 +1,7 @@
 """The page of average ranks."""
 
+import math
+
 import pandas as pd
 
 from benchmarks.reporting import comparison
@@ -21,13 +23,14 @@ def rank_page(ranks: pd.DataFrame, records: pd.DataFrame, reference: str) -> Pag
 
     rows = []
     for label, rank in zip(ranks["label"], ranks["rank"], strict=True):
-        rows.append([label, f"{rank:.2f}", versus.get(label, NOTHING)])
+        mean_rank = NOTHING if math.isnan(rank) else f"{rank:.2f}"
+        rows.append([label, mean_rank, versus.get(label, NOTHING)])
 
     note = (
         f"Mean rank (1 is best) over the {ranks['n'].max()} blocks (dataset, clients, widths, "
-        "omega, seed) that every competitor finished. Win / tie / loss: of "
-        f"{reference} against the row's method, over the blocks that both finished; a tie is less "
-        "than 0.05 points."
+        "omega, seed) that every competitor finished. – : there is no such block. Win / tie / "
+        f"loss: of {reference} against the row's method, over the blocks that both finished; a tie "
+        "is less than 0.05 points."
     )
     header = ["method", "mean rank", f"{reference} wins / ties / loses"]
     return Page("Ranks over all settings", header, rows, [note])
