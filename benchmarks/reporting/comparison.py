@@ -193,12 +193,12 @@ def win_tie_loss(records: pd.DataFrame, reference: str, tie: float = 0.0005) -> 
         ``label``, ``wins``, ``ties``, ``losses`` and ``n`` blocks (a block is one seed of one
         group); empty where the reference finished no cell.
     """
-    blocks = _blocks(records)  # (blocks, methods)
-    if reference not in blocks:
+    accuracies = blocks(records)
+    if reference not in accuracies:
         return pd.DataFrame(columns=["label", "wins", "ties", "losses", "n"])
 
-    others = blocks.drop(columns=reference)
-    gain = others.rsub(blocks.loc[:, reference], axis=0)
+    others = accuracies.drop(columns=reference)
+    gain = others.rsub(accuracies.loc[:, reference], axis=0)
     counts = pd.DataFrame(
         {
             "wins": (gain >= tie).sum(),
@@ -216,7 +216,7 @@ def average_ranks(records: pd.DataFrame) -> pd.DataFrame:
     Rank 1 is best and equal accuracies share a rank. A method without some blocks (skipped, failed)
     narrows the blocks for all: ranks among different competitors would not be comparable.
     """
-    complete = _blocks(records).dropna()  # may be empty: then no method has a rank
+    complete = blocks(records).dropna()  # may be empty: then no method has a rank
     ranks = complete.rank(axis=1, ascending=False).mean()
     table = ranks.rename_axis("label").rename("rank").reset_index().assign(n=len(complete))
     return table.sort_values("rank", kind="stable", ignore_index=True)
@@ -277,7 +277,7 @@ def competitors(records: pd.DataFrame) -> pd.DataFrame:
     return records.loc[~records["label"].isin([FLOOR, CEILING])]
 
 
-def _blocks(records: pd.DataFrame) -> pd.DataFrame:
+def blocks(records: pd.DataFrame) -> pd.DataFrame:
     """Last-round accuracy of the competitors: (blocks, methods); a block is one seed of a group."""
     last = competitors(selected_rounds(records, "last"))
     present = set(last["label"])
