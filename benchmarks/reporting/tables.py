@@ -108,7 +108,7 @@ def make_pages(
     pages: Sequence[str] = (),
     failures: Failures | None = None,
 ) -> Iterator[Page]:
-    """All tables in the order they are printed: per setting, then over all settings.
+    """All tables in the order they are printed, setting by setting.
 
     A table of differences is left out where the reference finished nowhere.
 
@@ -125,11 +125,6 @@ def make_pages(
         for name, make in _pages_of_setting(here, setting, reference, pages, tests).items():
             with part(f"{name} of {setting_name(*setting)} in table.md and table.tex", failures):
                 yield from list(make())
-
-    with part("the ranks in table.md and table.tex", failures):
-        ranks = comparison.average_ranks(records)
-        if len(ranks) > 1:
-            yield rank_page(ranks, records, reference)
 
 
 def _pages_of_setting(
@@ -158,6 +153,11 @@ def _pages_of_setting(
         if len(table):
             yield difference_page(here, table, setting, reference)
 
+    def ranks() -> Iterator[Page]:
+        table = comparison.average_ranks(here)
+        if len(table) > 1:
+            yield rank_page(table, here, setting, reference)
+
     def traffic() -> Iterator[Page]:
         if wants_communication(here, pages):
             yield communication_page(here, setting)
@@ -170,4 +170,5 @@ def _pages_of_setting(
         "the budgets": lambda: [budget_page(here)],
         "the selected rounds": lambda: [selection_page(here, summary(), setting)],
         "the differences": differences,
+        "the ranks": ranks,
     }

@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.reporting import comparison
 from benchmarks.reporting.figures.style import LOOK, method_styles
+from benchmarks.reporting.frames import groups
+from benchmarks.reporting.names import setting_name
 from benchmarks.reporting.significance import critical_difference
 from benchmarks.texts import one_line
 
@@ -17,7 +19,7 @@ ROW = 0.16  # inches per method or bar
 
 
 def rank_diagram(records: pd.DataFrame) -> Figure | None:
-    """Mean ranks of the competitors on one axis, best at the left.
+    """Mean ranks of the competitors, an axis per setting, best at the left.
 
     A bar joins methods whose mean ranks differ by less than Nemenyi's critical difference at .05:
     Demsar, Statistical Comparisons of Classifiers over Multiple Data Sets, JMLR 7, 2006, Fig. 1.
@@ -26,26 +28,47 @@ def rank_diagram(records: pd.DataFrame) -> Figure | None:
         records: rows per cell and scored round.
 
     Returns:
-        The figure; None where there are fewer than two competitors or no complete block.
+        The figure; None where no setting has two competitors and a complete block.
     """
-    ranks = comparison.average_ranks(records).dropna(subset=["rank"])
-    if len(ranks) < 2:
+    tables = {}
+    for setting, here in groups(records, comparison.SETTING):
+        ranks = comparison.average_ranks(here).dropna(subset=["rank"])
+        if len(ranks) >= 2:
+            tables[setting_name(*setting)] = ranks
+    if not tables:
         return None
-    n_blocks = int(ranks["n"].max())
-    critical = critical_difference(len(ranks), n_blocks)
-    joined = cliques(ranks["rank"].tolist(), critical)
-    colours = {label: style["color"] for label, style in method_styles(records).items()}
 
+    colours = {label: style["color"] for label, style in method_styles(records).items()}
+    n_rows = [_n_rows(ranks) for ranks in tables.values()]
     with matplotlib.rc_context(LOOK):
-        n_rows = math.ceil(len(ranks) / 2) + len(joined) + 4
-        figure = Figure(figsize=(WIDTH, n_rows * ROW + 0.4), layout="constrained")
-        axes = figure.add_subplot()
-        _draw_axis(axes, len(ranks), n_rows)
-        _draw_bars(axes, joined)
-        _draw_methods(axes, ranks, colours, first_row=len(joined) + 1)
-        _draw_critical_difference(axes, critical, n_rows)
-        figure.suptitle(f"mean ranks over {n_blocks} blocks (setting and seed), 1 is best")
+        size = (WIDTH, sum(n_rows) * ROW + 0.5 * len(tables))
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(len(tables), squeeze=False, height_ratios=n_rows)[:, 0]
+        for axes, (name, ranks) in zip(panels, tables.items(), strict=True):
+            _draw_setting(axes, name, ranks, colours)
         return figure
+
+
+def _critical(ranks: pd.DataFrame) -> float:
+    return critical_difference(len(ranks), int(ranks["n"].max()))
+
+
+def _n_rows(ranks: pd.DataFrame) -> int:
+    """Rows of a setting: half of its methods, its bars, and the critical difference."""
+    n_bars = len(cliques(ranks["rank"].tolist(), _critical(ranks)))
+    return math.ceil(len(ranks) / 2) + n_bars + 4
+
+
+def _draw_setting(axes: Axes, name: str, ranks: pd.DataFrame, colours: dict[str, object]) -> None:
+    """Draw the ranks of one setting, what ``comparison.average_ranks`` makes of its records."""
+    joined = cliques(ranks["rank"].tolist(), _critical(ranks))
+    n_rows = _n_rows(ranks)
+    _draw_axis(axes, len(ranks), n_rows)
+    _draw_bars(axes, joined)
+    _draw_methods(axes, ranks, colours, first_row=len(joined) + 1)
+    _draw_critical_difference(axes, _critical(ranks), n_rows)
+    n_blocks = int(ranks["n"].max())
+    axes.set_title(f"mean ranks on {name}, {n_blocks} pairs of omega and seed; 1 is best")
 
 
 def cliques(ranks: list[float], critical: float) -> list[tuple[float, float]]:

@@ -5,16 +5,18 @@ import math
 import pandas as pd
 
 from benchmarks.reporting import comparison
+from benchmarks.reporting.names import setting_name
 from benchmarks.reporting.significance import critical_difference, friedman_test
 from benchmarks.reporting.table import NOTHING, Page, p_value
 
 
-def rank_page(ranks: pd.DataFrame, records: pd.DataFrame, reference: str) -> Page:
-    """Mean ranks, and the reference's wins, ties and losses, over all settings.
+def rank_page(ranks: pd.DataFrame, records: pd.DataFrame, setting: tuple, reference: str) -> Page:
+    """Mean ranks, and the reference's wins, ties and losses, in one setting.
 
     Args:
         ranks: what ``comparison.average_ranks`` makes of the records.
-        records: rows per cell and scored round.
+        records: the setting's rows per cell and scored round.
+        setting: data set, number of clients and widths.
         reference: label of the method whose wins are counted.
     """
     counts = comparison.win_tie_loss(records, reference)
@@ -29,8 +31,8 @@ def rank_page(ranks: pd.DataFrame, records: pd.DataFrame, reference: str) -> Pag
 
     n_blocks = int(ranks["n"].max())
     note = (
-        f"Mean rank (1 is best) over the {n_blocks} blocks (dataset, clients, widths, omega, seed) "
-        "that every competitor finished. – : there is no such block. Win / tie / loss: of "
+        f"Mean rank (1 is best) over the {n_blocks} blocks (omega and seed) that every competitor "
+        "finished. – : there is no such block. Win / tie / loss: of "
         f"{reference} against the row's method, over the blocks that both finished; a tie is less "
         "than 0.05 points."
     )
@@ -41,7 +43,7 @@ def rank_page(ranks: pd.DataFrame, records: pd.DataFrame, reference: str) -> Pag
         notes.append(
             f"Friedman's test that all mean ranks are equal: p {p}. Two of them differ if they are "
             f"{critical:.2f} apart (Nemenyi, α = .05). Both take blocks for independent, although "
-            "those of a setting resemble one another: read them as a description."
+            "those of one omega resemble one another: read them as a description."
         )
     header = ["method", "mean rank", f"{reference} wins / ties / loses"]
-    return Page("Ranks over all settings", header, rows, notes)
+    return Page(f"Ranks on {setting_name(*setting)}", header, rows, notes)
