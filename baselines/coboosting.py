@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mosaic.fl.contract import Snapshot, added_later, choice, scaled_steps
+from mosaic.fl.contract import Snapshot, choice, scaled_steps
 from mosaic.fl.costs import metered
 from mosaic.fl.device import autocast, device
 from mosaic.fl.rng import stream
@@ -64,7 +64,7 @@ class Config:
     synthesis_steps: int = 30  # of the generator and its noise, per epoch
     # of the student in all epochs, in proportion to their images; the paper's 200 epochs have
     # 20,100; 0: one pass over all images per epoch
-    distil_steps: int = added_later(0)
+    distil_steps: int = scaled_steps(0, "server", papers=20_100)
     batch: int = 128
     latent: int = 256  # values of a noise vector
     synthesis_lr: float = 1e-3  # Adam, beta1 0.5

@@ -35,7 +35,7 @@ from dataclasses import dataclass
 
 from baselines.dense_once import run_once
 from baselines.dense_rounds import run_every_round
-from mosaic.fl.contract import Snapshot, added_later, choice, scaled_steps
+from mosaic.fl.contract import Snapshot, choice, scaled_steps
 from mosaic.fl.stages import Waves, waves_of_all_rounds
 from mosaic.fl.task import Task
 
@@ -57,7 +57,7 @@ class Config:
     synthesis_steps: int = 30  # of the generator and its noise, per epoch
     # of the student in all epochs, in proportion to their images; the paper's 200 epochs have
     # 20,100; 0: one pass over all images per epoch
-    distil_steps: int = added_later(0)
+    distil_steps: int = scaled_steps(0, "server", papers=20_100)
     batch: int = 256
     latent: int = 256
     synthesis_lr: float = 1e-3  # Adam, beta1 0.5
@@ -72,7 +72,9 @@ class Config:
     temperature: float = 20.0
 
     # protocol="every round"
-    round_turns: int = scaled_steps(10, "server")  # per round: generator steps, then student steps
+    round_turns: float = scaled_steps(
+        10, "server"
+    )  # per round: generator steps, then student steps
     round_generator_steps: int = 1  # per turn
     round_student_steps: int = 5  # per turn
     round_batch: int = 64

@@ -19,7 +19,12 @@ from baselines.dense_once import logits_and_mismatch
 from mosaic.fl.contract import Snapshot
 from mosaic.fl.device import autocast
 from mosaic.fl.rng import stream
-from mosaic.fl.rounds import average_round, client_updates, require_all_clients
+from mosaic.fl.rounds import (
+    average_round,
+    client_updates,
+    require_all_clients,
+    turns_of_round,
+)
 from mosaic.fl.stages import federated_model
 from mosaic.fl.synthesis.conditional import (
     ConditionalGenerator,
@@ -58,7 +63,7 @@ def run_every_round(task: Task, config: Config) -> Iterator[Snapshot]:
         server = average
         rng = stream(task.seed, "dense", "round", t)
         curve: list[float] = []
-        for _ in range(config.round_turns):
+        for _ in range(turns_of_round(config.round_turns, t)):
             student = frozen_network(server, task.spec, task.batch_norm)
             fit_generator(generator, teachers, student, task, config, rng)
             batches = labelled_batches(generator, teachers, task, config, rng)

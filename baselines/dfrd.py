@@ -40,7 +40,12 @@ from mosaic.fl.contract import Snapshot, choice, scaled_steps
 from mosaic.fl.device import autocast, device
 from mosaic.fl.models.live_network import LiveNetwork
 from mosaic.fl.rng import stream
-from mosaic.fl.rounds import average_round, client_updates, require_all_clients
+from mosaic.fl.rounds import (
+    average_round,
+    client_updates,
+    require_all_clients,
+    turns_of_round,
+)
 from mosaic.fl.stages import federated_model
 from mosaic.fl.synthesis.conditional import (
     ConditionalGenerator,
@@ -81,7 +86,7 @@ class Config:
     differs.
     """
 
-    turns: int = scaled_steps(10, "server")  # per round: generator steps, then student steps
+    turns: float = scaled_steps(10, "server")  # per round: generator steps, then student steps
     generator_steps: int = 5  # per turn; README: 2
     student_steps: int = 1  # per turn; README: 5
     batch: int = 64
@@ -135,7 +140,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         server = average
         curve: list[float] = []
         diagnostics = {}
-        for _ in range(config.turns):
+        for _ in range(turns_of_round(config.turns, t)):
             student = frozen_network(server, task.spec, task.batch_norm)
             diagnostics["generator_fidelity"] = fit_generator(
                 generator, teachers, ensemble, student, sample, task, config

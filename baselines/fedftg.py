@@ -49,7 +49,12 @@ from mosaic.fl.channel import upload
 from mosaic.fl.contract import Snapshot, choice, scaled_steps
 from mosaic.fl.device import autocast, device
 from mosaic.fl.rng import stream
-from mosaic.fl.rounds import average_round, client_updates, require_all_clients
+from mosaic.fl.rounds import (
+    average_round,
+    client_updates,
+    require_all_clients,
+    turns_of_round,
+)
 from mosaic.fl.stages import federated_model
 from mosaic.fl.synthesis.conditional import (
     ConditionalGenerator,
@@ -87,7 +92,7 @@ Discrepancy = Callable[[Tensor, tuple[Tensor, Tensor]], Tensor]
 class Config:
     """Settings of FedFTG: the studies' defaults. A comment says where the authors' are the same."""
 
-    turns: int = scaled_steps(10, "server")  # per round: generator steps, then student steps
+    turns: float = scaled_steps(10, "server")  # per round: generator steps, then student steps
     generator_steps: int = 1  # per turn; in some of the studies 5; the authors': one per client
     student_steps: int = 5  # per turn; the authors'. In some of the studies 1
     batch: int = 64
@@ -147,7 +152,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         curve: list[float] = []
         diagnostics = {}
         adam = new_adam(generator, config.generator_lr)
-        for _ in range(config.turns):
+        for _ in range(turns_of_round(config.turns, t)):
             if config.generator_adam == "per turn":
                 adam = new_adam(generator, config.generator_lr)
             student = frozen_network(server, task.spec, task.batch_norm)

@@ -150,7 +150,7 @@ def test_a_student_starts_from_what_its_method_declares(method, task, store):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_forecast_of_a_methods_flops_is_what_was_measured(method, first_run):
-    forecast = sum(flops for _, flops in PARTS[method](learnable(), config_of(method)))
+    forecast = sum(part.flops for part in PARTS[method](learnable(), config_of(method)))
     measured = first_run[method][1].total().flops
     # a class's images cannot fill its module's batches here; FedGen's generator is no small part of
     # so small networks

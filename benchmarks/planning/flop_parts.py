@@ -2,14 +2,42 @@
 
 import math
 from collections.abc import Hashable
+from typing import NamedTuple
 
 from benchmarks.planning.network_flops import classifier, dcgan, perceptron
 from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config, n_pixels
 from mosaic.fl.task import Task
 from mosaic.method import Config, generator_config
 
-Part = tuple[Hashable, float]
-"""A name and FLOPs. Cells whose parts have the same name share the work; None: it is one cell's."""
+
+class Part(NamedTuple):
+    """A part of what a method computes.
+
+    Attributes:
+        name: cells whose parts have the same name share the work; None: it is one cell's.
+        flops: floating-point operations; a multiply-add counts as two.
+        side: what it is for. "local": the local training, which FedAvg has too. "client": what
+            clients compute beyond it. "server": what the server computes.
+    """
+
+    name: Hashable
+    flops: float
+    side: str
+
+
+def at_clients(flops: float, name: Hashable = None) -> Part:
+    """What clients compute beyond FedAvg's local training."""
+    return Part(name, flops, "client")
+
+
+def at_server(flops: float) -> Part:
+    """What the server computes for one cell."""
+    return Part(None, flops, "server")
+
+
+def own_rounds(task: Task) -> Part:
+    """Local training of a method's own, which no other method shares."""
+    return Part(None, local_training(task), "local")
 
 
 def all_clients(task: Task, **gradients: bool) -> float:
@@ -36,12 +64,12 @@ def local_training(task: Task) -> float:
 
 def federated_rounds(task: Task) -> Part:
     """The rounds of FedAvg or FedRolex, which are cached."""
-    return ("warm_up", task), local_training(task)
+    return Part(("warm_up", task), local_training(task), "local")
 
 
 def independent_training(task: Task) -> Part:
     """Each client alone, which is cached."""
-    return ("lone_model", task), local_training(task)
+    return Part(("lone_model", task), local_training(task), "local")
 
 
 def client_gans(task: Task, config: Config) -> Part:
@@ -54,7 +82,7 @@ def client_gans(task: Task, config: Config) -> Part:
 
     images = config.generator_steps * config.generator_batch
     per_image = task.n_clients * (learnt + discriminated) + all_clients(task, images=True)
-    return ("client_generator", task, generator_config(config)), images * per_image
+    return at_clients(images * per_image, ("client_generator", task, generator_config(config)))
 
 
 def decoder_units(task: Task, config: CvaeConfig, n_classes: int) -> tuple[int, ...]:
@@ -74,4 +102,4 @@ def client_cvaes(task: Task, config: CvaeConfig, n_classes: int) -> Part:
     images = task.n_clients * config.cvae_steps * config.cvae_batch
 
     name = ("client_cvae", n_classes > 0, task.without_models(), cvae_config(config))
-    return name, images * step
+    return at_clients(images * step, name)

@@ -9,12 +9,15 @@ from baselines.fedrolex import Config as FedRolex
 from benchmarks.planning.flop_parts import (
     Part,
     all_clients,
+    at_clients,
+    at_server,
     client_cvaes,
     client_gans,
     decoder_units,
     federated_rounds,
     independent_training,
     local_training,
+    own_rounds,
     server_training,
 )
 from benchmarks.planning.network_flops import classifier, dcgan, perceptron, server_generator
@@ -42,19 +45,19 @@ def fedrolex(task: Task, config: Any) -> Iterator[Part]:
     if config == FedRolex():
         yield federated_rounds(task)
     else:
-        yield None, local_training(task)
+        yield own_rounds(task)
 
 
 def rounds_of_its_own(task: Task, config: Any) -> Iterator[Part]:
     """Local steps of the method's own, and a server that only averages."""
-    yield None, local_training(task)
+    yield own_rounds(task)
 
 
 def moon(task: Task, config: Any) -> Iterator[Part]:
     """From a client's second round on, each image passes two more networks."""
-    yield None, local_training(task)
+    yield own_rounds(task)
     again = local_training(replace(task, rounds=task.rounds - 1))
-    yield None, 2 * again * classifier(task.spec) / classifier(task.spec, weights=True)
+    yield at_clients(2 * again * classifier(task.spec) / classifier(task.spec, weights=True))
 
 
 def one_shot_synthesis(task: Task, config: Any, per_taught_image: float) -> Iterator[Part]:
@@ -75,10 +78,10 @@ def one_shot_synthesis(task: Task, config: Any, per_taught_image: float) -> Iter
     fitted = learnt + all_clients(task, images=True) + classifier(task.spec, images=True)
 
     images = config.epochs * config.batch
-    yield None, images * (config.synthesis_steps * fitted + all_clients(task))
+    yield at_server(images * (config.synthesis_steps * fitted + all_clients(task)))
 
     taught = config.distil_steps * config.batch or images * (config.epochs + 1) / 2
-    yield None, taught * per_taught_image + server_training(task, taught)
+    yield at_server(taught * per_taught_image + server_training(task, taught))
 
 
 def dense(task: Task, config: Any) -> Iterator[Part]:
@@ -130,14 +133,14 @@ def in_turns(
         student_steps: the student's steps per turn.
         generators: how many generators draw the student's images.
     """
-    yield None, local_training(task)
+    yield own_rounds(task)
 
     drawn, learnt = generator
     per_generator_image = learnt + all_clients(task, images=True) + classifier(task.spec)
     per_student_image = drawn + all_clients(task) + classifier(task.spec, weights=True)
     per_turn = generator_steps * per_generator_image
     per_turn += student_steps * generators * per_student_image
-    yield None, task.rounds * turns * batch * per_turn
+    yield at_server(task.rounds * turns * batch * per_turn)
 
 
 def dfrd(task: Task, config: Any) -> Iterator[Part]:
@@ -167,10 +170,10 @@ def fedftg(task: Task, config: Any) -> Iterator[Part]:
 
 def feddf(task: Task, config: Any) -> Iterator[Part]:
     """FedDF labels each proxy image once per round."""
-    yield None, local_training(task)
+    yield own_rounds(task)
     images = config.steps * config.batch
     labelled = min(images, config.proxy_size) * all_clients(task)
-    yield None, task.rounds * (labelled + server_training(task, images))
+    yield at_server(task.rounds * (labelled + server_training(task, images)))
 
 
 def fedcvae(task: Task, config: Any) -> Iterator[Part]:
@@ -182,21 +185,21 @@ def fedcvae(task: Task, config: Any) -> Iterator[Part]:
 
     drawn = perceptron(*decoder_units(task, config, n_classes))
     if config.variant == "kd":
-        yield None, config.kd_steps * config.kd_batch * 4 * drawn
-    yield None, config.images * drawn
-    yield None, server_training(task, config.classifier_steps * config.classifier_batch)
+        yield at_server(config.kd_steps * config.kd_batch * 4 * drawn)
+    yield at_server(config.images * drawn)
+    yield at_server(server_training(task, config.classifier_steps * config.classifier_batch))
 
 
 def federatedfactory(task: Task, config: Any) -> Iterator[Part]:
     """FederatedFactory; its modules may be as many as there are clients and classes."""
-    name, flops = client_cvaes(task, config, 0)
+    modules = client_cvaes(task, config, 0)
     if config.steps_per == "client":
-        yield name, flops
+        yield modules
     else:
         n_modules = int((open_federation(task).label_counts > 0).sum())
-        yield (name, "module"), flops * n_modules / task.n_clients
-    yield None, config.images * perceptron(*decoder_units(task, config, 0))
-    yield None, server_training(task, config.classifier_steps * config.classifier_batch)
+        yield at_clients(modules.flops * n_modules / task.n_clients, (modules.name, "module"))
+    yield at_server(config.images * perceptron(*decoder_units(task, config, 0)))
+    yield at_server(server_training(task, config.classifier_steps * config.classifier_batch))
 
 
 def mosaic(task: Task, config: Any) -> Iterator[Part]:
@@ -221,16 +224,16 @@ def mosaic(task: Task, config: Any) -> Iterator[Part]:
         labelled = source.n_classes * classifier(task.spec)
 
     images = config.distil_steps * config.distil_batch
-    yield None, images * (drawn + labelled) + server_training(task, images)
+    yield at_server(images * (drawn + labelled) + server_training(task, images))
 
     if config.finetune_rounds:
-        yield None, local_training(replace(task, rounds=config.finetune_rounds))
+        yield at_clients(local_training(replace(task, rounds=config.finetune_rounds)))
 
 
 def centralised(task: Task, config: Any) -> Iterator[Part]:
     """As many steps as all clients together, of the server's model; they are cached."""
     name = ("pooled_model", task.without_clients(), task.n_clients)
-    yield name, local_training(replace(task, widths=()))
+    yield Part(name, local_training(replace(task, widths=())), "local")
 
 
 PARTS: dict[str, Callable[[Task, Any], Iterable[Part]]] = {

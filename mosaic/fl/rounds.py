@@ -10,6 +10,7 @@ below 1, each trains a sub-model, cut from the server's by a window that moves i
 this is FedRolex (Alam et al., NeurIPS 2022, Alg. 1).
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
@@ -125,3 +126,13 @@ def average_round(
 def client_windows(task: Task, t: int) -> list[Window]:
     """The channels of each client's sub-model in round ``t``."""
     return [rolling_window(task, shard.width, t) for shard in open_federation(task).shards]
+
+
+def turns_of_round(turns: float, t: int) -> int:
+    """How often the server's generator and student take turns in round ``t``.
+
+    Args:
+        turns: per round, on average: with 2.5 they are 2, 3, 2, 3, ...
+        t: the round, from 1.
+    """
+    return math.floor(turns * t + 1e-9) - math.floor(turns * (t - 1) + 1e-9)
