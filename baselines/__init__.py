@@ -1,49 +1,42 @@
-"""The published algorithms, one a file. The order here is the order of the tables."""
+"""The published algorithms, one a file."""
 
-from baselines import (
-    centralised,
-    coboosting,
-    dense,
-    dfrd,
-    ensemble,
-    fedavg,
-    fedbn,
-    fedcvae,
-    feddf,
-    feddyn,
-    federatedfactory,
-    fedftg,
-    fedgen,
-    fedlc,
-    fedprox,
-    fedrolex,
-    fedrs,
-    heterofl,
-    local,
-    moon,
-    scaffold,
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    BASELINES: dict[str, ModuleType]
+
+NAMES = (
+    "local",
+    "fedavg",
+    "fedprox",
+    "fedrs",
+    "fedlc",
+    "fedbn",
+    "scaffold",
+    "feddyn",
+    "moon",
+    "heterofl",
+    "fedrolex",
+    "ensemble",
+    "fedgen",
+    "fedftg",
+    "dfrd",
+    "feddf",
+    "dense",
+    "coboosting",
+    "fedcvae",
+    "federatedfactory",
+    "centralised",
 )
+"""The name of each algorithm's file. The order here is the order of the tables."""
 
-BASELINES = {
-    "local": local,
-    "fedavg": fedavg,
-    "fedprox": fedprox,
-    "fedrs": fedrs,
-    "fedlc": fedlc,
-    "fedbn": fedbn,
-    "scaffold": scaffold,
-    "feddyn": feddyn,
-    "moon": moon,
-    "heterofl": heterofl,
-    "fedrolex": fedrolex,
-    "ensemble": ensemble,
-    "fedgen": fedgen,
-    "fedftg": fedftg,
-    "dfrd": dfrd,
-    "feddf": feddf,
-    "dense": dense,
-    "coboosting": coboosting,
-    "fedcvae": fedcvae,
-    "federatedfactory": federatedfactory,
-    "centralised": centralised,
-}
+
+def __getattr__(name: str) -> dict[str, ModuleType]:
+    """Import the algorithms when BASELINES is first used: their names are known without PyTorch."""
+    if name != "BASELINES":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    modules = {name: importlib.import_module(f"{__name__}.{name}") for name in NAMES}
+    globals()["BASELINES"] = modules
+    return modules

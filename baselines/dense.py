@@ -36,6 +36,7 @@ from dataclasses import dataclass
 from baselines.dense_once import run_once
 from baselines.dense_rounds import run_every_round
 from mosaic.fl.contract import Snapshot, choice, scaled_steps
+from mosaic.fl.rounds import require_batch_norm
 from mosaic.fl.stages import Waves, waves_of_all_rounds
 from mosaic.fl.task import Task
 
@@ -95,6 +96,7 @@ SPACE = {
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
     """Run DENSE by the protocol that ``config`` names."""
+    require_batch_norm(task)
     if config.protocol == "end":
         return run_once(task, config)
     return run_every_round(task, config)

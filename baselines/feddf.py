@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from mosaic.fl.contract import Snapshot, choice, scaled_steps
-from mosaic.fl.data.proxy import proxy_images
+from mosaic.fl.data.proxy import check_proxy, proxy_images
 from mosaic.fl.data.transforms import normalise
 from mosaic.fl.models.spec import State
 from mosaic.fl.rng import stream
@@ -58,6 +58,9 @@ class Config:
     clip: float = 5.0  # of the gradient's norm
     # which of a round's models the server keeps; the best is of eleven, from the first to the last
     keep: str = choice("last", "best", later=True)
+
+    def __post_init__(self) -> None:
+        check_proxy(self.proxy)
 
 
 SPACE = {"lr": (1e-5, 1e-2)}

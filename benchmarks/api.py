@@ -1,23 +1,30 @@
 """The Python API: run a suite and load its records from a script or a notebook."""
 
 import dataclasses
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pandas as pd
 
 from benchmarks.planning.axes import seeds_of
+from benchmarks.planning.settings import check_tables
+from benchmarks.planning.values import read_value
 from benchmarks.running.records import load_records as _load_records
 from benchmarks.running.request import Request
 from benchmarks.running.suite_run import open_run
 from mosaic.fl.errors import InputError, did_you_mean
+
+PLAIN = ("jobs", "threads", "device", "precision", "ray", "gpu_share", "force")
+"""Options of :func:`run_suite` that are one value; the axes are checked with the cells."""
 
 
 def run_suite(suite: str = "heterogeneity", scale: str = "quick", **options: Any) -> pd.DataFrame:
     """Run a suite's missing cells and return the records of all of them.
 
     It does what ``python -m benchmarks.run`` does: it prints progress, can be stopped and started
-    again, and writes tables and figures below ``out``.
+    again, and writes tables and figures below ``out``. Ctrl-C raises KeyboardInterrupt here after
+    the run's processes are gone.
 
     Args:
         suite: a suite's name or the path of its TOML file.
@@ -46,14 +53,18 @@ def request_of(suite: str, scale: str, options: dict[str, Any]) -> Request:
     """A Request from the options of :func:`run_suite`: single values become lists, texts paths.
 
     Raises:
-        InputError: if there is no option of a name.
+        InputError: if there is no option of a name, or if a value has another type.
     """
+    check_tables(options.get("settings", {}), "settings")
+    types = get_type_hints(Request)
     known = {field.name for field in dataclasses.fields(Request)} - {"suite", "scale"}
     values: dict[str, Any] = {}
     for name, value in options.items():
         if name not in known:
             raise did_you_mean("option", name, known)
         values[name] = value
+        if name in PLAIN:
+            values[name] = read_value(name, types[name], value)
 
     if isinstance(values.get("seeds"), int | str):
         values["seeds"] = seeds_of(values["seeds"])
@@ -62,8 +73,14 @@ def request_of(suite: str, scale: str, options: dict[str, Any]) -> Request:
             values[name] = [values[name]]
     for name in ("out", "partition", "data_dir"):
         if values.get(name) is not None:
-            values[name] = Path(values[name])
+            values[name] = _path(name, values[name])
     return Request(suite=suite, scale=scale, **values)
+
+
+def _path(name: str, given: Any) -> Path:
+    if not isinstance(given, str | Path):
+        raise InputError(f"{name} is {given!r}; it must be a path.")
+    return Path(given)
 
 
 def load_records(folder: str | Path) -> pd.DataFrame:
@@ -84,4 +101,20 @@ def load_records(folder: str | Path) -> pd.DataFrame:
             f"there are no records in {folder}; give the folder of one suite, "
             "e.g. results/quick/heterogeneity."
         )
+    _warn_of_several_data(folder, records)
     return records
+
+
+def _warn_of_several_data(folder: str | Path, records: pd.DataFrame) -> None:
+    """Warn if records of one data set were measured on different images or labels."""
+    columns = [column for column in ("data", "test_data") if column in records]
+    for dataset, rows in records.groupby("dataset"):
+        for column in columns:
+            different = sorted(set(rows[column].dropna()) - {""})
+            if len(different) > 1:
+                warnings.warn(
+                    f"{folder} has records of different data under the name {dataset}: choose one "
+                    f"by the column {column} ({', '.join(different)})",
+                    stacklevel=3,
+                )
+                break

@@ -1,11 +1,12 @@
 """Where the commands print: any text, in any encoding, at any width."""
 
 import codecs
+import errno
 import os
 import sys
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
 
@@ -53,13 +54,22 @@ def make_streams_readable() -> None:
     its work, where the output is in latin-1 or ASCII.
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # not in a notebook
-            stream.reconfigure(errors=READABLE)
+        reconfigure = getattr(stream, "reconfigure", None)  # not in a notebook
+        if reconfigure is not None:
+            reconfigure(errors=READABLE)
 
 
 def in_encoding(text: str, encoding: str) -> str:
     """The text as an output in this encoding shows it, so that its width can be measured."""
     return text.encode(encoding, READABLE).decode(encoding)
+
+
+class CommandConsole(Console):
+    """Where a command prints. That nobody reads it any more is an error like any other."""
+
+    def on_broken_pipe(self) -> None:
+        """Rich's own method ends the process with exit code 1, which means that a cell failed."""
+        raise BrokenPipeError(errno.EPIPE, "nobody reads the output")
 
 
 def new_console(**options: Any) -> Console:
@@ -69,18 +79,29 @@ def new_console(**options: Any) -> Console:
         **options: those of rich's Console.
     """
     options = {"emoji": False, **options}  # a label may be ":x:"
-    columns = os.environ.get("COLUMNS", "")
-    if columns and not (columns.isascii() and columns.isdigit() and len(columns) < 10):
-        return Console(width=USUAL_WIDTH, **options)
+    environment = dict(os.environ)
+    columns = environment.get("COLUMNS", "")
+    if not (columns.isascii() and columns.isdigit() and len(columns) < 10):
+        environment.pop("COLUMNS", None)  # rich would fail on "²"
 
-    console = Console(**options)
+    console = CommandConsole(_environ=environment, **options)
     if not NARROWEST <= console.width <= WIDEST:
         console.width = USUAL_WIDTH
     return console
 
 
+class _Whole:
+    """A table as wide as its texts are."""
+
+    def __init__(self, table: Table):
+        self.table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        unlimited = options.update(max_width=10_000)
+        width = Measurement.get(console, unlimited, self.table).maximum
+        yield from console.render(self.table, options.update(width=width))
+
+
 def print_table(console: Console, table: Table) -> None:
     """Print a table as wide as its texts are: a narrow screen breaks its lines, and cuts none."""
-    unlimited = console.options.update(max_width=10_000)
-    width = Measurement.get(console, unlimited, table).maximum
-    console.print(table, width=max(width, 1), crop=False, no_wrap=True, overflow="ignore")
+    console.print(_Whole(table), crop=False, no_wrap=True, overflow="ignore")

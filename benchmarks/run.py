@@ -1,13 +1,30 @@
 """python -m benchmarks.run: run the missing cells of a suite and write its tables and figures."""
 
+from benchmarks.running.stopping import hear_signals, stops_cleanly
+
+if __name__ == "__main__":
+    hear_signals()
+
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli import add_machine_options, count, exit_code_of, listed
+from rich.markup import escape
+
+from benchmarks.cli import (
+    add_machine_options,
+    console,
+    count,
+    exit_code_of,
+    listed,
+    read_options,
+    safe_path,
+)
 from benchmarks.planning.axes import check_omega, first_seeds, seeds_of
-from benchmarks.planning.settings import read_settings
+from benchmarks.planning.quick_checks import check_names
+from benchmarks.planning.settings import overruled, read_settings
+from benchmarks.planning.values import different
 from mosaic.fl.errors import InputError
 
 
@@ -18,11 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: its options; by default the process's.
 
     Returns:
-        The exit code. 0: all cells are done; 1: a cell failed; 2: a wrong option, value or file;
-        130: stopped by Ctrl-C.
+        The exit code. 0: all cells are done; 1: a cell, or a part of the report, failed; 2: a wrong
+        option, value or file; 128 + signal: stopped, 130 by Ctrl-C.
     """
-    options = parse(argv)
-    return exit_code_of(lambda: command(options))
+    with stops_cleanly(ends_after=argv is None):
+        options = parse(argv)
+        return exit_code_of(lambda: command(options))
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -32,7 +50,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     _add_outside(parser)
     add_machine_options(parser)
     _add_output(parser)
-    return parser.parse_args(argv)
+    return read_options(parser, argv)
 
 
 def _add_question(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +78,8 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="METHOD.KEY=VALUE",
-        help="e.g. mosaic.lambda_d=5 or task.rounds=10",
+        help="e.g. mosaic.lambda_d=5 or task.rounds=10; it counts more than --params, and a later "
+        "one more than an earlier one",
     )
     add(
         "--params",
@@ -68,7 +87,7 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=Path,
         metavar="FILE",
-        help="settings as TOML: a tuner's best.toml",
+        help="settings as TOML: a tuner's best.toml; after the suite's and before those of --set",
     )
 
 
@@ -112,7 +131,15 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Do what the options say; see :func:`main` for the exit code."""
-    # torch and the rest are imported only now: --help answers at once.
+    methods = listed(options.methods, "--methods")
+    omega = _omegas(options.omega)
+    clients = _client_counts(options.clients)
+    seeds = _seeds(options)
+    settings = read_settings(options.set, options.params)
+    if not options.list:
+        check_names(options.suite, options.scale, methods, settings)
+
+    # PyTorch and the rest are imported only now: --help and wrong options are answered at once.
     from benchmarks.planning import show
     from benchmarks.running.request import Request
     from benchmarks.running.suite_run import open_run
@@ -121,19 +148,21 @@ def command(options: argparse.Namespace) -> int:
         show.print_list()
         return 0
 
+    for text in overruled(options.set, options.params):
+        console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
     run = open_run(
         Request(
             suite=options.suite,
             scale=options.scale,
-            methods=listed(options.methods),
-            datasets=listed(options.datasets),
-            omega=_omegas(options.omega),
-            clients=_client_counts(options.clients),
+            methods=methods,
+            datasets=listed(options.datasets, "--datasets"),
+            omega=omega,
+            clients=clients,
             widths=options.widths,
-            seeds=_seeds(options),
-            settings=read_settings(options.set, options.params),
+            seeds=seeds,
+            settings=settings,
             partition=options.partition,
-            metrics=listed(options.metrics) or [],
+            metrics=listed(options.metrics, "--metrics") or [],
             out=options.out,
             jobs=options.jobs,
             threads=options.threads,
@@ -144,7 +173,8 @@ def command(options: argparse.Namespace) -> int:
             ray=options.ray,
             gpu_share=options.gpu_share,
             force=options.force,
-        )
+        ),
+        dry=options.dry_run and not options.export_partition,
     )
     if options.export_partition:
         run.export_partition(options.export_partition)
@@ -153,18 +183,27 @@ def command(options: argparse.Namespace) -> int:
         run.print_plan()
         return 0
 
-    _, failed = run.execute()
+    with safe_path():
+        _, failed = run.execute()
     return 1 if failed else 0
 
 
 def _omegas(text: str | None) -> list[float] | None:
-    parts = listed(text)
-    return None if parts is None else [check_omega(part) for part in parts]
+    parts = listed(text, "--omega")
+    if parts is None:
+        return None
+    omegas = [check_omega(part) for part in parts]
+    different("--omega", parts, omegas)
+    return omegas
 
 
 def _client_counts(text: str | None) -> list[int] | None:
-    parts = listed(text)
-    return None if parts is None else [count("--clients", part) for part in parts]
+    parts = listed(text, "--clients")
+    if parts is None:
+        return None
+    counts = [count("--clients", part) for part in parts]
+    different("--clients", parts, counts)
+    return counts
 
 
 def _seeds(options: argparse.Namespace) -> list[int] | None:

@@ -4,29 +4,31 @@ Validation images are held out of the training images; the test set is not opene
 settings have been chosen.
 """
 
+from benchmarks.running.stopping import hear_signals, stops_cleanly
+
+if __name__ == "__main__":
+    hear_signals()
+
 import argparse
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from rich.markup import escape
 
-from benchmarks.cli import console, exit_code_of
-from benchmarks.tuning.options import parse
-
-STOPPED = "stopped; the same command goes on from here."
+from benchmarks.cli import console, exit_code_of, printed_warnings, safe_path, start_on_machine
+from benchmarks.tuning.options import check, parse
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        The exit code. 0: the study has its trials; 1: no trial has a result; 2: a wrong command;
-        130: stopped by Ctrl-C.
+        The exit code. 0: the study has its trials; 1: no trial has a result, or a file of the
+        report could not be made; 2: a wrong command; 128 + signal: stopped, 130 by Ctrl-C.
     """
-    options = parse(argv)
-    return exit_code_of(lambda: command(options))
+    with stops_cleanly(ends_after=argv is None):
+        options = parse(argv)
+        return exit_code_of(lambda: command(options))
 
 
 def command(options: argparse.Namespace) -> int:
@@ -35,48 +37,46 @@ def command(options: argparse.Namespace) -> int:
     Returns:
         The exit code, see ``main``.
     """
+    check(options)
+
     # Imports are here so that --help and wrong options do not wait for PyTorch and Optuna.
+    from benchmarks.planning.settings import overruled
+    from benchmarks.reporting.parts import Failures, failure_lines
     from benchmarks.running.session import prepare
-    from benchmarks.tuning.make_plan import check_data, notes, plan_of
+    from benchmarks.tuning.make_plan import notes, plan_of, with_checked_data
     from benchmarks.tuning.plan import reporting_seeds
     from benchmarks.tuning.report import write_report
     from benchmarks.tuning.run_trials import run_trials
     from benchmarks.tuning.stability import check_stability
     from benchmarks.tuning.studies import open_study
 
+    for text in overruled(options.set):
+        console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
     plan, jobs = plan_of(options)
     fresh_seeds = reporting_seeds(options.stability_seeds)
     prepare(plan.session)
-    check_data(plan)
+    start_on_machine(plan.session.out, plan.folder)
+    plan = with_checked_data(plan)
     with printed_warnings():
         study = open_study(plan)
     for text in notes(plan, jobs):
         console.print(f"[dim]{escape(text)}[/]", highlight=False, soft_wrap=True)
 
-    stopped = run_trials(study, plan, jobs, options)
+    with safe_path():
+        run_trials(study, plan, jobs, options)
+    failures: Failures = []
     with console.status("writing tables and figures"):
-        has_result = write_report(study, plan)
+        has_result = write_report(study, plan, failures)
+    for line in failure_lines(failures):
+        print_text(f"missing in the report: {line}")
 
-    if has_result and fresh_seeds and not stopped:
-        with printed_warnings():
+    if has_result and fresh_seeds:
+        with printed_warnings(), safe_path():
             verdict = check_stability(study, plan, fresh_seeds, jobs, console)
             print_text(verdict)
     print_text(f"the study: {plan.folder}")
 
-    if stopped:
-        console.print(STOPPED)
-        return 130
-    return 0 if has_result else 1
-
-
-@contextmanager
-def printed_warnings() -> Iterator[None]:
-    """Print the warnings of the block at its end, each once."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for text in dict.fromkeys(str(warning.message) for warning in caught):
-        console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
+    return 0 if has_result and not failures else 1
 
 
 def print_text(text: str) -> None:

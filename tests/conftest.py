@@ -52,6 +52,19 @@ def unrendered(monkeypatch, request):
 
 
 @pytest.fixture
+def no_methods_left(monkeypatch):
+    """Methods that a test loads from files are forgotten after it."""
+    from benchmarks.planning import plugins
+    from benchmarks.planning.methods import METHODS
+
+    monkeypatch.setattr(plugins, "_loaded", {})
+    before = set(METHODS)
+    yield
+    for name in set(METHODS) - before:
+        del METHODS[name]
+
+
+@pytest.fixture
 def tiny_cell(task):
     """Make a cell of a method on the tiny task: tiny_cell("fedavg", seed=1) changes the task."""
     from benchmarks.planning.cell import Cell

@@ -104,10 +104,11 @@ def test_a_finished_cell_is_not_run_again_unless_forced(tmp_path):
     assert run(tmp_path) == 0
     assert [path.stat().st_mtime_ns for path in cells] == before
     [partition] = (tmp_path / "heterogeneity" / "partitions").glob("*.json")
+    certificate = partition.read_bytes()
     partition.unlink()
-    with pytest.warns(UserWarning, match="label_distribution.* without .* ω 0.1.*--force"):
-        assert run(tmp_path) == 0
-    assert run(tmp_path, "--force") == 0 and partition.exists()
+    assert run(tmp_path) == 0 and partition.read_bytes() == certificate
+    assert [path.stat().st_mtime_ns for path in cells] == before
+    assert run(tmp_path, "--force") == 0
     assert all(path.stat().st_mtime_ns > then for path, then in zip(cells, before, strict=True))
     pd.testing.assert_frame_equal(records(tmp_path), kept)
 
@@ -187,6 +188,8 @@ def test_a_users_own_suite_works(tmp_path):
     assert set(records(tmp_path, "mine")["label"]) == {"fedavg"}
 
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
 WRONG = {
     "--suite heterogenity": "did you mean 'heterogeneity'",
     "--suite nowhere.toml": "no suite file",
@@ -196,12 +199,33 @@ WRONG = {
     "--set mosaic.lambda_x=1": "unknown setting of mosaic 'lambda_x'",
     "--set mosiac.lambda_d=1": "did you mean 'mosaic'",
     "--set lambda_d": "METHOD.KEY=VALUE",
-    "--set mosaic.lambda_d=much": "must be of type float",
+    "--set taks.rounds=2": "did you mean 'task'",
+    "--set rounds=2": "Did you mean task.rounds?",
+    "--set task.model=foo": "unknown model 'foo'",
+    "--set task.rounds=true": "task.rounds is 'true'; it must be a whole number",
+    "--set mosaic.lambda_d=true": "mosaic.lambda_d is 'true'; it must be a finite number",
+    "--set feddf.proxy=fashion_mnits": "did you mean 'fashion_mnist'",
+    "--set mosaic.lambda_d=much": "must be a finite number",
     "--set mosaic.teacher=me": "possible: meta, experts, source",
     "--set task.steps=0": "must be at least 1",
     "--omega 0": "omega is '0'",
     "--omega much": "omega is 'much'",
     "--omega nan": "omega is 'nan'",
+    "--omega 0.1,1e-1": "--omega has 0.1 and 1e-1, which are the same",
+    "--omega ,": "--omega ',' is an empty list",
+    "--methods ,": "--methods ',' is an empty list",
+    "--datasets ,": "--datasets ',' is an empty list",
+    "--methods fedavg,fedavg": "the list of methods has fedavg twice",
+    f"--methods {EXAMPLES}/fedavgm.py,{EXAMPLES}/./fedavgm.py": (
+        f"has {EXAMPLES}/fedavgm.py and {EXAMPLES}/./fedavgm.py, which are the same"
+    ),
+    "--datasets digits,digits": "the list of data sets has digits twice",
+    "--clients 3,3": "--clients has 3 twice",
+    "--seeds 0,0": "the list of seeds has 0 twice",
+    "--gpu-share nan": "--gpu-share is nan",
+    "--inception-weights /nonexistent": "no Inception weights at '/nonexistent'",
+    "--metrics ecce": "unknown metric 'ecce'. A metric of your own is the path of a .py file",
+    "--metrics ,": "--metrics ',' is an empty list",
     "--clients 0": "--clients is '0'",
     "--clients 5000": "clients",
     "--widths 1.5": "outside (0, 1]",
@@ -213,10 +237,13 @@ WRONG = {
     "--device tpu": "possible: auto, cpu, cuda",
     "--precision fp8": "possible: auto, fp32, bf16",
     "--out /proc/nothing": "cannot write to --out",
-    "--datasets cifar10 --data-dir /nonexistent": "--data-dir",
+    "--data-dir /nonexistent": "/nonexistent (--data-dir) does not exist",
+    "--datasets cifar10 --data-dir .": "--data-dir",
+    "--set task.data=0123": "task.data is no setting",
 }
 
 
+@pytest.mark.usefixtures("no_methods_left")
 @pytest.mark.parametrize("given", WRONG)
 def test_a_wrong_command_is_explained_and_exits_with_2(given, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("mosaic.fl.data.download._download", lambda *_: "offline")
@@ -224,6 +251,43 @@ def test_a_wrong_command_is_explained_and_exits_with_2(given, tmp_path, capsys, 
     message = " ".join(capsys.readouterr().err.split())
     assert WRONG[given] in message
     assert not (tmp_path / "out" / "heterogeneity").exists()
+
+
+OF_THE_MACHINE = ("--device cuda:9", "--out", "--datasets cifar10 --data-dir")
+"""What is wrong for a run here, but not for a plan."""
+
+
+@pytest.mark.usefixtures("no_methods_left")
+@pytest.mark.parametrize(
+    "given", [given for given in WRONG if not given.startswith(OF_THE_MACHINE)]
+)
+def test_a_dry_run_refuses_what_a_run_refuses_and_writes_nothing(given, tmp_path, capsys):
+    options = [*FAST, "--jobs", "1", "--out", str(tmp_path / "out"), "--dry-run"]
+    assert main([*options, *given.split()]) == 2
+    assert WRONG[given] in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("given", ["--seed=3", "--method=fedavg", "--omgea=0.1"])
+def test_an_option_is_not_shortened_and_a_mistyped_one_gets_the_nearest(given, capsys):
+    """--seed 3 would be three seeds."""
+    with pytest.raises(SystemExit) as end:
+        main([given])
+    nearest = {"--seed=3": "--seeds", "--method=fedavg": "--methods", "--omgea=0.1": "--omega"}
+    assert end.value.code == 2
+    assert f"{given}; did you mean {nearest[given]}?" in capsys.readouterr().err
+
+
+def test_a_dry_run_for_a_gpu_needs_none(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    options = [*FAST, "--device", "cuda", "--out", str(tmp_path / "out")]
+    assert main([*options, "--dry-run", "--precision", "auto"]) == 0
+    on_gpu = capsys.readouterr().out
+    assert main([*options, "--dry-run", "--precision", "bf16"]) == 0
+    assert on_gpu == capsys.readouterr().out
+    assert "3 cells, 0 done, 3 to run" in on_gpu
+    assert main([*options]) == 2
+    assert "PyTorch sees no CUDA device" in capsys.readouterr().err
 
 
 def test_a_malformed_suite_names_the_line(tmp_path, capsys):

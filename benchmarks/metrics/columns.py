@@ -6,11 +6,12 @@ over seeds, what the table of costs shows and what can be tuned for all derive f
 ``python -m benchmarks.metrics.columns`` prints the whole list as Markdown.
 """
 
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
+from benchmarks.cli import print_table_command
 from benchmarks.metrics.other_columns import AFTER_METRICS, BEFORE_METRICS, OTHER_COLUMNS, PREFIXES
-from benchmarks.output import make_streams_readable
 
 Direction = Literal["minimize", "maximize"]
 """Which values of a metric the tuner looks for."""
@@ -208,9 +209,6 @@ _TABLE = (
 METRICS: dict[str, Metric] = {metric.column: metric for metric in _TABLE}
 """Every metric by its column, in the order of the columns; a user's own come last."""
 
-BUILT_IN = frozenset(METRICS)
-"""The columns of this package's metrics."""
-
 COST_TABLE = (
     "upload_bytes",
     "download_bytes",
@@ -259,12 +257,6 @@ def cost_columns() -> dict[str, tuple[str, float]]:
     return shown
 
 
-def own_columns() -> dict[str, str]:
-    """Return the columns of users' metrics that tables show: heading to column."""
-    own = [metric for metric in METRICS.values() if metric.column not in BUILT_IN]
-    return {metric.heading: metric.column for metric in own if metric.heading}
-
-
 def objectives() -> dict[str, Direction]:
     """Return what can be tuned for: name in the tuner to "maximize" or "minimize"."""
     directions: dict[str, Direction] = {"higher": "maximize", "lower": "minimize"}
@@ -305,5 +297,4 @@ def columns_table() -> str:
 
 
 if __name__ == "__main__":
-    make_streams_readable()
-    print(columns_table())
+    sys.exit(print_table_command("benchmarks.metrics.columns", columns_table))

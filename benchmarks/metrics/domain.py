@@ -8,7 +8,7 @@ from benchmarks.metrics.fidelity import Extractor, Reference, reference
 from benchmarks.metrics.inception import inception
 from mosaic.fl.cache import stage
 from mosaic.fl.data.federation import open_federation
-from mosaic.fl.data.loading import load
+from mosaic.fl.data.loading import load_checked
 from mosaic.fl.device import device
 from mosaic.fl.models.live_network import initial_model
 from mosaic.fl.models.spec import State
@@ -25,51 +25,54 @@ Scored = tuple[Extractor, Reference]
 """An extractor of features, and what real test images score over them."""
 
 
-def references(task: Task, weights: str, n: int) -> list[Scored]:
+def references(task: Task, test_data: str, weights: str, n: int) -> list[Scored]:
     """Return what the generated images of a task are scored over.
 
     Args:
         task: its data set, precision and threads count.
+        test_data: the fingerprint of the test split; "": whatever it is.
         weights: Inception's, as in :func:`benchmarks.metrics.inception.inception`.
         n: images on each side; fewer if the test set has fewer than 2n.
 
     Returns:
         The domain classifier's features, and Inception's if its weights are there.
     """
-    scored = [domain_reference(task.dataset, task.precision, task.threads, n)]
-    over_inception = inception_reference(task.dataset, weights, n)
+    scored = [domain_reference(domain_task(task), test_data, n)]
+    over_inception = inception_reference(task.dataset, test_data, weights, n)
     if over_inception is not None:
         scored.append(over_inception)
     return scored
 
 
 @functools.lru_cache(maxsize=4)
-def domain_reference(dataset: str, precision: str, threads: int, n: int) -> Scored:
+def domain_reference(task: Task, test_data: str, n: int) -> Scored:
     """Return the data set's domain classifier and what real test images score over it."""
-    return _with_reference(domain_extractor(dataset, precision, threads), dataset, n)
+    return _with_reference(domain_extractor(task), task.dataset, test_data, n)
 
 
 @functools.lru_cache(maxsize=4)
-def inception_reference(dataset: str, weights: str, n: int) -> Scored | None:
+def inception_reference(dataset: str, test_data: str, weights: str, n: int) -> Scored | None:
     """Return the same over Inception; None if its weights are not there."""
     extractor = inception(weights, device())
     if extractor is None:
         return None
-    return _with_reference(extractor, dataset, n)
+    return _with_reference(extractor, dataset, test_data, n)
 
 
-def _with_reference(extractor: Extractor, dataset: str, n: int) -> Scored:
-    real = load(dataset, "test").images
+def _with_reference(extractor: Extractor, dataset: str, test_data: str, n: int) -> Scored:
+    real = load_checked(dataset, "test", test_data).images
     return extractor, reference(extractor, real, min(n, len(real) // 2), seed=0)
 
 
-def domain_extractor(dataset: str, precision: str, threads: int) -> Extractor:
+def domain_extractor(task: Task) -> Extractor:
     """Return features and logits of the data set's domain classifier.
 
     The classifier has seen training images only.
+
+    Args:
+        task: of :func:`domain_task`.
     """
-    task = domain_task(dataset, precision, threads)
-    network = frozen_network(domain_classifier(dataset, precision, threads), task.spec)
+    network = frozen_network(domain_classifier(task), task.spec)
 
     def features_and_logits(images: Tensor) -> tuple[Tensor, Tensor]:
         features = network.features(images)  # pyright: ignore[reportCallIssue]
@@ -79,7 +82,7 @@ def domain_extractor(dataset: str, precision: str, threads: int) -> Extractor:
 
 
 @stage(version=1)
-def domain_classifier(dataset: str, precision: str, threads: int) -> State:
+def domain_classifier(task: Task) -> State:
     """Train a classifier of the pooled real data, for metrics only.
 
     SGD with momentum 0.9, 2,000 steps of 64 images. It depends on the data set alone, on no seed of
@@ -87,23 +90,26 @@ def domain_classifier(dataset: str, precision: str, threads: int) -> State:
     features can be compared between all records of a data set.
 
     Args:
-        dataset: name of the data set.
-        precision: "fp32" or "bf16".
-        threads: CPU threads, which determine the order of sums.
+        task: of :func:`domain_task`.
     """
-    task = domain_task(dataset, precision, threads)
-    state = initial_model(task.spec, seed_of(dataset, "domain"))
+    state = initial_model(task.spec, seed_of(task.dataset, "domain"))
     return train(state, open_federation(task).pool, task, "domain", steps=DOMAIN_STEPS)
 
 
-def domain_task(dataset: str, precision: str, threads: int) -> Task:
-    """Return the task that the domain classifier is trained on: all data, no clients."""
+def domain_task(task: Task) -> Task:
+    """Return the task that the domain classifier is trained on: all data, no clients.
+
+    Args:
+        task: its data set and the data's fingerprint, its precision, and its threads, which
+            determine the order of sums.
+    """
     return Task(
-        dataset=dataset,
+        dataset=task.dataset,
+        data=task.data,
         model="cnn",
         base_width=32,
-        precision=precision,
-        threads=threads,
+        precision=task.precision,
+        threads=task.threads,
         batch_size=DOMAIN_BATCH,
         lr=DOMAIN_LR,
         momentum=0.9,

@@ -55,6 +55,21 @@ def inception(weights: str | Path = "auto", device: torch.device | str = "cpu") 
     return Extractor("inception", features, device)
 
 
+def check_weights(weights: str | Path, download: bool = True) -> None:
+    """Check the weights before any cell runs, since they are used after its generators' training.
+
+    Args:
+        weights: as for :func:`inception`.
+        download: whether "download" may fetch them now.
+
+    Raises:
+        InputError: as :func:`inception` does.
+    """
+    if str(weights) == "download" and not download:
+        return
+    inception(weights)
+
+
 def _checked_path(weights: str | Path, cached: Path) -> Path:
     """The file of the weights; the one in the cache is checked against its hash."""
     if weights not in ("auto", "download"):

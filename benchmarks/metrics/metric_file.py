@@ -38,6 +38,7 @@ from mosaic.fl.data.loading import load
 from mosaic.fl.data.transforms import normalise
 from mosaic.fl.device import device
 from mosaic.fl.errors import InputError
+from mosaic.fl.text_files import text_of_bytes
 
 Measure = Callable[[Predict, Tensor, Tensor, int], float]
 
@@ -85,6 +86,7 @@ def load_metric_file(path: str | Path) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read the metric file {path}: {error.strerror}.") from None
+    text_of_bytes(content, f"the metric file {path}")  # an error that is clearer than Python's
     name = f"{path.stem}-{hashlib.sha256(content).hexdigest()[:12]}"
     if name in LOADED:
         return name
@@ -96,6 +98,12 @@ def load_metric_file(path: str | Path) -> str:
     METRICS[metric.column] = metric
     LOADED[name] = MetricFile(metric, module.measure, path.stem)
     return name
+
+
+def own_columns() -> dict[str, str]:
+    """The columns of the loaded metrics that tables show: heading to column."""
+    metrics = [loaded.metric for loaded in LOADED.values()]
+    return {metric.heading: metric.column for metric in metrics if metric.heading}
 
 
 def _run(path: Path, name: str) -> ModuleType:

@@ -29,7 +29,9 @@ OTHER_COLUMNS = {
     "grid_settings": "names of that grid's settings, separated by spaces",
     "class_accuracy": "test accuracy per class, separated by spaces; nan: no images of the class",
     "notes": "remarks on how the generated images were scored, joined as warnings are",
-    "data": "fingerprint of the training images and labels",
+    "data": "fingerprint of the training images and labels; part of the cell's key",
+    "test_data": "fingerprint of the test images and labels; part of the cell's key",
+    "data_place": "where the data set was found, on the machine that ran the cell",
     "traceback": "of a failed cell",
     "protocol": "when what the method adds is sent: every round, once, after the rounds, ...",
     "needs": "what the method uses beyond models, separated by commas",
@@ -48,7 +50,8 @@ OTHER_COLUMNS = {
     "torchvision": "version of torchvision",
     "numpy": "version of NumPy",
     "python": "version of Python",
-    "commit": "git commit of this project; + if files differed from it",
+    "version": "version of this package",
+    "commit": "git commit of this project; + if files differed from it; empty outside a checkout",
 }
 """Columns that are neither metrics nor in every records.csv."""
 

@@ -1,16 +1,18 @@
 """The axes of a suite's grid as a user writes them: seeds, widths, omega."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from benchmarks.planning.scales import MIXED
+from benchmarks.planning.values import different, read_value, whole_number
 from mosaic.fl.errors import InputError
-from mosaic.fl.task import capacity_widths
 
 MOST_SEEDS = 20
 """A single number above this is more likely a seed than a count of seeds, so the user is asked."""
 
 
-def seeds_of(given: str | int | list[int]) -> list[int]:
+def seeds_of(given: Any) -> list[int]:
     """The seeds that a user means.
 
     Args:
@@ -23,8 +25,8 @@ def seeds_of(given: str | int | list[int]) -> list[int]:
         InputError: if it is neither; or if it is one number above MOST_SEEDS, which may be meant
             either way.
     """
-    if isinstance(given, list):
-        return _checked_seeds(given, given)
+    if isinstance(given, list | tuple):
+        return _checked_seeds(given)
 
     text = str(given).strip()
     try:
@@ -35,7 +37,7 @@ def seeds_of(given: str | int | list[int]) -> list[int]:
         ) from None
 
     if "," in text:
-        return _checked_seeds(numbers, given)
+        return _checked_seeds(numbers)
 
     count = numbers[0]
     if count > MOST_SEEDS and not isinstance(given, int):
@@ -57,13 +59,33 @@ def first_seeds(count: int) -> list[int]:
     return list(range(count))
 
 
-def _checked_seeds(seeds: list[int], given: object) -> list[int]:
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise InputError(f"seeds are {given!r}; they must be different and not negative.")
+def _checked_seeds(given: Sequence[Any]) -> list[int]:
+    seeds = [whole_number("each of the seeds", seed, least=0) for seed in given]
+    different("the list of seeds", seeds)
     return seeds
 
 
-def widths_of(name: str, n_clients: int) -> tuple[float, ...]:
+def check_clients(given: Any) -> int:
+    """A number of clients.
+
+    Raises:
+        InputError: if it is no whole number of at least 1.
+    """
+    return whole_number("n_clients", given)
+
+
+def check_widths(name: Any) -> str:
+    """The name of widths, which are right for some number of clients.
+
+    Raises:
+        InputError: as :func:`widths_of` does.
+    """
+    if name not in ("full", "mixed"):
+        widths_of(name, str(name).count(",") + 1)
+    return name
+
+
+def widths_of(name: Any, n_clients: int) -> tuple[float, ...]:
     """The clients' widths.
 
     Args:
@@ -75,12 +97,16 @@ def widths_of(name: str, n_clients: int) -> tuple[float, ...]:
         One width in (0, 1] per client; empty if all are 1.
 
     Raises:
-        InputError: if it is none of these, or if a width is out of range.
+        InputError: if it is none of these, if a width is out of range, or if there are more widths
+            than clients.
     """
+    possible = "possible: full, mixed, rho=5, rho=5,sigma=4, or a list such as 1,0.5,0.25."
+    if not isinstance(name, str):
+        raise InputError(f'widths are {name!r}, which is no text such as "1,0.5"; {possible}')
     if name == "full":
         return ()
     if name == "mixed":
-        return capacity_widths(n_clients, **MIXED)
+        return _law(n_clients, **MIXED)
 
     try:
         if name.startswith("rho="):
@@ -88,10 +114,7 @@ def widths_of(name: str, n_clients: int) -> tuple[float, ...]:
         else:
             listed = tuple(float(part) for part in name.split(","))
     except (ValueError, TypeError, OverflowError):
-        raise InputError(
-            f"widths are {name!r}; possible: full, mixed, rho=5, rho=5,sigma=4, "
-            "or a list such as 1,0.5,0.25."
-        ) from None
+        raise InputError(f"widths are {name!r}; {possible}") from None
 
     for width in listed:
         if not 0 < width <= 1:
@@ -100,6 +123,11 @@ def widths_of(name: str, n_clients: int) -> tuple[float, ...]:
                 "it is a sub-model's share of the channels."
             )
 
+    if len(listed) > n_clients:
+        raise InputError(
+            f"widths are {name!r}, which is more than one for each of {n_clients} clients; "
+            "give fewer widths or more clients."
+        )
     widths = tuple(listed[k * len(listed) // n_clients] for k in range(n_clients))
     if all(width == 1 for width in widths):
         return ()
@@ -112,7 +140,15 @@ def _widths_by_law(name: str, n_clients: int) -> tuple[float, ...]:
     for part in name.split(","):
         key, value = part.split("=")
         law[key] = float(value)
-    return capacity_widths(n_clients, **law)
+    return _law(n_clients, **law)
+
+
+def _law(n_clients: int, rho: float, sigma: float) -> tuple[float, ...]:
+    from mosaic.fl.task import (
+        capacity_widths,  # not above: it needs PyTorch, seeds and omega do not
+    )
+
+    return capacity_widths(n_clients, rho, sigma)
 
 
 def batch_norm_of(widths: tuple[float, ...]) -> str:
@@ -124,18 +160,18 @@ def batch_norm_of(widths: tuple[float, ...]) -> str:
     return "batch" if widths else "average"
 
 
-def check_omega(text: str | float) -> float:
+def check_omega(given: Any) -> float:
     """A Dirichlet concentration, in [1e-4, inf].
 
     Raises:
         InputError: if it is no number, or out of range.
     """
     try:
-        omega = float(text)
-    except (TypeError, ValueError):
+        omega = read_value("omega", float, given, infinite=True)
+    except InputError:
         omega = math.nan
 
     # NaN fails this comparison too.
     if not omega >= 1e-4:
-        raise InputError(f"omega is {text!r}; it is a number of at least 0.0001, or inf.")
+        raise InputError(f"omega is {given!r}; it is a number of at least 0.0001, or inf.")
     return omega

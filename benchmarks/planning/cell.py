@@ -29,6 +29,8 @@ class Cell:
         dataset: how tables call the data set, where that is not the task's own name for it.
         grid: the label of the suite's entry whose grid this is a point of; empty for other cells.
         grid_settings: the settings of that grid.
+        test_data: the fingerprint of the test split; of the training split it is `task.data`.
+        proxy_data: the fingerprint of the other data set that the method uses.
     """
 
     suite: str
@@ -46,6 +48,8 @@ class Cell:
     dataset: str = ""
     grid: str = ""
     grid_settings: tuple[str, ...] = ()
+    test_data: str = ""
+    proxy_data: str = ""
 
     @property
     def key(self) -> str:
@@ -55,6 +59,10 @@ class Cell:
             identity.append({"source": self.method_source})
         if self.metrics:
             identity.append({"metrics": self.metrics})
+        if self.test_data:
+            identity.append({"test_data": self.test_data})
+        if self.proxy_data:
+            identity.append({"proxy_data": self.proxy_data})
         return hashlib.sha256(canonical(identity).encode()).hexdigest()[:16]
 
     @property

@@ -7,29 +7,38 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchmarks.planning.axes import batch_norm_of, check_omega, seeds_of, widths_of
+from benchmarks.planning.axes import (
+    batch_norm_of,
+    check_clients,
+    check_omega,
+    seeds_of,
+    widths_of,
+)
 from benchmarks.planning.cell import Cell
-from benchmarks.planning.methods import BUILT_IN, METHODS
-from benchmarks.planning.plugins import method_source, resolve_method
+from benchmarks.planning.entries import entries_of
+from benchmarks.planning.methods import METHODS
+from benchmarks.planning.plugins import method_source
 from benchmarks.planning.scales import Scale, known_scale
 from benchmarks.planning.settings import Settings, checked, configure
 from benchmarks.planning.suite import Entry, Suite
+from benchmarks.planning.values import different
 from mosaic.fl.data.datasets import check_name
-from mosaic.fl.errors import InputError, did_you_mean
+from mosaic.fl.errors import InputError
 from mosaic.fl.models.registry import scaled_channels
 from mosaic.fl.task import Task
 
 AXES = {
-    "dataset",
-    "omega",
-    "n_clients",
-    "widths",
-    "seed",
-    "precision",
-    "threads",
-    "partition",
+    "dataset": "datasets or --datasets",
+    "omega": "omega or --omega",
+    "n_clients": "clients or --clients",
+    "widths": "widths or --widths",
+    "seed": "seeds or --seeds",
+    "precision": "--precision",
+    "threads": "--threads",
+    "partition": "--partition",
+    "data": "--data-dir",
 }
-"""Fields of Task that a suite's own keys or options of the command set; they are no settings."""
+"""Fields of Task that are no settings, and the suite's keys or the command's options for them."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,7 @@ def expand_cells(name: str, suite: Suite, scale_name: str, **overrides: Any) -> 
     """
     given = Overrides(**{key: value for key, value in overrides.items() if value is not None})
     scale = known_scale(scale_name)
-    entries = _entries(suite, given)
+    entries = entries_of(suite, given.methods, given.settings, given.folder)
 
     cells: dict[str, Cell] = {}
     for task, widths in _tasks(suite, scale, given):
@@ -97,7 +106,10 @@ def expand_cells(name: str, suite: Suite, scale_name: str, **overrides: Any) -> 
                 continue
             if cell.key in cells:
                 twin = cells[cell.key]
-                raise InputError(f"{cell.label} and {twin.label} are the same cell.")
+                raise InputError(
+                    f"{cell.label} and {twin.label} are the same cell: their settings are equal; "
+                    "leave one of them out."
+                )
             cells[cell.key] = cell
     return list(cells.values())
 
@@ -105,21 +117,7 @@ def expand_cells(name: str, suite: Suite, scale_name: str, **overrides: Any) -> 
 def _tasks(suite: Suite, scale: Scale, given: Overrides) -> Iterator[tuple[Task, str]]:
     """Every task of the grid, and its widths as they were written."""
     fields = _task_settings(suite, scale, given.settings)
-    omegas = [check_omega(omega) for omega in given.omega or suite.omega]
-    if given.partition:
-        # A given split has no concentration; inf is the neutral value.
-        fields |= {"law": "file", "partition": given.partition}
-        omegas = [float("inf")]
-
-    grid = itertools.product(
-        given.datasets or suite.datasets or scale.datasets,
-        given.seeds or seeds_of(suite.seeds or scale.seeds),
-        given.clients or suite.clients,
-        omegas,
-        given.widths or suite.widths,
-    )
-    for dataset, seed, n_clients, omega, widths in grid:
-        check_name(dataset)
+    for dataset, seed, n_clients, omega, widths in itertools.product(*_axes(suite, scale, given)):
         client_widths = widths_of(widths, n_clients)
         values: dict[str, Any] = {
             "dataset": dataset,
@@ -132,6 +130,8 @@ def _tasks(suite: Suite, scale: Scale, given: Overrides) -> Iterator[tuple[Task,
             "batch_norm": batch_norm_of(client_widths),
         }
         values |= fields
+        if given.partition:
+            values |= {"law": "file", "partition": given.partition}
         task = Task(**values)
 
         # Raises an InputError if the network has no version as narrow as the narrowest client.
@@ -139,14 +139,64 @@ def _tasks(suite: Suite, scale: Scale, given: Overrides) -> Iterator[tuple[Task,
         yield task, widths
 
 
+def _axes(suite: Suite, scale: Scale, given: Overrides) -> Iterator[list[Any]]:
+    """The values of each axis: data sets, seeds, numbers of clients, omegas, widths.
+
+    Raises:
+        InputError: if a list is empty, or has a value that is wrong or there twice.
+    """
+    datasets = _first_given(given.datasets, suite.datasets, list(scale.datasets))
+    different("the list of data sets", datasets)
+    for dataset in datasets:
+        check_name(dataset)
+    yield datasets
+
+    yield seeds_of(_first_given(given.seeds, suite.seeds, scale.seeds))
+
+    clients = [check_clients(n) for n in _first_given(given.clients, suite.clients)]
+    different("the list of numbers of clients", clients)
+    yield clients
+
+    omegas = [check_omega(omega) for omega in _first_given(given.omega, suite.omega)]
+    different("omega", omegas)
+    if given.partition:
+        _check_partition(given)
+        # A given split has no concentration; inf is the neutral value.
+        omegas = [float("inf")]
+    yield omegas
+
+    widths = _first_given(given.widths, suite.widths)
+    for n_clients in clients:
+        different("the list of widths", widths, [widths_of(name, n_clients) for name in widths])
+    yield widths
+
+
+def _check_partition(given: Overrides) -> None:
+    """A given split has neither a concentration nor a law.
+
+    Raises:
+        InputError: if the user gave one of them beside the split.
+    """
+    if given.omega is not None:
+        raise InputError("--partition gives the split, so omega has no effect; leave --omega out.")
+    if "law" in given.settings.get("task", {}):
+        raise InputError("--partition gives the split, so task.law has no effect; leave it out.")
+
+
+def _first_given(*values: Any) -> Any:
+    """The first that is not None; an empty list is given too, and refused later."""
+    return next(value for value in values if value is not None)
+
+
 def _task_settings(suite: Suite, scale: Scale, settings: Settings) -> dict[str, Any]:
     """The task's settings from the scale, the suite and the command, in this order."""
     values = {**scale.task, **suite.task, **settings.get("task", {})}
 
-    reserved = sorted(AXES & values.keys())
+    reserved = sorted(AXES.keys() & values.keys())
     if reserved:
         raise InputError(
-            f"task.{reserved[0]} is no setting: give the suite's or the command's own key for it."
+            f"task.{reserved[0]} is no setting: give the suite's or the command's own key for it, "
+            f"{AXES[reserved[0]]}."
         )
     return {key: checked(f"task.{key}", Task, key, value) for key, value in values.items()}
 
@@ -196,101 +246,3 @@ def _cell(
         grid=entry.grid_of,
         grid_settings=entry.grid_settings,
     )
-
-
-# Which methods
-
-
-def _entries(suite: Suite, given: Overrides) -> list[Entry]:
-    """The entries of the suite that the user asked for; others join with their defaults."""
-    written = _written_entries(suite, given.folder)
-    entries = [point for entry in written for point in _grid_points(entry)]
-    by_label = {entry.title: entry for entry in entries}
-    if len(by_label) < len(entries):
-        raise InputError(
-            "two methods of the suite have one label; give each entry a label of its own."
-        )
-
-    grids = {entry.title: _grid_points(entry) for entry in written if entry.grid}
-    chosen = list(by_label.values())
-    if given.methods is not None:
-        chosen = []
-        for method in given.methods:
-            chosen += _chosen(method, by_label, grids)
-
-    _check_settings(given.settings, by_label)
-    return chosen
-
-
-def _written_entries(suite: Suite, folder: Path | None) -> list[Entry]:
-    """All entries of a suite, those of ``methods`` and of ``method``, in the order of METHODS."""
-    names = suite.methods
-    if names == "all":
-        names = list(BUILT_IN)
-
-    entries = [Entry(name=resolve_method(name, folder)) for name in names]
-    for entry in suite.method:
-        name = resolve_method(entry.name, folder)
-        entries.append(entry.model_copy(update={"name": name}))
-
-    # The order of METHODS is that of the tables: the floor first, the ceiling last.
-    order = list(METHODS)
-    return sorted(entries, key=lambda entry: order.index(entry.name))
-
-
-def _chosen(
-    method: str | ModuleType, by_label: dict[str, Entry], grids: dict[str, list[Entry]]
-) -> list[Entry]:
-    """The entries that one of the user's ``methods`` stands for."""
-    if isinstance(method, str):
-        if method in grids:
-            return grids[method]
-        if method in by_label:
-            return [by_label[method]]
-        if method not in METHODS and "." not in method:
-            # An entry point, or an error that also knows the suite's labels.
-            return [Entry(name=_named(method, by_label))]
-
-    name = resolve_method(method)
-    return [by_label.get(name) or Entry(name=name)]
-
-
-def _named(method: str, by_label: dict[str, Entry]) -> str:
-    try:
-        return resolve_method(method)
-    except InputError as error:
-        if "unknown method" not in str(error):
-            raise
-        raise did_you_mean("method", method, [*METHODS, *by_label]) from None
-
-
-def _check_settings(settings: Settings, by_label: dict[str, Entry]) -> None:
-    """A wrong setting is an error, also of a method that is not run this time.
-
-    Raises:
-        InputError: with the nearest known name.
-    """
-    for name, values in settings.items():
-        if name == "task":
-            continue
-        if name not in METHODS and name not in by_label:
-            raise did_you_mean("method", name, [*METHODS, *by_label, "task"])
-
-        method = by_label[name].name if name in by_label else name
-        configure(method, {"client": 1, "server": 1}, values)
-
-
-def _grid_points(entry: Entry) -> list[Entry]:
-    """The entry; or one per point of its grid, labelled "mosaic lambda_e=0.5 lambda_d=2.0"."""
-    if not entry.grid:
-        return [entry]
-
-    points: dict[str, Entry] = {}
-    for values in itertools.product(*entry.grid.values()):
-        point = dict(zip(entry.grid, values, strict=True))
-        coordinates = " ".join(f"{key}={value}" for key, value in point.items())
-        label = f"{entry.title} {coordinates}"
-        if label in points:
-            raise InputError(f"the grid of {entry.title} names a value twice.")
-        points[label] = entry.at_point(label, point)
-    return list(points.values())

@@ -1,35 +1,52 @@
 """METHODS: every method by its name, and what tables and the documentation state about each."""
 
+import functools
+import sys
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from baselines import BASELINES
-from benchmarks.output import make_streams_readable
-from mosaic import method as mosaic
-from mosaic.fl.contract import NEEDS
+from baselines import NAMES
+from benchmarks.cli import print_table_command
 from mosaic.fl.errors import did_you_mean
+
+if TYPE_CHECKING:
+    METHODS: dict[str, ModuleType]
 
 FLOOR = "local"
 CEILING = "centralised"
 
-
-def _in_table_order() -> dict[str, ModuleType]:
-    """The baselines, then Mosaic, then the ceiling."""
-    methods = dict(BASELINES)
-    ceiling = methods.pop(CEILING)
-    methods["mosaic"] = mosaic
-    methods[CEILING] = ceiling
-    return methods
+BUILT_IN = (*(name for name in NAMES if name != CEILING), "mosaic", CEILING)
+"""The names of this package's own methods, in the order of the tables: what a suite's "all" stands
+for.
+"""
 
 
-METHODS: dict[str, ModuleType] = _in_table_order()
-"""Every method by its name, in the order of the tables. Methods from outside are added here."""
+@functools.cache
+def _methods() -> dict[str, ModuleType]:
+    """Every method by its name, in the order of the tables. Methods from outside are added here."""
+    from baselines import BASELINES
+    from mosaic import method as mosaic
 
-BUILT_IN = tuple(METHODS)
-"""The names of this package's own methods, in the same order: what a suite's "all" stands for."""
+    modules = {**BASELINES, "mosaic": mosaic}
+    return {name: modules[name] for name in BUILT_IN}
+
+
+def __getattr__(name: str) -> dict[str, ModuleType]:
+    """METHODS: its modules need PyTorch and are imported when it is first used."""
+    if name != "METHODS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _methods()
+
 
 PROTOCOL_OF_SETTING = {"oneshot": "one upload", "every round": "every round"}
 """The protocol for values of a method's setting ``protocol`` that make its PROTOCOL untrue."""
+
+
+def method_names() -> list[str]:
+    """The names in METHODS; before its first use no module is imported for them."""
+    if _methods.cache_info().currsize:
+        return list(_methods())
+    return list(BUILT_IN)
 
 
 def known_method(name: str) -> ModuleType:
@@ -38,9 +55,10 @@ def known_method(name: str) -> ModuleType:
     Raises:
         InputError: with the nearest known name, if there is none.
     """
-    if name not in METHODS:
-        raise did_you_mean("method", name, METHODS)
-    return METHODS[name]
+    methods = _methods()
+    if name not in methods:
+        raise did_you_mean("method", name, methods)
+    return methods[name]
 
 
 def facts_of(method: str, config: Any = None) -> dict[str, Any]:
@@ -55,6 +73,8 @@ def facts_of(method: str, config: Any = None) -> dict[str, Any]:
         whose server trains a student also ``student`` (the weights that it starts from) and
         ``student_norms`` (whether its BatchNorm statistics are kept or trained); else these are "".
     """
+    from mosaic.fl.contract import NEEDS
+
     module = known_method(method)
     if config is None:
         config = module.Config()
@@ -110,5 +130,4 @@ def methods_table() -> str:
 
 
 if __name__ == "__main__":
-    make_streams_readable()
-    print(methods_table())
+    sys.exit(print_table_command("benchmarks.planning.methods", methods_table))

@@ -1,15 +1,18 @@
 """Data sets, models, metrics and splits from outside: what a user gave, and its name here."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.metrics.metric_file import load_metric_file
-from benchmarks.planning.plugins import Kind, Plugin, entry_points, find_file, load_method, remember
+from benchmarks.planning.entry_points import Kind, entry_points
+from benchmarks.planning.plugins import Plugin, find_file, load_method, remember
+from benchmarks.planning.settings import Settings
 from mosaic.fl.data.datasets import DATASETS
-from mosaic.fl.data.partition_file import register_partition
+from mosaic.fl.data.partition_file import read_partition, register_partition
 from mosaic.fl.data.user_data import register_data
 from mosaic.fl.errors import InputError, did_you_mean
+from mosaic.fl.home import expanded
 from mosaic.fl.models.registration import load_model_file
 from mosaic.fl.models.registry import MODELS
 
@@ -32,7 +35,7 @@ def resolve_dataset(given: str) -> str:
 
     looks_like_path = "/" in given or given.endswith(".npz") or Path(given).exists()
     if looks_like_path:
-        path = Path(given).expanduser().resolve()
+        path = expanded(given).resolve()
         name = register_data(path)
         remember(Plugin("dataset", name, str(path)))
         return name
@@ -69,13 +72,14 @@ def _call(entry_point: str) -> Any:
         ) from error
 
 
-def resolve_model(given: str, sizes: tuple[int, ...]) -> str:
+def resolve_model(given: str, sizes: tuple[int, ...], folder: Path | None = None) -> str:
     """The name in MODELS of what a user gave as ``task.model``.
 
     Args:
         given: a name, the path of a ``.py`` file, or an entry point of the group
             ``mosaic_bench.models``: a module like such a file.
         sizes: the heights of the images that it must work with.
+        folder: where a relative path may also start.
 
     Returns:
         The name for ``Task.model``; of a file it contains the hash of its content.
@@ -86,10 +90,32 @@ def resolve_model(given: str, sizes: tuple[int, ...]) -> str:
     if given in MODELS:
         return given
 
-    path = _python_file("model", given, MODELS)
+    path = _python_file("model", given, MODELS, folder)
     name = load_model_file(path, sizes)
     remember(Plugin("model", name, str(path), sizes=sizes))
     return name
+
+
+def with_resolved_model(
+    settings: Settings, datasets: Iterable[str], folder: Path | None = None
+) -> Settings:
+    """The settings; a ``task.model`` that was given as a file has its name.
+
+    Args:
+        settings: values by setting, by method and "task".
+        datasets: the names of the data sets that it must work with.
+        folder: where a relative path may also start.
+
+    Raises:
+        InputError: as :func:`resolve_model` does.
+    """
+    model = settings.get("task", {}).get("model")
+    if model is None:
+        return settings
+
+    sizes = tuple(sorted({DATASETS[name].size for name in datasets if name in DATASETS}))
+    name = resolve_model(str(model), sizes, folder)
+    return settings | {"task": settings["task"] | {"model": name}}
 
 
 def resolve_metric(given: str) -> str:
@@ -107,18 +133,21 @@ def resolve_metric(given: str) -> str:
     return name
 
 
-def _python_file(kind: Kind, given: str, known: Collection[str]) -> Path:
+def _python_file(
+    kind: Kind, given: str, known: Collection[str], folder: Path | None = None
+) -> Path:
     """The file that was given, or the module of the installed package that was named.
 
     Raises:
         InputError: if there is neither.
     """
     if given.endswith(".py"):
-        return find_file(given)
+        return find_file(given, folder)
 
     points = entry_points(kind)
     if given not in points:
-        raise did_you_mean(kind, given, [*known, *points])
+        error = did_you_mean(kind, given, [*known, *points])
+        raise InputError(f"{error} A {kind} of your own is the path of a .py file.")
     return Path(str(points[given].load().__file__))
 
 
@@ -131,10 +160,28 @@ def resolve_partition(path: Path) -> str:
     Raises:
         InputError: if it cannot be read, or is something else.
     """
-    path = path.expanduser().resolve()
+    path = expanded(path).resolve()
     name = register_partition(path)
     remember(Plugin("partition", name, str(path)))
     return name
+
+
+def clients_of_partition(path: Path, clients: list[int] | None) -> list[int]:
+    """The number of clients of a given split.
+
+    Args:
+        path: the file of the split.
+        clients: the numbers that the user gave, if any.
+
+    Raises:
+        InputError: if they are not the split's.
+    """
+    n_clients = len(read_partition(path))
+    if clients not in (None, [n_clients]):
+        raise InputError(
+            f"{path} has {n_clients} clients, but --clients is {clients}; leave --clients out."
+        )
+    return [n_clients]
 
 
 _LOADERS: dict[Kind, Callable[[Path], str]] = {

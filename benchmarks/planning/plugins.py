@@ -10,24 +10,15 @@ copy of the file. Its hash is part of a cell's key: an edited file is another me
 import hashlib
 import sys
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
 
+from benchmarks.planning.entry_points import Kind, entry_points
 from benchmarks.planning.methods import CEILING, METHODS
 from mosaic.fl.contract import check_method
 from mosaic.fl.errors import InputError, did_you_mean
-
-Kind = Literal["method", "dataset", "model", "metric", "partition"]
-
-GROUPS: dict[Kind, str] = {
-    "method": "mosaic_bench.methods",
-    "dataset": "mosaic_bench.datasets",
-    "model": "mosaic_bench.models",
-    "metric": "mosaic_bench.metrics",
-}
-"""The entry point group in which an installed package offers each kind."""
+from mosaic.fl.home import expanded
+from mosaic.fl.text_files import read_text
 
 
 @dataclass(frozen=True)
@@ -57,6 +48,14 @@ _loaded: dict[tuple[Kind, str], Plugin] = {}
 def loaded_plugins() -> tuple[Plugin, ...]:
     """Everything from outside that this process knows, in the order in which it came."""
     return tuple(_loaded.values())
+
+
+def written_as(kind: Kind, name: str) -> str:
+    """How a user gives something again: its file or folder if it came from one, else its name."""
+    plugin = _loaded.get((kind, name))
+    if plugin is None or (plugin.installed and kind == "method"):
+        return name
+    return plugin.path
 
 
 def method_source(name: str) -> str:
@@ -102,7 +101,7 @@ def find_file(given: str, folder: Path | None = None) -> Path:
     Raises:
         InputError: if there is none.
     """
-    places = [Path(given).expanduser()]
+    places = [expanded(given)]
     if folder is not None:
         places.append(folder / given)
 
@@ -171,7 +170,7 @@ def _line_of(error: Exception, path: str) -> str:
 
 
 def _load_method_file(path: Path) -> str:
-    plugin = Plugin("method", path.stem, str(path), _read(path))
+    plugin = Plugin("method", path.stem, str(path), read_text(path))
     module = import_source(plugin.name, plugin.source, plugin.path)
     _register_method(plugin, module)
     return plugin.name
@@ -192,15 +191,8 @@ def _load_installed_method(name: str) -> None:
             f"loaded: {type(error).__name__}: {error}."
         ) from error
 
-    plugin = Plugin("method", name, path, _read(Path(path)), installed=True)
+    plugin = Plugin("method", name, path, read_text(Path(path)), installed=True)
     _register_method(plugin, module)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}.") from None
 
 
 def _register_method(plugin: Plugin, module: ModuleType) -> None:
@@ -228,11 +220,6 @@ def _register_method(plugin: Plugin, module: ModuleType) -> None:
     METHODS[plugin.name] = module
     METHODS[CEILING] = ceiling
     _loaded["method", plugin.name] = plugin
-
-
-def entry_points(kind: Kind) -> dict[str, metadata.EntryPoint]:
-    """What installed packages offer of a kind, by name."""
-    return {point.name: point for point in metadata.entry_points(group=GROUPS[kind])}
 
 
 def remember(plugin: Plugin) -> None:

@@ -1,13 +1,17 @@
 """A method's settings: from the command line, from files, and as its Config."""
 
 import dataclasses
+import difflib
+import math
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from benchmarks.planning.methods import known_method
-from mosaic.fl.errors import InputError, did_you_mean
+from benchmarks.planning.toml_files import read_toml
+from benchmarks.planning.values import read_value
+from mosaic.fl.errors import InputError, did_you_mean, not_a_choice
 
 Settings = dict[str, dict[str, Any]]
 """Values by setting, by method, label or "task"."""
@@ -38,99 +42,133 @@ def configure(method: str, work: dict[str, float], settings: dict[str, Any]) -> 
 
     for name, value in settings.items():
         values[name] = checked(f"{method}.{name}", config, name, value)
-    return config(**values)
+    try:
+        return config(**values)
+    except InputError:
+        raise
+    except Exception as error:  # from the checks of a user's method
+        raise InputError(f"{method} refuses these settings: {error}") from error
 
 
 def checked(what: str, config: type, name: str, value: Any) -> Any:
-    """A setting's value in the type of its field; text from a command line is read.
+    """A setting's value in the type of its field; every entrance of settings reads with it.
 
     Args:
         what: how errors call the setting, e.g. "mosaic.lambda_d".
         config: the frozen dataclass that has the field.
         name: the field.
-        value: what was given.
+        value: what was given: a text, or a value of TOML or Python.
 
     Returns:
-        The value as int, float or str if the field is one of these; else as given.
+        The value, see :func:`benchmarks.planning.values.read_value`. It may be inf where the
+        field's default is.
 
     Raises:
         InputError: if there is no such field, or if the value is not possible.
     """
-    fields = {field.name: field for field in dataclasses.fields(config)}
-    owner = what.split(".")[0]
+    fields = {field.name: field for field in dataclasses.fields(config) if field.init}
+    owner = what.removesuffix(f".{name}")
     if not fields:
         raise InputError(f"{owner} has no settings; {name!r} was given.")
     if name not in fields:
         raise did_you_mean(f"setting of {owner}", name, fields)
 
-    choices = fields[name].metadata.get("choices")
-    if choices and value not in choices:
-        raise InputError(f"{what} is {value!r}; possible: {', '.join(choices)}.")
+    field = fields[name]
+    kind = _types_of(config, owner)[name]
+    value = read_value(what, kind, value, infinite=field.default == math.inf)
+    choices = field.metadata.get("choices", (value,))
+    if value not in choices:
+        raise not_a_choice(what, value, choices)
+    return value
 
-    wanted = get_type_hints(config)[name]
-    if wanted == int | None:
-        wanted = int
-    if wanted not in (int, float, str):
-        return value
 
+def _types_of(config: type, owner: str) -> dict[str, Any]:
     try:
-        if wanted is int:
-            return _whole_number(value)
-        return wanted(value)
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{what} is {value!r}; it must be of type {wanted.__name__}.") from None
-
-
-def _whole_number(value: Any) -> int:
-    """The int that a number or its text ("1e3") stands for; ValueError if it has a fraction."""
-    number = float(value)
-    if number != int(number):
-        raise ValueError
-    return int(number)
+        return get_type_hints(config)
+    except Exception as error:  # a user's annotation may be any text
+        raise InputError(
+            f"the types of the settings of {owner} cannot be read ({error}); "
+            "write bool, int, float or str."
+        ) from None
 
 
 def read_settings(given: Sequence[str], files: Sequence[Path] = ()) -> Settings:
     """Settings from the command line and from files.
 
     Args:
-        given: texts like "mosaic.lambda_d=5"; the value is read as TOML, else as text.
-        files: TOML files with one table per method. ``given`` comes after them.
+        given: texts like "mosaic.lambda_d=5". They come after ``files``: the last value counts.
+        files: TOML files with one table per method. Later ones come after earlier ones.
 
     Returns:
-        E.g. {"mosaic": {"lambda_d": 5}}.
+        E.g. {"mosaic": {"lambda_d": "5"}}; the texts are read when their fields are known.
 
     Raises:
         InputError: if a text or a file has another form.
     """
     settings: Settings = {}
+    for _, method, key, value in _written(given, files):
+        settings.setdefault(method, {})[key] = value
+    return settings
+
+
+def overruled(given: Sequence[str], files: Sequence[Path] = ()) -> list[str]:
+    """What a user should know about settings that have two values: which one counts.
+
+    Args:
+        given: as in :func:`read_settings`.
+        files: as in :func:`read_settings`.
+    """
+    texts = []
+    last: dict[tuple[str, str], tuple[str, Any]] = {}
+    for source, method, key, value in _written(given, files):
+        before, other = last.get((method, key), (source, value))
+        if str(other) != str(value):
+            texts.append(
+                f"{method}.{key} is given twice: {other} ({before}), then {value} ({source}); "
+                "the last one counts"
+            )
+        last[method, key] = source, value
+    return texts
+
+
+def _written(given: Sequence[str], files: Sequence[Path]) -> list[tuple[str, str, str, Any]]:
+    """Each setting as (source, method, key, value), in the order in which they are applied."""
+    written = []
     for path in files:
         for method, table in read_params(path).items():
-            settings.setdefault(method, {}).update(table)
+            written += [(f"--params {path}", method, key, value) for key, value in table.items()]
 
     for text in given:
         where, _, value = text.partition("=")
         method, key = _split_name(where, text)
-        settings.setdefault(method, {})[key] = _value_of(value)
-    return settings
+        written.append(("--set", method, key, _unquoted(value.strip())))
+    return written
 
 
 def _split_name(where: str, text: str) -> tuple[str, str]:
     """ "mosaic.lambda_d" as ("mosaic", "lambda_d"); a method may be the path of a file."""
     method, _, key = where.strip().rpartition(".")
     if "=" not in text or not method or not key:
+        hint = ""
+        if "=" in text and key:
+            hint = _hint(key)
         raise InputError(
             f"--set {text!r} is not METHOD.KEY=VALUE, e.g. mosaic.lambda_d=5 or task.rounds=10."
+            f"{hint}"
         )
     if method.endswith(".py"):
         method = Path(method).stem
     return method, key
 
 
-def _value_of(text: str) -> Any:
+def _unquoted(text: str) -> Any:
+    """A list or a quoted text as TOML reads it; any other text as it is."""
+    if not text.startswith(("[", '"', "'")):
+        return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        return text.strip()
+        return text
 
 
 def read_params(path: Path) -> Settings:
@@ -139,20 +177,50 @@ def read_params(path: Path) -> Settings:
     Raises:
         InputError: if it cannot be read, or has something outside of a table.
     """
-    try:
-        with path.open("rb") as file:
-            tables = tomllib.load(file)
-    except OSError as error:
-        raise InputError(
-            f"cannot read --params {path}: {error.strerror}; give a TOML file."
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"--params {path} is not valid TOML: {error}.") from None
+    tables = read_toml(path, "--params ")
+    check_tables(tables, f"--params {path}")
+    return tables
 
-    for name, table in tables.items():
+
+def check_tables(settings: Any, source: str) -> None:
+    """Check that settings are one table per method.
+
+    Args:
+        settings: what a file or a caller of the Python API gave.
+        source: how errors call it.
+
+    Raises:
+        InputError: if they are not, with the table that a setting is probably of.
+    """
+    if not isinstance(settings, dict):
+        raise InputError(
+            f"{source} is {settings!r}; it must be one table per method, e.g. "
+            '{"task": {"rounds": 5}}.'
+        )
+    for name, table in settings.items():
         if not isinstance(table, dict):
             raise InputError(
-                f"--params {path}: {name} = {table!r} is in no table; "
-                "write it below [mosaic] or [task]."
+                f"{source}: {name} = {table!r} is in no table; it belongs to a method or to the "
+                f"task, [mosaic] or [task] in a file.{_hint(str(name))}"
             )
-    return tables
+
+
+def _hint(key: str) -> str:
+    """ " Did you mean task.rounds?" for a setting whose method was left out."""
+    places = _places_of(key)
+    return f" Did you mean {' or '.join(places)}?" if places else ""
+
+
+def _places_of(key: str) -> list[str]:
+    """At most three settings with this name, or else with the nearest one: "task.rounds"."""
+    # Not above: they need PyTorch, which is for this hint only.
+    from benchmarks.planning.methods import METHODS
+    from mosaic.fl.task import Task
+
+    owners = {"task": Task} | {name: module.Config for name, module in METHODS.items()}
+    places: dict[str, list[str]] = {}
+    for owner, config in owners.items():
+        for field in dataclasses.fields(config):
+            places.setdefault(field.name, []).append(f"{owner}.{field.name}")
+    nearest = difflib.get_close_matches(key, places, n=1, cutoff=0.5)
+    return places[nearest[0]][:3] if nearest else []

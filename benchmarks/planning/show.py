@@ -9,9 +9,10 @@ from rich.table import Table
 from benchmarks.cli import console
 from benchmarks.output import print_table
 from benchmarks.planning.cell import Cell
+from benchmarks.planning.data import absent
+from benchmarks.planning.entry_points import entry_points
 from benchmarks.planning.forecast import UTILISATION, forecast, without_forecast
 from benchmarks.planning.methods import METHODS, idea_of
-from benchmarks.planning.plugins import entry_points
 from benchmarks.planning.scales import SCALES
 from benchmarks.planning.suite import read_suite, suite_names
 from mosaic.fl.data.datasets import DATASETS
@@ -53,6 +54,8 @@ def print_plan(
         jobs: processes.
     """
     missing = [cell for cell in cells if cell.key not in finished]
+    for name in absent(cells):
+        _print(f"{name} is not on this machine: which of its cells are done is not known")
     for cell in cells:
         status = "done  " if cell.key in finished else "to run"
         _print(f"{status} {cell.key} {escape(cell.title)}")

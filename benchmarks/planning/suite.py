@@ -1,14 +1,25 @@
 """A suite is one question, written as a TOML file."""
 
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+)
 
+from benchmarks.planning.axes import check_clients, check_omega, check_widths, seeds_of
+from benchmarks.planning.toml_files import read_toml
 from mosaic.fl.errors import InputError, did_you_mean
 
 FOLDER = Path(__file__).parents[1] / "suites"
+
+T = TypeVar("T")
+NonEmpty = Annotated[list[T], Field(min_length=1)]
 
 
 class Entry(BaseModel):
@@ -22,11 +33,11 @@ class Entry(BaseModel):
         widths: those of the suite's widths at which it is run; by default all.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     name: str
     label: str | None = None
     set: dict[str, Any] = {}
-    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+    grid: dict[str, NonEmpty[Any]] = {}
     widths: list[str] | None = None
     _grid_of: str = PrivateAttr("")
     _grid_settings: tuple[str, ...] = PrivateAttr(())
@@ -71,15 +82,15 @@ class Suite(BaseModel):
         reference: the label that all others are compared with.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     question: str
-    omega: list[float]
-    clients: list[int]
-    widths: list[str] = ["full"]
+    omega: NonEmpty[Annotated[float, BeforeValidator(check_omega)]]
+    clients: NonEmpty[Annotated[int, BeforeValidator(check_clients)]]
+    widths: NonEmpty[Annotated[str, BeforeValidator(check_widths)]] = ["full"]
     methods: list[str] | Literal["all"] = []
     method: list[Entry] = []
-    datasets: list[str] | None = None
-    seeds: list[int] | int | None = None
+    datasets: NonEmpty[str] | None = None
+    seeds: Annotated[list[int] | None, BeforeValidator(seeds_of)] = None
     task: dict[str, Any] = {}
     pages: list[Literal["communication"]] = []
     reference: str = "mosaic"
@@ -101,10 +112,7 @@ def read_suite(name: str) -> tuple[str, Suite]:
     """
     path = suite_path(name)
     try:
-        with path.open("rb") as file:
-            suite = Suite.model_validate(tomllib.load(file))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid TOML: {error}.") from None
+        suite = Suite.model_validate(read_toml(path))
     except ValidationError as error:
         problems = "; ".join(_explain(problem) for problem in error.errors())
         raise InputError(f"{path}: {problems}.") from None
@@ -149,7 +157,12 @@ def _explain(problem: Any) -> str:
         error = did_you_mean("key", str(location[-1]), known)
         return f"{where}: {str(error).rstrip('.')}"
 
-    text = f"{where}: {problem['msg'].lower()}"
-    if problem["type"] != "missing":
-        text += f", not {problem['input']!r}"
-    return text
+    if location[0] == "methods":
+        return f'methods: write "all" or a list of names, not {problem["input"]!r}'
+    if problem["type"] == "value_error":
+        return f"{where}: {str(problem['ctx']['error']).rstrip('.')}"
+    if problem["type"] == "too_short":
+        return f"{where} is an empty list; give at least one value"
+    if problem["type"] == "missing":
+        return f"{where}: {problem['msg'].lower()}"
+    return f"{where}: {problem['msg'].lower()}, not {problem['input']!r}"

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from benchmarks.planning.methods import CEILING, FLOOR, METHODS
+from benchmarks.planning.methods import CEILING, FLOOR, method_names
 
 GIVEN_SPLIT = "given split"
 
@@ -15,8 +15,8 @@ def method_order(records: pd.DataFrame) -> list[str]:
     The order is that of METHODS. Labels of one method follow one another as they first appear.
     Methods that METHODS does not know come just before the ceiling.
     """
-    place = {method: position for position, method in enumerate(METHODS)}
-    unknown = place.get(CEILING, len(METHODS)) - 0.5
+    place = {method: position for position, method in enumerate(method_names())}
+    unknown = place.get(CEILING, len(place)) - 0.5
 
     # Frames without the column "method" are ordered by their labels.
     methods = records.loc[:, "method" if "method" in records else "label"]

@@ -1,6 +1,5 @@
 """From a suite's records to its CSV files, tables and figures."""
 
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from benchmarks.reporting.frames import groups, with_infinities, with_status
 from benchmarks.reporting.names import number, omega_names
 from benchmarks.reporting.parts import Failures, part, write_tracebacks
 from benchmarks.reporting.tables import check_pages, write_tables
+from benchmarks.running.certificates import certificate_file, read_label_counts
+from benchmarks.running.pictures import picture_file, read_pictures
 from benchmarks.running.record import environment, identity
 from benchmarks.running.records import TEXT_COLUMNS, load_records
 from benchmarks.texts import file_names, one_line, utf8
@@ -127,16 +128,16 @@ def _write_label_distribution(records: pd.DataFrame, folder: Path) -> None:
     by = ["dataset", "n_clients", "omega"]
     for (dataset, n_clients, omega), rows in groups(_of_first_seed(records, by), by):
         clients = f"{n_clients} clients, {names[omega]}"
-        path = folder / "partitions" / f"{rows['partition'].iloc[0]}.json"
-        if not path.exists():
+        name = rows["partition"].iloc[0]
+        label_counts = read_label_counts(folder, name)
+        if label_counts is None:
             warnings.warn(
-                f"label_distribution is without {dataset}, {clients}: no {path}; --force writes it "
-                "again",
+                f"label_distribution is without {dataset}, {clients}: no "
+                f"{certificate_file(folder, name)}; the next run writes it again",
                 stacklevel=2,
             )
             continue
-        partition = json.loads(path.read_text())
-        counts[f"{dataset}\n{clients}"] = np.array(partition["label_counts"])
+        counts[f"{dataset}\n{clients}"] = label_counts
     label_distribution(counts, folder / "figures")
 
 
@@ -150,11 +151,11 @@ def _write_pictures(records: pd.DataFrame, folder: Path, failures: Failures | No
     pictures: dict[tuple, Pictures] = {}
     for (label, dataset, n_clients, omega), rows in groups(with_status(records, "done"), SUBJECT):
         row = _shown_cell(rows)
-        path = folder / "pictures" / f"{row['cell']}.npz"
-        if not path.exists():
-            continue
-        with part(f"the generated images of {one_line(label)}", failures), np.load(path) as file:
-            images = Pictures(file["generated"], file["real"], file["clients"], [])
+        with part(f"the generated images of {one_line(label)}", failures):
+            kept = read_pictures(picture_file(folder, row["cell"]))
+            if kept is None:
+                continue
+            images = Pictures(kept.generated, kept.real, kept.clients, [])
             subject = (dataset, n_clients, omega, images.generated.tobytes())
             pictures.setdefault(subject, images).labels.append(label)
 

@@ -2,6 +2,8 @@
 
 Where every pair differs by the same amount there is no estimate of the noise, so a paired t-test
 says nothing: p is 1 if that amount is zero and NaN otherwise. NaN is never significant.
+
+scipy is slow to import, so each function that computes with it imports it.
 """
 
 import math
@@ -9,7 +11,6 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
 
 ALPHA = 0.05
 POWER = 0.8
@@ -35,6 +36,8 @@ def paired_test(differences: pd.Series) -> dict[str, Any]:
         (:func:`sign_flip_test`), ``p_wilcoxon`` (signed ranks) and ``p_better``
         (:func:`probability_above` a difference of MARGIN). What cannot be computed is NaN.
     """
+    from scipy import stats
+
     known = differences.dropna().to_numpy(dtype=float)
     n = len(known)
     mean = known.mean() if n else math.nan
@@ -78,6 +81,8 @@ def sign_flip_test(differences: np.ndarray) -> float:
     Returns:
         The exact p, a multiple of 2^(1-n); NaN for fewer than MIN_PAIRS_EXACT differences.
     """
+    from scipy import stats
+
     if len(differences) < MIN_PAIRS_EXACT:
         return math.nan
 
@@ -108,6 +113,8 @@ def probability_above(margin: float, mean: float, sd: float, n: int) -> float:
         sd: their sample standard deviation.
         n: their number; the result is NaN for fewer than 2, or without spread.
     """
+    from scipy import stats
+
     if n < 2 or not sd > 0:
         return math.nan
     return float(stats.t.sf((margin - mean) / (sd / math.sqrt(n)), n - 1))
@@ -119,6 +126,8 @@ def friedman_test(ranks: np.ndarray) -> float:
     Args:
         ranks: or accuracies: blocks x methods; NaN for fewer than 3 methods or 2 blocks.
     """
+    from scipy import stats
+
     n_blocks, n_methods = ranks.shape
     if n_methods < 3 or n_blocks < 2:
         return math.nan
@@ -134,6 +143,8 @@ def critical_difference(n_methods: int, n_blocks: int) -> float:
         n_methods: k; NaN for fewer than 2.
         n_blocks: N; NaN for none.
     """
+    from scipy import stats
+
     if n_methods < 2 or n_blocks < 1:
         return math.nan
     q = stats.studentized_range.ppf(1 - ALPHA, n_methods, math.inf) / math.sqrt(2)
@@ -147,6 +158,8 @@ def half_width(sd: float, n: int) -> float:
         sd: sample standard deviation of the values.
         n: number of values; the result is NaN for fewer than 2.
     """
+    from scipy import stats
+
     if n < 2:
         return math.nan
     return cast(float, stats.t.ppf(1 - ALPHA / 2, n - 1) * sd / math.sqrt(n))
@@ -184,6 +197,8 @@ def detectable_difference(sd: float, n: int, power: float = POWER, alpha: float 
     Returns:
         NaN for fewer than 2 pairs or an unknown sd; 0 for an sd of 0.
     """
+    from scipy import optimize, stats
+
     if n < 2 or not math.isfinite(sd):
         return math.nan
     df = n - 1

@@ -128,26 +128,26 @@ def markdown(page: Page) -> str:
     for j in range(len(page.header)):
         alignments.append("---" if j < page.n_names else "---:")
 
-    lines = [f"### {_markdown_text(page.caption)}", ""]
-    lines.append(_markdown_row([_markdown_text(heading) for heading in page.header]))
+    lines = [f"### {markdown_text(page.caption)}", ""]
+    lines.append(_markdown_row([markdown_text(heading) for heading in page.header]))
     lines.append(_markdown_row(alignments))
     for i, row in enumerate(page.rows):
         cells = []
         for j, text in enumerate(row):
-            cell = _markdown_text(text)
+            cell = markdown_text(text)
             cells.append(f"**{cell}**" if (i, j) in page.bold else cell)
         lines.append(_markdown_row(cells))
     lines.append("")
 
-    lines += [f"- {_markdown_text(note)}" for note in page.notes]
+    lines += [f"- {markdown_text(note)}" for note in page.notes]
     lines.append("")
     return "\n".join(lines)
 
 
 def markdown_list(heading: str, texts: list[str]) -> str:
     """A heading and a list below it, as Markdown."""
-    lines = [f"### {_markdown_text(heading)}", ""]
-    lines += [f"- {_markdown_text(text)}" for text in texts]
+    lines = [f"### {markdown_text(heading)}", ""]
+    lines += [f"- {markdown_text(text)}" for text in texts]
     lines.append("")
     return "\n".join(lines)
 
@@ -156,7 +156,8 @@ def _markdown_row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _markdown_text(text: str) -> str:
+def markdown_text(text: str) -> str:
+    """The text on one line, with what Markdown would take for more than a character escaped."""
     return MARKDOWN.sub(r"\\\1", one_line(text))
 
 

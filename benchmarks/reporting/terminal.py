@@ -1,7 +1,7 @@
 """The result of a run in the terminal: accuracies, warnings by kind, and where the files are."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,16 +14,16 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.cli import console
-from benchmarks.metrics.columns import own_columns
+from benchmarks.metrics.metric_file import own_columns
 from benchmarks.output import in_encoding
 from benchmarks.reporting import comparison
 from benchmarks.reporting.frames import grouped, groups, has_values, with_status
 from benchmarks.reporting.names import method_order, seeds_name, setting_name
 from benchmarks.reporting.pages.accuracy import FIRST_OMEGA, accuracy_page
-from benchmarks.reporting.pages.notes import kinds_of, warning_rows
 from benchmarks.reporting.parts import TRACEBACKS, Failures, failure_lines, part
+from benchmarks.reporting.summaries import cells_text, reason_summary, warning_summary
 from benchmarks.reporting.table import Page, short
-from benchmarks.texts import one_line, shortened
+from benchmarks.texts import one_line
 
 ASCII_HEAD = Box("    \n    \n -- \n" + 5 * "    \n", ascii=True)
 """The lines of SIMPLE_HEAD for outputs without its characters; rich's own has bars too."""
@@ -39,9 +39,6 @@ GAP = 2
 
 EDGE = 1
 """rich counts the padding of the first column too, though it does not print it."""
-
-LONGEST_TEXT = 300
-"""Longer texts of warnings are cut."""
 
 
 @dataclass(frozen=True)
@@ -238,45 +235,6 @@ def terminal_table(records: pd.DataFrame, details: str = "table.md") -> Group:
     return Group(*tables)
 
 
-def warning_summary(records: pd.DataFrame) -> list[str]:
-    """One line per kind of warning, e.g. "12 cells: the generators cover 80% of the classes".
-
-    Warnings that differ only in numbers are of one kind, and the first of them is the example. The
-    kind with the most cells comes first.
-    """
-    counted = []
-    for column in ("warnings", "notes"):
-        if column in records:
-            counted += _by_kind(warning_rows(records, column), column)
-    return _lines(counted)
-
-
-def _reason_summary(records: pd.DataFrame, status: str) -> list[str]:
-    """One line per kind of reason why cells failed or were skipped."""
-    return _lines(_by_kind(with_status(records, status), "reason"))
-
-
-def _by_kind(rows: pd.DataFrame, column: str) -> list[tuple[int, str]]:
-    """The number of cells and an example of each kind of text in the column."""
-    rows = rows.loc[rows[column].fillna("") != ""]
-    rows = rows.assign(kind=kinds_of(rows.loc[:, column]))
-    counted = []
-    for _, alike in rows.groupby("kind", sort=False):
-        n_cells = len(set(alike["cell"]))
-        example = one_line(shortened(str(alike[column].iloc[0]), LONGEST_TEXT))
-        counted.append((n_cells, example))
-    return counted
-
-
-def _lines(counted: Iterable[tuple[int, str]]) -> list[str]:
-    most_cells_first = sorted(counted, key=lambda kind: -kind[0])
-    return [f"{_cells(n)}: {example}" for n, example in most_cells_first]
-
-
-def _cells(n: int) -> str:
-    return "1 cell" if n == 1 else f"{n} cells"
-
-
 def print_result(
     records: pd.DataFrame, folder: Path, failed: int, failures: Failures | None = None
 ) -> None:
@@ -295,11 +253,11 @@ def print_result(
             console.print(terminal_table(records, str(details)), highlight=False)
 
     _print_lines("warnings", "yellow", warning_summary(records))
-    _print_lines("does not apply", "dim", _reason_summary(records, "skipped"))
-    _print_lines("failed", "red", _reason_summary(records, "failed"))
+    _print_lines("does not apply", "dim", reason_summary(records, "skipped"))
+    _print_lines("failed", "red", reason_summary(records, "failed"))
     if failed:
         console.print(
-            f"[red]{_cells(failed)} failed[/]; their tracebacks are in "
+            f"[red]{cells_text(failed)} failed[/]; their tracebacks are in "
             f"{escape(str(folder / 'cells'))}/*.failed.json",
             soft_wrap=True,
         )

@@ -11,19 +11,21 @@ All other rows are records: ``pandas.read_json("records.jsonl.gz", lines=True)``
 
 import argparse
 import functools
-import gzip
 import json
 import sys
-import zlib
-from collections.abc import Sequence
+import warnings
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 
+from benchmarks.cli import printed_warnings
 from benchmarks.output import make_streams_readable, new_console
+from benchmarks.running.archive_file import compress, decompress
+from benchmarks.running.record_file import Row, parse_rows
 from mosaic.fl.errors import InputError
-from mosaic.fl.files import write_whole
+from mosaic.fl.files import problem_of, set_aside, write_whole
 
 ARCHIVE = "records.jsonl.gz"
 
@@ -44,23 +46,18 @@ def pack(folder: Path, remove: bool = False) -> Path:
     Raises:
         InputError: there is nothing to pack, or a file is not what its name says.
     """
-    files = _archived(folder)
+    earlier = _content(folder)
+    files = dict(earlier.files)
     packed = [
         *sorted((folder / "cells").glob("*.jsonl")),
         *sorted((folder / "partitions").glob("*.json")),
     ]
     for path in packed:
-        files[path.relative_to(folder).as_posix()] = path.read_bytes()
+        files[path.relative_to(folder).as_posix()] = _checked(path)
     if not files:
         raise InputError(f"{folder} has no cells; give a suite's folder, such as results/mine.")
 
-    lines = "".join(_lines(name, files[name]) for name in sorted(files)).encode()
-    if _files(lines) != files:
-        raise InputError(f"{folder} has records that an archive would not give back unchanged.")
-
-    archive = folder / ARCHIVE
-    # no time and no file name in the header: the bytes depend on the content alone
-    write_whole(archive, gzip.compress(lines, compresslevel=9, mtime=0))
+    archive = _replace(folder, earlier, files)
     if remove:
         for path in packed:
             path.unlink()
@@ -69,6 +66,52 @@ def pack(folder: Path, remove: bool = False) -> Path:
         for name in ("cells", "partitions"):
             _remove_if_empty(folder / name)
     return archive
+
+
+def _checked(path: Path) -> bytes:
+    """The content of a file that is to be packed.
+
+    Raises:
+        InputError: it is damaged, so the archive would not give it back.
+    """
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".jsonl":
+            parse_rows(content, path.stem)
+        else:
+            json.loads(content.decode())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"cannot pack {path}: {problem_of(error)}. A run of the suite makes it again."
+        ) from error
+    return content
+
+
+def _replace(folder: Path, earlier: "_Content", files: dict[str, bytes]) -> Path:
+    """Write the files as the archive of a folder. A damaged earlier one is set aside.
+
+    Raises:
+        InputError: the archive would not give them back unchanged.
+    """
+    archive = folder / ARCHIVE
+    data = compress(_lines(name, files[name]) for name in sorted(files))
+    lines, _ = decompress(data)
+    if _sound_files(lines) != (files, []):
+        raise InputError(f"{archive} would not give back its files unchanged.")
+
+    if earlier.problem:
+        set_aside(archive, "archive", earlier.problem, "a new one has what could be read of it")
+    write_whole(archive, data)
+    return archive
+
+
+def forget(folder: Path, keys: Collection[str]) -> None:
+    """Take cells out of a suite's archive, because they are run again. Partitions stay in it."""
+    earlier = _content(folder)
+    forgotten = {f"cells/{key}.jsonl" for key in keys}
+    files = {name: data for name, data in earlier.files.items() if name not in forgotten}
+    if len(files) < len(earlier.files):
+        _replace(folder, earlier, files)
 
 
 def unpack(folder: Path, into: Path | None = None) -> list[Path]:
@@ -82,11 +125,11 @@ def unpack(folder: Path, into: Path | None = None) -> list[Path]:
         The paths of the files that were written.
 
     Raises:
-        InputError: the archive is damaged.
+        InputError: the archive cannot be read.
     """
     target = folder if into is None else into
     written = []
-    for name, content in _archived(folder).items():
+    for name, content in _content(folder).files.items():
         path = target / name
         if path.exists():
             continue
@@ -96,10 +139,10 @@ def unpack(folder: Path, into: Path | None = None) -> list[Path]:
     return written
 
 
-def packed_rows(folder: Path) -> dict[str, list[dict[str, Any]]]:
+def packed_rows(folder: Path) -> dict[str, list[Row]]:
     """The rows of each cell in a suite's archive, by the cell's key; empty without an archive.
 
-    The rows are as they were written (infinity is the text "inf"). An archive that has not changed
+    Of a damaged archive, what can be read. An archive that has not changed
     is read once per process, and its rows are shared: copy a row before you change it.
     """
     archive = folder / ARCHIVE
@@ -110,33 +153,84 @@ def packed_rows(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 @functools.lru_cache(maxsize=8)
-def _read_rows(archive: Path, changed: int, size: int) -> dict[str, list[dict[str, Any]]]:
-    cells: dict[str, list[dict[str, Any]]] = {}
-    for name, content in _read(archive, changed, size).items():
+def _read_rows(archive: Path, changed: int, size: int) -> dict[str, list[Row]]:
+    cells: dict[str, list[Row]] = {}
+    for name, content in _read(archive, changed, size).files.items():
         if name.startswith("cells/"):
-            cells[Path(name).stem] = [json.loads(line) for line in content.splitlines()]
+            key = Path(name).stem
+            cells[key] = parse_rows(content, key)
     return cells
 
 
-def _archived(folder: Path) -> dict[str, bytes]:
-    """The files in a folder's archive, content by name relative to the folder; a new dict."""
+@dataclass(frozen=True)
+class _Content:
+    """What an archive has.
+
+    Attributes:
+        files: the sound files, content by name relative to the suite's folder.
+        problem: what is wrong with the rest of it; empty for a sound archive.
+    """
+
+    files: dict[str, bytes]
+    problem: str
+
+
+def _content(folder: Path) -> _Content:
     archive = folder / ARCHIVE
     if not archive.exists():
-        return {}
+        return _Content({}, "")
     state = archive.stat()
-    return dict(_read(archive, state.st_mtime_ns, state.st_size))
+    return _read(archive, state.st_mtime_ns, state.st_size)
 
 
 @functools.lru_cache(maxsize=8)
-def _read(archive: Path, changed: int, size: int) -> dict[str, bytes]:
-    """The files in an archive; time and size are there so that a changed archive is read again."""
+def _read(archive: Path, changed: int, size: int) -> _Content:
+    """The content of an archive; time and size are there so that a changed one is read again.
+
+    A damaged archive is named in a warning, once per process, and left where it is.
+    """
     try:
-        return _files(gzip.decompress(archive.read_bytes()))
-    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+        data = archive.read_bytes()
+    except OSError as error:
         raise InputError(
-            f"damaged archive {archive}: {error}. Restore it (git checkout), or delete it and run "
-            "its cells again."
-        ) from None
+            f"cannot read the archive {archive}: {error.strerror or error}. Make it readable, or "
+            "move it away and run its cells again."
+        ) from error
+
+    lines, problems = decompress(data)
+    files, more_problems = _sound_files(lines)
+    problems += more_problems
+    if not problems:
+        return _Content(files, "")
+
+    n_cells = sum(name.startswith("cells/") for name in files)
+    warnings.warn(
+        f"damaged archive {archive}: {problems[0]}. {n_cells} cells can be read; what it had of "
+        "others runs again. Restore it (git checkout), or pack the suite again after the run.",
+        stacklevel=2,
+    )
+    return _Content(files, problems[0])
+
+
+def _sound_files(lines: bytes) -> tuple[dict[str, bytes], list[str]]:
+    """The files, content by name, of an archive's lines, and what is wrong with others."""
+    files: dict[str, bytes] = {}
+    problems = []
+    for line in lines.splitlines(keepends=True):
+        try:
+            name, content = _file_of(line)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            problems.append(f"a line that cannot be read: {problem_of(error)}")
+            continue
+        files[name] = files.get(name, b"") + content
+
+    for name in [name for name in files if name.startswith("cells/")]:
+        try:
+            parse_rows(files[name], Path(name).stem)
+        except ValueError as error:
+            problems.append(f"{name}: {problem_of(error)}")
+            del files[name]
+    return files, problems
 
 
 def _lines(name: str, content: bytes) -> str:
@@ -148,17 +242,15 @@ def _lines(name: str, content: bytes) -> str:
     return json.dumps(row) + "\n"
 
 
-def _files(lines: bytes) -> dict[str, bytes]:
-    """The files, content by name, of an archive's lines."""
-    files: dict[str, bytes] = {}
-    for line in lines.splitlines(keepends=True):
-        row = json.loads(line)
-        if row["status"] == "partition":
-            files[f"partitions/{row['partition']}.json"] = row["certificate"].encode()
-        else:
-            name = f"cells/{row['cell']}.jsonl"
-            files[name] = files.get(name, b"") + line
-    return files
+def _file_of(line: bytes) -> tuple[str, bytes]:
+    """The name of the file that a line of an archive is of, and what the line has of it."""
+    row = json.loads(line)
+    if row["status"] == "partition":
+        name = row["partition"]
+        if Path(name).name != name:
+            raise ValueError(f"{name!r} is not the name of a partition")
+        return f"partitions/{name}.json", row["certificate"].encode()
+    return f"cells/{row['cell']}.jsonl", line
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -180,11 +272,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = new_console(highlight=False, soft_wrap=True)
     try:
         for folder in options.folders:
-            if options.action == "pack":
-                console.print(f"wrote {escape(str(pack(folder, options.remove)))}")
-            else:
-                console.print(f"restored {len(unpack(folder))} files in {escape(str(folder))}")
-    except (InputError, UnicodeDecodeError, json.JSONDecodeError, KeyError) as error:
+            with printed_warnings():
+                if options.action == "pack":
+                    text = f"wrote {pack(folder, options.remove)}"
+                elif not (folder / ARCHIVE).exists():
+                    raise InputError(f"there is no {folder / ARCHIVE}; give a suite's folder.")
+                else:
+                    text = f"restored {len(unpack(folder))} files in {folder}"
+            console.print(escape(text))
+    except InputError as error:
         new_console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         return 2
     return 0

@@ -1,37 +1,49 @@
 """Where cells run: in this process, or in several on this machine. Which one changes no record."""
 
 import contextlib
-import multiprocessing
-import multiprocessing.process
-import multiprocessing.queues
-import os
-import queue
-import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 
 import torch
 
 from benchmarks.planning.cell import Cell
-from benchmarks.running.run_cell import run_cell
+from benchmarks.running.run_cell import record_failure, run_cell
 from benchmarks.running.schedule import Schedule, Stage, Work
 from benchmarks.running.session import Outcome, Session, prepare
+from benchmarks.running.worker_processes import Worker, Workers
 from mosaic.fl.cache import watch_stages
+from mosaic.fl.errors import is_full
 
 Watch = Callable[[str, str], None]
 """Called with a cell's key and what it does now: the name of a stage, or "" at its start."""
 
-DIED = "its process died (out of memory?); run again"
+
+@dataclass(frozen=True)
+class Started:
+    """A worker's message: a cell has started, or (with its name) a stage for it."""
+
+    key: str
+    stage: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A worker's message: its work is over. The outcome is that of a cell; None for a stage."""
+
+    outcome: Outcome | None
+    seconds: float
 
 
 def run_cells(
     cells: Sequence[Cell], session: Session, jobs: int, watch: Watch
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Run cells and yield how each of them ended, as it ends. A failing cell stops no other.
+
+    Close the generator if it is not used to its end: its processes are gone then.
 
     Args:
         cells: in the order in which they are wanted; see :class:`Schedule`.
@@ -57,101 +69,71 @@ def _announcer(watch: Watch, cell: Cell) -> Callable[[str], None]:
 
 def _in_processes(
     cells: Sequence[Cell], session: Session, jobs: int, watch: Watch
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     prepare(session)  # stages that are in its cache are not scheduled
     schedule = Schedule(cells, jobs)
-    context = multiprocessing.get_context("spawn")
-    started = context.Queue()  # (key, stage) from the workers, for ``watch``
-    running: dict[Future, Work] = {}
+    busy: dict[Worker, Work] = {}
+    idle: list[Worker] = []
+    with Workers() as workers:
+        while schedule or busy:
+            while len(busy) < jobs and (work := schedule.take()):
+                worker = idle.pop() if idle else workers.start("cells", _serve, session)
+                worker.send(work)
+                busy[worker] = work
 
-    def new_pool() -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(jobs, context, _start_worker, (session, started))
+            for worker, message in workers.news():
+                if isinstance(message, Started):
+                    watch(message.key, message.stage)
+                    continue
+                if worker in idle:  # it has ended
+                    idle.remove(worker)
+                    continue
 
-    with contextlib.ExitStack() as pools:
-        pool = pools.enter_context(new_pool())
-        while schedule or running:
-            while len(running) < jobs and (work := schedule.take()):
-                running[pool.submit(_run_timed, work, session)] = work
-            ended, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
-            _pass_on(started, watch)
-
-            for future in ended:
-                try:
-                    outcome, seconds = future.result()
-                except BrokenProcessPool:
-                    # A worker was killed, perhaps by the system for its memory. The pool is lost
-                    # with all that ran in it; a new pool goes on with the other cells.
-                    yield from _lost(list(running.values()), schedule)
-                    running.clear()
-                    pool = pools.enter_context(new_pool())
-                    break
-                work = running.pop(future)
-                schedule.ended(work, seconds)
-                if outcome is not None:
-                    yield outcome
-
-
-def _pass_on(started: multiprocessing.queues.Queue, watch: Watch) -> None:
-    """Tell ``watch`` what workers have started since the last call."""
-    while True:
-        try:
-            key, stage = started.get_nowait()
-        except queue.Empty:
-            return
-        watch(key, stage)
-
-
-def _lost(works: list[Work], schedule: Schedule) -> Iterator[Outcome]:
-    """Lost cells have failed; a lost stage is computed by the cells that need it."""
-    for work in works:
-        schedule.ended(work)
-        if isinstance(work, Cell):
-            yield Outcome(work, "failed", notes=(DIED,))
+                work = busy.pop(worker)
+                if isinstance(message, Finished):
+                    idle.append(worker)
+                    schedule.ended(work, message.seconds)
+                    if message.outcome is not None:
+                        yield message.outcome
+                    continue
+                # The worker has ended, perhaps killed by the system for its memory. A lost stage is
+                # computed by the cells that need it.
+                schedule.ended(work)
+                if isinstance(work, Cell):
+                    yield record_failure(work, session, f"its process {message.reason}; run again")
 
 
 # What follows runs in a worker process.
 
-_started: multiprocessing.queues.Queue | None = None
 
-
-def _start_worker(session: Session, started: multiprocessing.queues.Queue) -> None:
-    """Prepare a worker: its session, its queue, and its end if the command is killed."""
-    global _started
-    _started = started
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
+def _serve(pipe: Connection, session: Session) -> None:
+    """Run the work that arrives, until the pipe's other end is closed."""
     prepare(session)
 
+    def report(key: str, stage: str) -> None:
+        pipe.send(Started(key, stage))
 
-def _exit_after(parent: multiprocessing.process.BaseProcess) -> None:
-    """End this process when its parent has ended: a pool's workers would live on."""
-    parent.join()
-    os._exit(1)
+    while True:
+        try:
+            work = pipe.recv()
+        except EOFError:
+            return
+        begun = time.perf_counter()
+        outcome = _run(work, session, report)
+        pipe.send(Finished(outcome, time.perf_counter() - begun))
 
 
-def _run_timed(work: Work, session: Session) -> tuple[Outcome | None, float]:
-    """Run a piece of work; return a cell's outcome (None for a stage) and the seconds it took."""
-    begun = time.perf_counter()
-    outcome = _run(work, session)
-    return outcome, time.perf_counter() - begun
-
-
-def _run(work: Work, session: Session) -> Outcome | None:
+def _run(work: Work, session: Session, report: Watch) -> Outcome | None:
     if isinstance(work, Stage):
-        compute_stage(work, _announcer(_report, work.cell))
+        compute_stage(work, _announcer(report, work.cell))
         return None
-    _report(work.key, "")
+    report(work.key, "")
     try:
-        return run_cell(work, session, _announcer(_report, work))
-    except Exception:  # an error of the harness, such as a record that cannot be written
+        return run_cell(work, session, _announcer(report, work))
+    except Exception as error:  # an error of the harness, such as a record that cannot be written
+        if is_full(error):
+            raise
         return Outcome(work, "failed", notes=(traceback.format_exc(),))
-
-
-def _report(key: str, stage: str) -> None:
-    """Report to the command's process what starts here."""
-    if _started is not None:
-        _started.put((key, stage))
 
 
 def compute_stage(stage: Stage, announce: Callable[[str], None] | None = None) -> None:

@@ -1,7 +1,8 @@
 """Progress of a run on the terminal: cells done, what runs now, time left."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from statistics import fmean
 
@@ -20,6 +21,7 @@ from rich.table import Column
 from benchmarks.planning.cell import Cell
 from benchmarks.running.records import done_file, read_rows
 from benchmarks.running.session import Outcome
+from benchmarks.texts import one_line
 
 
 class Estimate:
@@ -44,7 +46,7 @@ class Estimate:
     def add(self, cell: Cell) -> None:
         """Learn from the record of a cell, if it is done."""
         rows = read_rows(done_file(self.folder, cell))
-        if not rows or rows[-1]["status"] != "done":
+        if not rows or rows[-1]["status"] != "done" or rows[-1].get("method_s") is None:
             return
         row = rows[-1]
         kind = _kind(cell)
@@ -125,7 +127,7 @@ class _Bar:
     def watch(self, key: str, stage: str) -> None:
         """Show that a cell, or a stage for it, has started."""
         cell = self.cells[key]
-        text = f"{cell.label} omega={cell.task.omega:g}"
+        text = one_line(f"{cell.label} omega={cell.task.omega:g}")
         if stage:
             text += f": {stage}"
         self.now[key] = text
@@ -149,13 +151,13 @@ class _Bar:
 
 
 def show_progress(
-    start: Callable[[Callable[[str, str], None]], Iterator[Outcome]],
+    start: Callable[[Callable[[str, str], None]], Generator[Outcome]],
     cells: Sequence[Cell],
     n_finished: int,
     estimate: Estimate,
     jobs: int,
     console: Console,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Pass on the outcomes of cells; print a line for each, above a bar.
 
     Between two outcomes the caller may print to the same console, above the bar. Of a failed or
@@ -164,6 +166,7 @@ def show_progress(
 
     Args:
         start: starts the run; it is given the function to call when a cell or a stage starts.
+            What it returns is closed at the end, also after an error: its processes are gone then.
         cells: the cells to run.
         n_finished: how many were finished before.
         estimate: learns from each finished cell.
@@ -183,12 +186,13 @@ def show_progress(
         total = n_finished + len(cells)
         task = progress.add_task("", total=total, completed=n_finished, now="")
         bar = _Bar(cells, estimate, jobs, progress, task)
-        for outcome in start(bar.watch):
-            bar.end(outcome)
-            _print_outcome(console, outcome)
-            if outcome.status == "done":
-                warned.update(set(outcome.notes))
-            yield outcome
+        with closing(start(bar.watch)) as outcomes:
+            for outcome in outcomes:
+                bar.end(outcome)
+                _print_outcome(console, outcome)
+                if outcome.status == "done":
+                    warned.update(set(outcome.notes))
+                yield outcome
     for text, n_cells in warned.items():
         line = f"[yellow]{escape(text)}[/] [dim](cells: {n_cells})[/]"
         console.print(line, highlight=False, soft_wrap=True)

@@ -7,6 +7,7 @@ all nodes share. Any other node works in a folder of its own and computes there 
 cells need; the files that a cell leaves come back with its outcome.
 """
 
+import contextlib
 import functools
 import hashlib
 import logging
@@ -15,7 +16,7 @@ import platform
 import socket
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -24,13 +25,16 @@ from urllib.parse import urlsplit
 
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.outside import load_plugin
+from benchmarks.running.cores import available_cores
 from benchmarks.running.processes import Watch, compute_stage
 from benchmarks.running.records import files_of
 from benchmarks.running.run_cell import run_cell
 from benchmarks.running.schedule import Schedule, Stage, Work
 from benchmarks.running.session import Outcome, Session, prepare
+from benchmarks.running.stopping import hear_again
 from mosaic.fl.errors import InputError
 from mosaic.fl.files import write_whole
+from mosaic.fl.unfinished import unfinished
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("mosaic", "baselines", "benchmarks")
@@ -44,7 +48,7 @@ Files = dict[str, bytes]
 
 def cells_on_ray(
     cells: Sequence[Cell], session: Session, address: str, watch: Watch, gpu_share: float = 1.0
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Run cells on a cluster and yield each outcome as it ends, when its record is on this machine.
 
     Args:
@@ -58,10 +62,7 @@ def cells_on_ray(
     Raises:
         InputError: Ray is not installed, or no cluster answers.
     """
-    ray = connect(address)
-    token = session.out / f".ray-{uuid.uuid4().hex}"
-    try:
-        token.touch()
+    with connected(address) as ray, token_in(session.out / "cache") as token:
         prepare(session)  # stages that are in its cache are not scheduled
         schedule = Schedule(cells)
         on_gpu = session.device.startswith("cuda")
@@ -85,9 +86,25 @@ def cells_on_ray(
             outcome = _outcome(ray, ended, work, session)
             if outcome is not None:
                 yield outcome
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[ModuleType]:
+    """Be connected to a cluster; see :func:`connect`."""
+    ray = connect(address)
+    try:
+        yield ray
     finally:
-        token.unlink(missing_ok=True)
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def token_in(folder: Path) -> Iterator[Path]:
+    """A file that exists in the block: a node that does not see it does not share the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with unfinished(folder / f"ray-{uuid.uuid4().hex}") as token:
+        token.touch()
+        yield token
 
 
 def connect(address: str) -> ModuleType:
@@ -113,6 +130,8 @@ def connect(address: str) -> ModuleType:
             _check_answers(address)
         ray.init(
             address=None if address == "local" else address,
+            # Ray itself would count the cores that taskset or a batch system does not allow
+            num_cpus=available_cores() if address == "local" else None,
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
@@ -122,6 +141,7 @@ def connect(address: str) -> ModuleType:
             f"no Ray cluster answers at {address!r} ({problem}); start one (ray start --head), "
             "give its address, or use --ray local."
         ) from None
+    hear_again()  # Ray's own handlers print a stack, and shut it down step by step
     return ray
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import platform
 import subprocess
+import tomllib
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from benchmarks.planning.cell import Cell
 from benchmarks.running.records import method_columns
 from mosaic.fl.costs import Account
+from mosaic.fl.data.loading import place_of
 from mosaic.fl.device import device
 from mosaic.fl.fast.fused_norm import library
 
@@ -40,6 +42,9 @@ def identity(cell: Cell) -> dict[str, Any]:
     for field in TASK_COLUMNS:
         row[field] = task.pop(field)
     row["dataset"] = cell.dataset_name
+    row["data"] = task.pop("data")
+    row["test_data"] = cell.test_data
+    row["data_place"] = place_of(cell.task.dataset)
     row["client_work"] = cell.client_work
     row["server_work"] = cell.server_work
     widths = [cell.task.width(client) for client in range(cell.task.n_clients)]
@@ -66,6 +71,7 @@ def environment() -> dict[str, str]:
         "torchvision": metadata.version("torchvision"),
         "numpy": np.__version__,
         "python": platform.python_version(),
+        "version": version(),
         "commit": _commit(),
     }
 
@@ -81,9 +87,24 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _commit() -> str:
-    """The commit of this code, with "+" if files differ from it; empty outside a checkout."""
+def version() -> str:
+    """The version of this package; empty where neither a checkout nor an installation says it."""
+    project = Path(__file__).parents[2] / "pyproject.toml"
+    if project.is_file():  # a checkout, which may not be what is installed
+        return tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]
     try:
+        return metadata.version("mosaic-bench")
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _commit() -> str:
+    """The commit of this code, with "+" if files differ from it; empty outside a checkout.
+
+    An installed package may lie below a checkout of something else, as ``.venv`` does.
+    """
+    try:
+        _git("ls-files", "--error-unmatch", Path(__file__).name)  # an error if it is not git's
         changed = _git("status", "--porcelain", "--untracked-files=no")
         commit = _git("rev-parse", "--short=12", "HEAD")
     except (OSError, subprocess.SubprocessError):

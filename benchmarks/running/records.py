@@ -1,21 +1,18 @@
-"""Records: one finished cell is one file. If the file exists, the cell is done.
+"""Records: one finished cell is one file. The cell is done if the file's last row says so.
 
-``cells/<key>.jsonl`` has one flat JSON row per scored round, or one row for a skipped cell. A
-failed cell leaves ``cells/<key>.failed.json`` with its traceback instead; the next run tries it
-again. The records of a suite may also be in one file, its archive (``archive.py``); the file of a
-cell comes before it.
+``cells/<key>.jsonl`` has one flat JSON row per scored round, or one row for a skipped cell
+(``record_file.py`` says when it is complete). A failed cell leaves ``cells/<key>.failed.json`` with
+its traceback instead; the next run tries it again. The records of a suite may also be in one file,
+its archive (``archive.py``); the file of a cell comes before it.
 
 A record is self-contained: it names the method, the task and the settings that it was measured
 with, so a folder of records can be read without the suite that produced it.
 ``python -m benchmarks.metrics.columns`` prints what each column means.
 """
 
-import json
-import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -23,16 +20,15 @@ from benchmarks.metrics.columns import first_columns
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.methods import METHODS, facts_of
 from benchmarks.running.archive import ARCHIVE, packed_rows, unpack
+from benchmarks.running.record_file import AGAIN, Row, read_file, write_rows
+from mosaic.fl.errors import InputError
 from mosaic.fl.files import write_whole
-from mosaic.fl.json_values import from_json, to_json
 
 FIRST_COLUMNS = first_columns()
 """The columns that every CSV has, in this order. The others follow by name."""
 
 TEXT_COLUMNS = ["reason", "warnings", "selection"]  # an empty text where a row lacks one
 ORDER = ["dataset", "n_clients", "widths", "omega", "seed", "label", "cell", "round"]
-
-Row = dict[str, Any]
 
 
 def done_file(folder: Path, cell: Cell) -> Path:
@@ -45,64 +41,32 @@ def failed_file(folder: Path, cell: Cell) -> Path:
     return folder / "cells" / f"{cell.key}.failed.json"
 
 
-def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Write the rows as one line of JSON each. The file is there whole or not at all."""
-    lines = []
-    for row in rows:
-        values = {column: to_json(value) for column, value in row.items()}
-        lines.append(json.dumps(values) + "\n")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, "".join(lines).encode())
-
-
 def read_rows(path: Path) -> list[Row] | None:
-    """Read a record.
+    """Read a record: its file, or else its rows in the suite's archive.
 
     Args:
-        path: a file that :func:`write_rows` wrote, now or in an older version of this project.
+        path: of the file, which need not exist.
 
     Returns:
-        Its rows, under the column names of this version; from the suite's archive if the file does
-        not exist; None if neither has them. A damaged file is renamed and None is returned, so that
-        its cell runs again.
+        Its rows, under the column names of this version; None if neither has sound ones. A damaged
+        file is set aside, so that its cell runs again.
+
+    Raises:
+        InputError: the system does not let the file or the archive be read.
     """
-    try:
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        if not rows or not all(isinstance(row, dict) and "status" in row for row in rows):
-            raise ValueError("no row, or one without a status")
-    except FileNotFoundError:
-        rows = _archived_rows(path)
-        if rows is None:
-            return None
-    except (ValueError, UnicodeDecodeError) as error:
-        aside = path.with_name(f"{path.name}.damaged")
-        os.replace(path, aside)
-        warnings.warn(
-            f"damaged record {path}: {error}; set aside as {aside.name}, its cell runs again",
-            stacklevel=2,
-        )
-        return None
-    return [_as_of_now(row) for row in rows]
+    suite = path.parent.parent
+    then = AGAIN
+    if (suite / ARCHIVE).exists():
+        then = f"{AGAIN} unless {ARCHIVE} has it"
+    rows = read_file(path, then)
+    if rows is not None:
+        return rows
 
-
-def _archived_rows(path: Path) -> list[Row] | None:
-    """The rows of a record in the suite's archive; None also if the cell has failed since."""
     failed = path.with_name(f"{path.stem}.failed.json")
     if path.suffix != ".jsonl" or failed.exists():
         return None
-    return packed_rows(path.parent.parent).get(path.stem)
-
-
-def _as_of_now(row: Row) -> Row:
-    """Bring a row into the form of this version: infinities as numbers, present column names.
-
-    Older records have the name in tables as ``method`` and the name in METHODS as ``algorithm``.
-    """
-    row = {column: from_json(value) for column, value in row.items()}
-    if "algorithm" in row:
-        row["label"] = row["method"]
-        row["method"] = row.pop("algorithm")
-    return row
+    archived = packed_rows(suite).get(path.stem)
+    return None if archived is None else [dict(row) for row in archived]
 
 
 def method_columns(cell: Cell) -> Row:
@@ -164,9 +128,11 @@ def take_over(folder: Path, cell: Cell) -> bool:
         True if a record was found. The copy has the label and suite that the cell has here.
     """
     for other in _folders_with(cell, folder.parent):
+        if other == folder:
+            continue
         record = done_file(other, cell)
-        rows = read_rows(record)
-        if other == folder or not rows:
+        rows = _rows_elsewhere(record)
+        if not rows:
             continue
         if not record.exists():  # it is in the archive: its partition is too
             unpack(other)
@@ -185,9 +151,21 @@ def _folders_with(cell: Cell, out: Path) -> list[Path]:
     """The suites' folders that have a record of the cell, as a file or in an archive."""
     folders = {path.parent.parent for path in out.glob(f"*/cells/{cell.key}.jsonl")}
     for archive in out.glob(f"*/{ARCHIVE}"):
-        if cell.key in packed_rows(archive.parent):
-            folders.add(archive.parent)
+        try:
+            if cell.key in packed_rows(archive.parent):
+                folders.add(archive.parent)
+        except InputError as error:  # another suite's archive must not stop this one
+            warnings.warn(str(error), stacklevel=2)
     return sorted(folders)
+
+
+def _rows_elsewhere(record: Path) -> list[Row] | None:
+    """The rows of another suite's record; None also if the system does not let it be read."""
+    try:
+        return read_rows(record)
+    except InputError as error:
+        warnings.warn(str(error), stacklevel=2)
+        return None
 
 
 def load_records(folder: Path, cells: Iterable[Cell] | None = None) -> pd.DataFrame:

@@ -28,7 +28,7 @@ class Request:
         threads: CPU threads per process.
         device: auto, cpu or cuda.
         precision: auto, fp32 or bf16.
-        data_dir: where data sets are looked for first.
+        data_dir: the only folder where data sets are looked for.
         inception_weights: "auto", "download" or a file.
         ray: auto, local or the address of a Ray cluster.
         gpu_share: GPU fraction per cell on Ray.

@@ -1,11 +1,11 @@
 """run_cell: drive a method, stop its clock, score its snapshots, write the record."""
 
-import json
 import math
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,19 +16,23 @@ from benchmarks.metrics.domain import references
 from benchmarks.metrics.fidelity import fidelity
 from benchmarks.metrics.metric_file import measure_metrics
 from benchmarks.planning.cell import Cell
+from benchmarks.planning.data import proxy_of
 from benchmarks.planning.methods import METHODS
+from benchmarks.running.certificates import write_certificate
 from benchmarks.running.checks import join_warnings, warnings_of
-from benchmarks.running.pictures import keep_pictures
+from benchmarks.running.pictures import keep_pictures, picture_file, read_pictures
 from benchmarks.running.record import cost_row, identity
-from benchmarks.running.records import done_file, failed_file, read_rows, write_rows
+from benchmarks.running.record_file import read_file, write_rows
+from benchmarks.running.records import done_file, failed_file, read_rows
 from benchmarks.running.session import Outcome, Session
 from mosaic.fl.cache import watch_stages
 from mosaic.fl.contract import Skip, Snapshot
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data.federation import open_federation
-from mosaic.fl.data.loading import fingerprint, load
+from mosaic.fl.data.loading import fingerprint, load, load_checked
 from mosaic.fl.device import device
-from mosaic.fl.files import write_whole
+from mosaic.fl.errors import is_full
+from mosaic.fl.files import was_set_aside
 from mosaic.fl.rng import stream
 
 Row = dict[str, Any]
@@ -62,8 +66,8 @@ def run_cell(cell: Cell, session: Session, announce: Callable[[str], None] = _ig
     begun = time.perf_counter()
     with FileLock(done.with_suffix(".lock")), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        rows = read_rows(done)
-        if rows is None:
+        rows = read_file(done)
+        if rows is None or was_set_aside(picture_file(folder, cell.key)):
             rows = _run(cell, session)
     seconds = time.perf_counter() - begun
 
@@ -77,6 +81,17 @@ def run_cell(cell: Cell, session: Session, announce: Callable[[str], None] = _ig
     return Outcome(cell, last["status"], accuracy, seconds, tuple(notes))
 
 
+def is_finished(folder: Path, cell: Cell) -> bool:
+    """Return whether a cell has a record here, and pictures that can be read, if it has any.
+
+    Damaged ones are named in warnings and set aside; then the cell runs again.
+    """
+    if read_rows(done_file(folder, cell)) is None:
+        return False
+    pictures = picture_file(folder, cell.key)
+    return read_pictures(pictures) is not None or not was_set_aside(pictures)
+
+
 def _run(cell: Cell, session: Session) -> list[Row]:
     """Run a cell that has no record; write the record and return its rows."""
     folder = session.folder(cell.suite)
@@ -88,7 +103,9 @@ def _run(cell: Cell, session: Session) -> list[Row]:
     except Skip as reason:
         rows = [identity(cell) | {"status": "skipped", "reason": str(reason)}]
         write_rows(done, rows)
-    except Exception as error:  # a failing cell never stops the others
+    except Exception as error:  # a failing cell never stops the others, but a full disk does
+        if is_full(error):
+            raise
         row = identity(cell) | {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
         write_rows(failed, [row | {"traceback": traceback.format_exc()}])
         return [row]
@@ -96,9 +113,17 @@ def _run(cell: Cell, session: Session) -> list[Row]:
     return rows
 
 
+def record_failure(cell: Cell, session: Session, reason: str) -> Outcome:
+    """Write the record of a cell that failed with its process, which could not write it."""
+    row = identity(cell) | {"status": "failed", "reason": reason}
+    write_rows(failed_file(session.folder(cell.suite), cell), [row])
+    return Outcome(cell, "failed", notes=(reason,))
+
+
 def _rows(cell: Cell, session: Session) -> list[Row]:
     """One row per scored snapshot. The method's clock is stopped while a snapshot is scored."""
     task = cell.task
+    _check_data(cell)
     account = Account()
     rows: list[Row] = []
     last_scored: Snapshot | None = None
@@ -119,6 +144,15 @@ def _rows(cell: Cell, session: Session) -> list[Row]:
 
     partition = _partition_columns(cell, session)
     return _selected([row | partition for row in rows])
+
+
+def _check_data(cell: Cell) -> None:
+    """Raise an InputError if this process has other data than the cell's key says."""
+    load_checked(cell.task.dataset, "train", cell.task.data)
+    load_checked(cell.task.dataset, "test", cell.test_data)
+    proxy = proxy_of(cell)
+    if proxy:
+        load_checked(proxy, "train", cell.proxy_data)
 
 
 def on_the_clock(method: Iterator[Snapshot], account: Account) -> Iterator[Snapshot]:
@@ -180,7 +214,7 @@ def _fidelity(cell: Cell, session: Session, synthesise: Callable) -> Row:
     """Score generated images, and keep some of them for the report's figure."""
     row: Row = {}
     remarks = []
-    scored_over = references(cell.task, session.inception, cell.fidelity_n)
+    scored_over = references(cell.task, cell.test_data, session.inception, cell.fidelity_n)
     n = max(real.n for _, real in scored_over)
     images, drawn_by = synthesise(n, stream(cell.task.seed, "fidelity"))
     for extractor, real in scored_over:
@@ -195,13 +229,7 @@ def _fidelity(cell: Cell, session: Session, synthesise: Callable) -> Row:
 def _partition_columns(cell: Cell, session: Session) -> Row:
     """Write the partition's certificate beside the records; return what the record says of it."""
     task = cell.task
-    certificate = open_federation(task).partition.certificate()
-    name = certificate["sha256"][:16]
-    path = session.folder(cell.suite) / "partitions" / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = certificate | {"dataset": task.dataset, "n_clients": task.n_clients}
-    write_whole(path, json.dumps(content).encode())
-
+    name, certificate = write_certificate(cell, session.folder(cell.suite))
     row: Row = {"partition": name, "data": fingerprint(load(task.dataset, "train"))}
     for fact in HETEROGENEITY:
         row[f"partition_{fact}"] = certificate[fact]

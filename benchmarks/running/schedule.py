@@ -63,6 +63,25 @@ def group_of(cell: Cell) -> tuple:
     return task.dataset, task.n_clients, cell.widths, task.omega, task.seed
 
 
+def in_running_order(cells: list[Cell], omegas: list[float]) -> list[Cell]:
+    """The cells so that one whole comparison comes first: the first seed at the middle omega.
+
+    Args:
+        cells: cells, those of one task together.
+        omegas: the suite's concentrations in their order.
+
+    Returns:
+        The same cells by seed, then by the distance of omega from the suite's middle one.
+    """
+    middle = omegas[len(omegas) // 2]
+
+    def rank(cell: Cell) -> tuple:
+        is_middle = cell.task.omega == middle
+        return cell.task.seed, not is_middle
+
+    return sorted(cells, key=rank)
+
+
 class Schedule:
     """The work that has not started yet.
 

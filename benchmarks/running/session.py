@@ -18,7 +18,7 @@ class Session:
     Attributes:
         out: the folder of all suites' records, tables and the cache.
         device: "cpu", "cuda" or "cuda:1".
-        data_dir: where data sets are looked for first.
+        data_dir: the only folder where data sets are looked for.
         inception: the file of Inception's weights; "auto": FID over Inception only if it is there.
         plugins: methods, data sets, models and metrics from outside.
     """

@@ -1,9 +1,7 @@
 """One run of a suite: which cells it has, which of them are missing, and running those."""
 
-import math
-import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,40 +9,52 @@ from pathlib import Path
 import pandas as pd
 from rich.markup import escape
 
-from benchmarks.cli import console, number_of_jobs, writable
+from benchmarks.cli import (
+    check_gpu_share,
+    console,
+    number_of_jobs,
+    printed_warnings,
+    start_on_machine,
+    writable,
+)
+from benchmarks.metrics.inception import check_weights
 from benchmarks.planning import show
 from benchmarks.planning.cell import Cell
+from benchmarks.planning.data import fingerprints, places, splits_of, with_data
 from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.outside import (
+    clients_of_partition,
     resolve_dataset,
     resolve_metric,
-    resolve_model,
     resolve_partition,
+    with_resolved_model,
 )
 from benchmarks.planning.plugins import loaded_plugins
 from benchmarks.planning.scales import check_reporting, known_scale
-from benchmarks.planning.settings import Settings
 from benchmarks.planning.suite import Suite, read_suite, suite_path
-from benchmarks.reporting.frames import with_status
+from benchmarks.planning.values import different
 from benchmarks.reporting.report import report
-from benchmarks.reporting.terminal import print_result, terminal_table
-from benchmarks.running.archive import unpack
+from benchmarks.reporting.terminal import print_result
+from benchmarks.running.archive import forget, unpack
+from benchmarks.running.certificates import restore_certificates
+from benchmarks.running.interim_tables import InterimTables
+from benchmarks.running.other_data import on_other_data
 from benchmarks.running.processes import run_cells
 from benchmarks.running.progress import Estimate, show_progress
 from benchmarks.running.ray_cluster import cells_on_ray
-from benchmarks.running.records import done_file, load_records, read_rows, take_over
+from benchmarks.running.records import done_file, take_over
 from benchmarks.running.request import Request
-from benchmarks.running.schedule import group_of
+from benchmarks.running.run_cell import is_finished
+from benchmarks.running.schedule import in_running_order
 from benchmarks.running.session import Outcome, Session
-from mosaic.fl.data.datasets import DATASETS, display_name
+from benchmarks.running.stopping import on_stop_say
+from benchmarks.running.suite_folder import check_folder, claim
+from mosaic.fl.data.datasets import display_name
 from mosaic.fl.data.federation import split
-from mosaic.fl.data.loading import load, use_data_dir
-from mosaic.fl.data.partition_file import read_partition, write_partition
-from mosaic.fl.device import choose_precision, use_device
+from mosaic.fl.data.loading import use_data_dir
+from mosaic.fl.data.partition_file import write_partition
+from mosaic.fl.device import choose_precision, planned_device, use_device
 from mosaic.fl.errors import InputError
-
-SECONDS_BETWEEN_TABLES = 120
-"""Between two interim tables in the terminal. The first comes as soon as one comparison is done."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,6 @@ class SuiteRun:
         Raises:
             InputError: if there are several splits, or if the file cannot be written.
         """
-        use_data_dir(self.session.data_dir)
         tasks = {cell.task.without_models(): cell.task for cell in self.cells}
         if len(tasks) != 1:
             raise InputError(
@@ -91,8 +100,8 @@ class SuiteRun:
 
     def print_plan(self) -> None:
         """Print the cells, which of them are done, and how long the others will take."""
-        if self.request.partition is not None:
-            self._check_data()
+        self._print_data()
+        self._check_splits()
         finished = self._finished(take_over_others=False)
         self._print_unused_settings()
         show.print_plan(self.cells, finished, Estimate(self.folder, self.cells), self.jobs)
@@ -103,28 +112,50 @@ class SuiteRun:
         Returns:
             The records of all cells, and how many cells and parts of the report failed.
         """
-        self._check_data()
-        unpack(self.folder)  # cells that are only in the archive, and their partitions
+        start_on_machine(self.session.out, self.folder)
+        self._print_data()
+        self._check_splits()
+        claim(self.folder, self.request.suite)
+        with printed_warnings():
+            unpack(self.folder)  # cells that are only in the archive, and their partitions
         self._print_unused_settings()
         finished = self._finished(take_over_others=True)
         missing = in_running_order(
             [cell for cell in self.cells if cell.key not in finished], self.suite.omega
         )
         if self.request.force:
+            forget(self.folder, {cell.key for cell in missing})
             for cell in missing:
                 done_file(self.folder, cell).unlink(missing_ok=True)
 
         failed = 0
-        for outcome in self._outcomes(missing, len(finished)):
-            if outcome.status == "failed":
-                failed += 1
+        tables = InterimTables(self.folder, self.cells, missing)
+        on_stop_say(self._state)
+        with closing(self._outcomes(missing, len(finished))) as outcomes:
+            for outcome in outcomes:
+                if outcome.status == "failed":
+                    failed += 1
+                tables.after(outcome)
 
-        with console.status("writing tables and figures"):
+        with printed_warnings(), console.status("writing tables and figures"):
+            restore_certificates(self.folder, self.cells)
             records, failures = report(
                 self.folder, self.cells, self.suite.pages, self.suite.reference
             )
         print_result(records, self.folder, failed, failures)
         return records, failed + len(failures)
+
+    def _state(self) -> str:
+        """What a stop says: how many cells are done, and how to go on."""
+        n_done = sum(done_file(self.folder, cell).exists() for cell in self.cells)
+        how = "the same command without --force" if self.request.force else "the same command"
+        return f"{n_done} of {len(self.cells)} cells are done and kept; {how} goes on"
+
+    def _print_data(self) -> None:
+        """Say where the data are, and which records in the folder are of other data."""
+        console.print(escape(places(splits_of(self.cells))), highlight=False, soft_wrap=True)
+        for text in on_other_data(self.folder, self.cells):
+            console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
 
     def _print_unused_settings(self) -> None:
         """Say which settings reach no cell, because their method is not among the cells."""
@@ -133,13 +164,11 @@ class SuiteRun:
             text = f"the settings of {name} are not used: it is not among the methods of this run"
             console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
 
-    def _check_data(self) -> None:
-        """Find each data set and split it for each task: what is missing is an error at once."""
-        use_data_dir(self.session.data_dir)
-        for dataset in dict.fromkeys(cell.task.dataset for cell in self.cells):
-            load(dataset, "test")
+    def _check_splits(self) -> None:
+        """Split the data that are here for each task: what cannot be split is an error at once."""
         for task in dict.fromkeys(cell.task for cell in self.cells):
-            split(task)
+            if task.data:
+                split(task)
 
     def _finished(self, take_over_others: bool) -> set[str]:
         """The keys of the cells that have a record, here or (and then copied) in another suite."""
@@ -147,21 +176,16 @@ class SuiteRun:
             return set()
 
         finished = set()
-        with warnings.catch_warnings(record=True) as damaged:
-            warnings.simplefilter("always")
+        with printed_warnings():
             for cell in self.cells:
-                has_record = read_rows(done_file(self.folder, cell)) is not None
+                has_record = is_finished(self.folder, cell)
                 if has_record or (take_over_others and take_over(self.folder, cell)):
                     finished.add(cell.key)
-
-        for warning in damaged:
-            text = escape(str(warning.message))
-            console.print(f"[yellow]{text}[/]", highlight=False, soft_wrap=True)
         return finished
 
-    def _outcomes(self, missing: list[Cell], n_finished: int) -> Iterator[Outcome]:
-        """Run the cells, with progress and a table whenever all methods of one setting are done."""
-        start: Callable[..., Iterator[Outcome]]
+    def _outcomes(self, missing: list[Cell], n_finished: int) -> Generator[Outcome]:
+        """Run the cells with progress."""
+        start: Callable[..., Generator[Outcome]]
         if self.request.ray:
             start = partial(
                 cells_on_ray,
@@ -173,55 +197,49 @@ class SuiteRun:
         else:
             start = partial(run_cells, missing, self.session, min(self.jobs, max(1, len(missing))))
 
-        left: dict[tuple, set[str]] = {}
-        for cell in missing:
-            left.setdefault(group_of(cell), set()).add(cell.key)
-
-        printed = -math.inf
         estimate = Estimate(self.folder, self.cells)
-        for outcome in show_progress(start, missing, n_finished, estimate, self.jobs, console):
-            yield outcome
-
-            group = group_of(outcome.cell)
-            left[group].discard(outcome.cell.key)
-            if left[group]:
-                continue
-
-            del left[group]
-            if left and time.monotonic() - printed > SECONDS_BETWEEN_TABLES:
-                self._print_interim_table(group)
-                printed = time.monotonic()
-
-    def _print_interim_table(self, group: tuple) -> None:
-        """The table of what is done of a group's data set, number of clients and widths."""
-        setting = group[:3]
-        cells = [cell for cell in self.cells if group_of(cell)[:3] == setting]
-        records = load_records(self.folder, cells)
-        if len(with_status(records, "done")):
-            console.print(terminal_table(records))
+        return show_progress(start, missing, n_finished, estimate, self.jobs, console)
 
 
-def open_run(request: Request) -> SuiteRun:
-    """Check a request and expand its cells; nothing is run or written yet.
+def open_run(request: Request, dry: bool = False) -> SuiteRun:
+    """Check a request, expand its cells and find their data; nothing is run or written yet.
+
+    Args:
+        request: what is asked for.
+        dry: it is only to be planned. Its device need not be there, and its folder is not made.
+            Nothing is downloaded: the keys of cells whose data are not on this machine lack the
+            data's fingerprints.
 
     Raises:
         InputError: if something in it is wrong, with what to do about it.
     """
-    device = use_device(request.device)
+    data_dir = use_data_dir(request.data_dir)
+    device = planned_device(request.device) if dry else use_device(request.device)
     jobs = number_of_jobs(request.jobs, request.threads, device)
     name, suite = read_suite(request.suite)
+    folder = suite_path(request.suite).parent
+
+    check_folder(Path(request.out) / name, request.suite)
+    check_gpu_share(request.gpu_share)
+    check_weights(request.inception_weights, download=not dry)
 
     datasets = None
-    if request.datasets is not None:
-        datasets = [resolve_dataset(given) for given in request.datasets]
-    elif suite.datasets is not None:
-        datasets = [resolve_dataset(given) for given in suite.datasets]
+    named = suite.datasets if request.datasets is None else request.datasets
+    if named is not None:
+        datasets = [resolve_dataset(given) for given in named]
+        different("the list of data sets", named, datasets)
+    metrics = [resolve_metric(given) for given in request.metrics]
+    if metrics:
+        different("the list of metrics", request.metrics, metrics)
 
-    scale_datasets = list(known_scale(request.scale).datasets)
+    names = datasets or list(known_scale(request.scale).datasets)
+    settings = with_resolved_model(request.settings, names)
+    own = with_resolved_model({"task": suite.task}, names, folder)
+    suite = suite.model_copy(update=own)
     clients = request.clients
     partition = ""
     if request.partition is not None:
-        clients = _clients_of(request.partition, clients)
+        clients = clients_of_partition(request.partition, clients)
         partition = resolve_partition(request.partition)
 
     cells = expand_cells(
@@ -234,13 +252,13 @@ def open_run(request: Request) -> SuiteRun:
         methods=request.methods,
         seeds=request.seeds,
         widths=request.widths,
-        settings=_with_resolved_model(request.settings, datasets or scale_datasets),
-        precision=choose_precision(request.precision),
+        settings=settings,
+        precision=choose_precision(request.precision, device),
         threads=request.threads,
-        metrics=tuple(resolve_metric(given) for given in request.metrics),
+        metrics=tuple(metrics),
         partition=partition,
         dataset_labels={dataset: display_name(dataset) for dataset in datasets or []},
-        folder=suite_path(request.suite).parent,
+        folder=folder,
     )
     if not cells:
         raise InputError(
@@ -250,54 +268,11 @@ def open_run(request: Request) -> SuiteRun:
     check_reporting([cell.task.seed for cell in cells])
 
     session = Session(
-        out=writable(Path(request.out)),
+        out=Path(request.out).absolute() if dry else writable(Path(request.out)),
         device=device,
-        data_dir=request.data_dir,
+        data_dir=data_dir,
         inception=request.inception_weights,
         plugins=loaded_plugins(),
     )
+    cells = with_data(cells, fingerprints(splits_of(cells), download=not dry))
     return SuiteRun(request, name, suite, cells, session, jobs)
-
-
-def _with_resolved_model(settings: Settings, datasets: list[str]) -> Settings:
-    """The settings; a ``task.model`` that was given as a file has its name."""
-    model = settings.get("task", {}).get("model")
-    if model is None:
-        return settings
-
-    sizes = tuple(sorted({DATASETS[name].size for name in datasets if name in DATASETS}))
-    name = resolve_model(str(model), sizes)
-    return settings | {"task": settings["task"] | {"model": name}}
-
-
-def _clients_of(partition: Path, clients: list[int] | None) -> list[int]:
-    """The number of clients of a given split.
-
-    Raises:
-        InputError: if the user gave another number.
-    """
-    n_clients = len(read_partition(partition))
-    if clients not in (None, [n_clients]):
-        raise InputError(
-            f"{partition} has {n_clients} clients, but --clients is {clients}; leave --clients out."
-        )
-    return [n_clients]
-
-
-def in_running_order(cells: list[Cell], omegas: list[float]) -> list[Cell]:
-    """The cells so that one whole comparison comes first: the first seed at the middle omega.
-
-    Args:
-        cells: cells, those of one task together.
-        omegas: the suite's concentrations in their order.
-
-    Returns:
-        The same cells by seed, then by the distance of omega from the suite's middle one.
-    """
-    middle = omegas[len(omegas) // 2]
-
-    def rank(cell: Cell) -> tuple:
-        is_middle = cell.task.omega == middle
-        return cell.task.seed, not is_middle
-
-    return sorted(cells, key=rank)

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 
 from benchmarks.running.progress import duration
+from benchmarks.running.stopping import on_stop_say
 from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.retries import counted
 
@@ -49,9 +50,20 @@ def board(
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         line = bar.add_task("", total=plan.trials, now="")
 
+        n_finished = 0
+
+        def state() -> str:
+            text = f"{n_finished} of {plan.trials} trials are done and kept; "
+            text += "the same command goes on"
+            if 0 < n_finished < plan.trials:
+                text += f", and with --trials {n_finished} it writes their tables"
+            return text
+
         def refresh() -> None:
+            nonlocal n_finished
             trials = counted(study, study.get_trials(False))
             finished = [trial for trial in trials if trial.state.is_finished()]
+            n_finished = len(finished)
             for trial in finished:
                 if trial.number not in shown:
                     shown.add(trial.number)
@@ -67,6 +79,7 @@ def board(
             doing_now[process] = doing
             refresh()
 
+        on_stop_say(state)
         refresh()
         yield announce, refresh
         refresh()

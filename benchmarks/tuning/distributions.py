@@ -48,6 +48,16 @@ def _nearest(distribution: Distribution, value: Any) -> Any:
     return min(distribution.choices, key=distance)
 
 
+def has_values(params: dict[str, Any], space: Space) -> bool:
+    """Whether each setting of the space has a value, inside it."""
+    if not params.keys() >= space.keys():
+        return False
+    try:
+        return all(_nearest(space[key], params[key]) == params[key] for key in space)
+    except TypeError:  # text where a number belongs
+        return False
+
+
 def another(distribution: Distribution, value: Any) -> Any:
     """Some value of the distribution that differs from ``value``."""
     possible = (

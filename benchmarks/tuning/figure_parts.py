@@ -1,12 +1,10 @@
 """What the figures of a study share: markers, labels, axes, and the places of values on them."""
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -14,9 +12,13 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial
 
 from benchmarks.reporting.figures.style import PALETTE
+from benchmarks.reporting.figures.text import drawable, tick_texts
 from benchmarks.tuning.board import PER_CENT
 from benchmarks.tuning.distributions import Distribution, Range
 from benchmarks.tuning.plan import Plan
+
+PANEL_CHARACTERS = 28
+"""Of all ticks' texts below a panel, side by side; more of them are written upright."""
 
 Marker = dict[str, Any]
 """Keywords of Axes.plot and Line2D."""
@@ -34,11 +36,6 @@ def legend_of(markers: dict[str, Marker]) -> list[Line2D | Patch]:
         markers: The marker of each text.
     """
     return [Line2D([], [], label=text, **marker) for text, marker in markers.items()]
-
-
-def set_title(figure: Figure, text: str) -> None:
-    """A title above all panels, wrapped to the width of the figure."""
-    figure.suptitle(textwrap.fill(text, 13 * int(figure.get_figwidth())))
 
 
 def is_default(trial: FrozenTrial) -> bool:
@@ -92,10 +89,12 @@ def label_axis(axes: Axes, direction: str, key: str, distribution: Distribution)
         distribution: Its distribution.
     """
     axis = axes.xaxis if direction == "x" else axes.yaxis
-    axis.set_label_text(key)
+    axis.set_label_text(drawable(key))
     if isinstance(distribution, CategoricalDistribution):
-        choices = [str(choice) for choice in distribution.choices]
+        choices = tick_texts([str(choice) for choice in distribution.choices])
         axis.set_ticks(range(len(choices)), choices)
+        if direction == "x" and sum(len(choice) for choice in choices) > PANEL_CHARACTERS:
+            axes.tick_params("x", rotation=90)
         return
 
     low, high = _limits(distribution)
@@ -124,4 +123,4 @@ def _label_log_scale(axis: Any, key: str, distribution: Range) -> None:
         return f"{10**place:.2g}"
 
     axis.set_major_formatter(power_text)
-    axis.set_label_text(f"{key} (log scale)")
+    axis.set_label_text(f"{drawable(key)} (log scale)")

@@ -2,7 +2,7 @@
 
 import itertools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -13,7 +13,9 @@ from matplotlib.ticker import MaxNLocator
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from benchmarks.reporting.figures.style import LOOK, PALETTE, finish, new_panels, save
+from benchmarks.reporting.figures.style import LOOK, PALETTE, finish, new_panels, save, set_title
+from benchmarks.reporting.figures.text import drawable
+from benchmarks.reporting.parts import Failures, part
 from benchmarks.tuning.figure_parts import (
     BEST_SO_FAR,
     DEFAULT_TRIAL,
@@ -24,7 +26,6 @@ from benchmarks.tuning.figure_parts import (
     is_default,
     label_of,
     legend_of,
-    set_title,
     values_of,
 )
 from benchmarks.tuning.figures_of_settings import contour_figure, slices_figure
@@ -32,26 +33,36 @@ from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.retries import counted
 
 
-def write_figures(study: optuna.Study, plan: Plan, folder: Path) -> list[Path]:
-    """Write the figures that have something to show, each as PNG and SVG; return the paths."""
+def write_figures(
+    study: optuna.Study, plan: Plan, folder: Path, failures: Failures | None = None
+) -> list[Path]:
+    """Write the figures that have something to show, each as PNG and SVG; return the paths.
+
+    Args:
+        study: The study.
+        plan: Its plan.
+        folder: Where the figures are written.
+        failures: Get the figures that cannot be drawn; None: their errors are raised.
+    """
     trials = counted(study, study.get_trials(False))
     finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    weights = [importances(study, plan, i) for i in range(len(plan.objectives))]
-
-    with matplotlib.rc_context(LOOK):  # pyright: ignore[reportArgumentType]
-        figures: dict[str, Figure | None] = {
-            "history": _history(trials, plan),
-            "slices": slices_figure(finished, plan),
-        }
+    figures: dict[str, Callable[[], Figure | None]] = {
+        "history": lambda: _history(trials, plan),
+        "slices": lambda: slices_figure(finished, plan),
+    }
+    with part("figures/importances and contour", failures):
+        weights = [importances(study, plan, i) for i in range(len(plan.objectives))]
         if any(weights):
-            figures["importances"] = _importances(weights, plan)
-            figures["contour"] = contour_figure(finished, plan, list(weights[0]))
-        if len(plan.objectives) > 1:
-            front = {trial.number for trial in study.best_trials}
-            figures["pareto"] = _pareto(finished, front, plan)
+            figures["importances"] = lambda: _importances(weights, plan)
+            figures["contour"] = lambda: contour_figure(finished, plan, list(weights[0]))
+    if len(plan.objectives) > 1:
+        front = {trial.number for trial in study.best_trials}
+        figures["pareto"] = lambda: _pareto(finished, front, plan)
 
-        paths: list[Path] = []
-        for name, figure in figures.items():
+    paths: list[Path] = []
+    for name, draw in figures.items():
+        with part(f"figures/{name}", failures), matplotlib.rc_context(LOOK):
+            figure = draw()
             if figure is not None:
                 paths += save(figure, folder, name)
     return paths
@@ -121,17 +132,11 @@ def _importances(weights: Sequence[dict[str, float]], plan: Plan) -> Figure:
     size = (2.6, 0.28 * len(plan.space) + 0.2)
     figure, panels = new_panels(titles, size, "share of the variance (fANOVA)", "")
     for axes, shares in zip(panels, weights, strict=True):
-        names = list(shares)
-        axes.barh(names, [shares[name] for name in names], height=0.6, color=PALETTE[0])
-        for name in names:
-            share = shares[name]
-            axes.text(
-                share,
-                name,  # pyright: ignore[reportArgumentType]
-                f" {share:.2f}",
-                va="center_baseline",
-                size=6,
-            )
+        places = range(len(shares))
+        axes.barh(places, list(shares.values()), height=0.6, color=PALETTE[0])
+        axes.set_yticks(places, [drawable(name) for name in shares])
+        for place, share in zip(places, shares.values(), strict=True):
+            axes.text(share, place, f" {share:.2f}", va="center_baseline", size=6)
         axes.invert_yaxis()
         axes.set(xlim=(0, 1.15), axisbelow=True)
         axes.grid(False, axis="y")

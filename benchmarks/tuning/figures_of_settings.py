@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial
 
-from benchmarks.reporting.figures.style import PALETTE, PANEL, new_panels
+from benchmarks.reporting.figures.style import PALETTE, PANEL, new_panels, set_title
 from benchmarks.tuning.figure_parts import (
     DEFAULT_TRIAL,
     Marker,
@@ -17,7 +17,6 @@ from benchmarks.tuning.figure_parts import (
     label_axis,
     label_of,
     places_of,
-    set_title,
     values_of,
 )
 from benchmarks.tuning.plan import Plan

@@ -6,7 +6,7 @@ read nothing that follows it. Both are repaired here.
 
 import json
 import os
-import warnings
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,20 +14,29 @@ from typing import Any
 from filelock import FileLock
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 
+from benchmarks.tuning.operations import (
+    CREATE_STUDY,
+    RUNNING,
+    SET_STATE,
+    Line,
+    completed,
+    operations_of,
+)
 from mosaic.fl.errors import InputError
-from mosaic.fl.files import write_whole
-
-CREATE_TRIAL = 4  # Optuna's code of the operation that creates a trial
-
-Line = dict[str, Any]
-"""One operation: "op_code", and what it needs."""
+from mosaic.fl.files import read_sound, set_aside, write_whole
 
 
-def open_journal(path: Path) -> JournalStorage:
+def open_journal(path: Path, study: str, directions: Sequence[str]) -> JournalStorage:
     """The journal at ``path`` as a storage; a new one if there is no file.
 
-    Warns if the file is damaged; its readable lines are kept.
+    Warns if the file is damaged; its sound lines are kept.
+
+    Args:
+        path: The file.
+        study: The study's name, for the case that the line that creates it was lost.
+        directions: "minimize" or "maximize" per objective, for the same case.
 
     Raises:
         InputError: If no storage can be made of the readable lines.
@@ -40,8 +49,14 @@ def open_journal(path: Path) -> JournalStorage:
         _cut_unfinished_line(path)
         return True
 
+    creation = {
+        "op_code": CREATE_STUDY,
+        "worker_id": "repair",
+        "study_name": study,
+        "directions": [StudyDirection[direction.upper()].value for direction in directions],
+    }
     with lock:
-        _repair(path)
+        _repair(path, creation)
     try:
         lock_of_backend: Any = SimpleNamespace(acquire=acquire, release=lock.release)
         return JournalStorage(JournalFileBackend(str(path), lock_of_backend))
@@ -68,79 +83,56 @@ def _cut_unfinished_line(path: Path) -> None:
         file.truncate(last_end + 1)
 
 
-def _repair(path: Path) -> None:
-    """Keep the readable lines of a damaged journal, and the damaged file under another name."""
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    parsed = [_parse(raw) for raw in content.split(b"\n") if raw]
-    readable = [line for line in parsed if line is not None]
-    n_damaged = len(parsed) - len(readable)
-    if n_damaged == 0:
+def _repair(path: Path, creation: Line) -> None:
+    """Keep the sound operations of a damaged journal, and the damaged file under another name."""
+    content = read_sound(path, bytes, "journal", "a new one is begun")
+    if content is None:
         return
 
-    kept_as = _free_name(path)
-    write_whole(kept_as, content)
-    lines = [json.dumps(line, separators=(",", ":")) + "\n" for line in _consistent(readable)]
-    write_whole(path, "".join(lines).encode())
-    warnings.warn(
-        f"damaged journal {path}: {n_damaged} of its {len(parsed)} lines cannot be read. "
-        f"The others are kept; the file as it was is {kept_as.name}.",
-        stacklevel=3,
+    lines: list[Line] = []
+    n_damaged = 0
+    raws = [raw for raw in content.split(b"\n") if raw]
+    for raw in raws:
+        operations, whole = operations_of(raw)
+        lines += operations
+        n_damaged += not whole
+
+    kept = completed(lines, creation)
+    if n_damaged == 0 and kept == lines:
+        return
+    set_aside(
+        path,
+        "journal",
+        f"{n_damaged} of its {len(raws)} lines cannot be read, or lines are missing",
+        "the others are kept",
     )
+    _write(path, kept)
 
 
-def _free_name(path: Path) -> Path:
-    """The first of journal.log.damaged1, journal.log.damaged2, ... that does not exist."""
-    for i in range(1, 10_000):
-        name = path.with_name(f"{path.name}.damaged{i}")
-        if not name.exists():
-            return name
-    raise InputError(f"there are too many damaged copies of {path}; move them away.")
+def _write(path: Path, lines: list[Line]) -> None:
+    texts = [json.dumps(line, separators=(",", ":")) + "\n" for line in lines]
+    write_whole(path, "".join(texts).encode())
 
 
-def _parse(raw: bytes) -> Line | None:
-    """The operation of a line; None if it cannot be read.
+def unfinish(path: Path, trials: Collection[int]) -> None:
+    """Take the ends of trials out of a sound journal, so that they can be ended in another way.
 
-    A complete operation that was appended to an unfinished one is read without the latter.
+    Args:
+        path: the journal. No storage may be open on it. As it was, it is set aside.
+        trials: the ids of the trials.
     """
-    starts = [0]
-    last_operation = raw.rfind(b'{"op_code"')
-    if last_operation > 0:
-        starts.append(last_operation)
-
-    for start in starts:
-        try:
-            line = json.loads(raw[start:])
-        except ValueError:
-            continue
-        if isinstance(line, dict) and "op_code" in line:
-            return line
-    return None
-
-
-def _consistent(lines: list[Line]) -> list[Line]:
-    """The lines, with an empty trial in place of each trial whose creation was lost.
-
-    Optuna numbers trials in the order of their creation. Without the empty trial, all later
-    operations would be applied to the wrong trial.
-    """
-    kept: list[Line] = []
-    n_created = 0
-    for line in lines:
-        # The first operation on a trial that does not exist yet: its creation was lost.
-        while line.get("trial_id", -1) >= n_created:
-            kept.append(
-                {
-                    "op_code": CREATE_TRIAL,
-                    "study_id": line.get("study_id", 0),
-                    "worker_id": "repair",
-                    "datetime_start": None,
-                }
+    with FileLock(f"{path}.lock"):
+        lines = [json.loads(raw) for raw in path.read_bytes().splitlines()]
+        kept = [
+            line
+            for line in lines
+            if not (
+                line["op_code"] == SET_STATE
+                and line["trial_id"] in trials
+                and line["state"] != RUNNING
             )
-            n_created += 1
-
-        kept.append(line)
-        if line["op_code"] == CREATE_TRIAL:
-            n_created += 1
-    return kept
+        ]
+        numbers = ", ".join(map(str, sorted(trials)))
+        problem = f"what it has of the trials {numbers} is not whole"
+        set_aside(path, "journal", problem, "they are tried again")
+        _write(path, kept)

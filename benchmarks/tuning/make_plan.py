@@ -7,25 +7,24 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.cli import count, listed, number_of_jobs, writable
+from benchmarks.cli import check_gpu_share, count, listed, number_of_jobs, writable
 from benchmarks.planning.axes import check_omega
-from benchmarks.planning.outside import resolve_dataset
+from benchmarks.planning.data import fingerprints, places, splits_of
+from benchmarks.planning.outside import resolve_dataset, with_resolved_model
 from benchmarks.planning.plugins import loaded_plugins, resolve_method
 from benchmarks.planning.scales import known_scale
 from benchmarks.planning.settings import read_settings
 from benchmarks.running.session import Session
 from benchmarks.tuning.distributions import grid_of, text_of
-from benchmarks.tuning.plan import PRUNERS, SAMPLERS, Plan, objectives_of, tuning_seeds
+from benchmarks.tuning.plan import Plan, objectives_of, tuning_seeds
 from benchmarks.tuning.samplers import HOLDING
 from benchmarks.tuning.space import space_of
 from mosaic.fl.data.datasets import display_name
 from mosaic.fl.data.federation import split
+from mosaic.fl.data.loading import use_data_dir
 from mosaic.fl.device import choose_precision, use_device
 from mosaic.fl.errors import InputError, did_you_mean
 from mosaic.fl.rng import numpy_stream
-
-SMALLEST = {"trials": 1, "threads": 1, "points": 2, "hold": 1}
-"""Options that are whole numbers, with their smallest values."""
 
 
 def plan_of(options: argparse.Namespace) -> tuple[Plan, int]:
@@ -34,7 +33,9 @@ def plan_of(options: argparse.Namespace) -> tuple[Plan, int]:
     Raises:
         InputError: If an option is wrong, or if options do not fit together.
     """
-    _check_options(options)
+    check_gpu_share(options.gpu_share)
+    data_dir = use_data_dir(options.data_dir)
+    options.method = resolve_method(options.method)
     settings = _settings_of(options)
     objectives = objectives_of(options.objective)
     if options.sampler == "cmaes":
@@ -46,6 +47,7 @@ def plan_of(options: argparse.Namespace) -> tuple[Plan, int]:
     dataset = known_scale(options.scale).datasets[0]
     if options.dataset:
         dataset = resolve_dataset(options.dataset)
+    settings = with_resolved_model(settings, [dataset])
     omega = check_omega(options.omega)
     plan = Plan(
         study=_study_name(options, display_name(dataset), omega),
@@ -58,7 +60,7 @@ def plan_of(options: argparse.Namespace) -> tuple[Plan, int]:
         space=space_of(
             options.method,
             options.space,
-            only=listed(options.only),
+            only=listed(options.only, "--only"),
             fixed=settings.get(options.method, {}),
         ),
         settings=settings,
@@ -76,25 +78,13 @@ def plan_of(options: argparse.Namespace) -> tuple[Plan, int]:
         session=Session(
             out=writable(options.out),
             device=device,
-            data_dir=options.data_dir,
+            data_dir=data_dir,
             plugins=loaded_plugins(),
         ),
     )
     if plan.sampler == "grid":
         plan = replace(plan, trials=min(plan.trials, _grid_size(plan)))
     return plan, min(jobs, plan.trials)
-
-
-def _check_options(options: argparse.Namespace) -> None:
-    for name, smallest in SMALLEST.items():
-        value = getattr(options, name)
-        if value < smallest:
-            raise InputError(f"--{name} is {value}; it must be at least {smallest}.")
-    if options.sampler not in SAMPLERS:
-        raise did_you_mean("sampler", options.sampler, SAMPLERS)
-    if options.pruner not in PRUNERS:
-        raise did_you_mean("pruner", options.pruner, PRUNERS)
-    options.method = resolve_method(options.method)
 
 
 def _settings_of(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
@@ -132,24 +122,32 @@ def _grid_size(plan: Plan) -> int:
     return len(points) + 1
 
 
-def check_data(plan: Plan) -> None:
+def with_checked_data(plan: Plan) -> Plan:
     """Load the training data and split them, so that errors come before the first trial.
 
     The test set is not opened.
 
+    Returns:
+        The plan with the fingerprints of the training data.
+
     Raises:
         InputError: If the data set is not there, or if no images are held out.
     """
+    splits = splits_of(plan.cells(plan.default()))
+    training = [split for split in splits if split[1] == "train"]
+    plan = replace(plan, data=fingerprints(training, download=True))
     for cell in plan.cells(plan.default()):
         _, held_out, _ = split(cell.task)
         if not len(held_out):
             raise InputError(
                 "task.validation is 0; tuning needs images held out of the training pool, e.g. 0.1."
             )
+    return plan
 
 
 def notes(plan: Plan, jobs: int) -> Iterator[str]:
-    """What a user should know before the trials run: the space, and what its options imply."""
+    """What a user should know before the trials run: data, space, what the options imply."""
+    yield places(plan.data)
     ranges = [f"{key} in {text_of(distribution)}" for key, distribution in plan.space.items()]
     seeds = ", ".join(map(str, plan.seeds))
     yield f"{plan.study}: {', '.join(ranges)}; tuning seeds {seeds}"

@@ -4,9 +4,20 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli import add_machine_options
+from benchmarks.cli import add_machine_options, count, read_options
+from benchmarks.planning.axes import check_omega
+from benchmarks.planning.quick_checks import check_method_name
+from benchmarks.planning.scales import known_scale
+from benchmarks.planning.settings import read_settings
+from mosaic.fl.errors import InputError, did_you_mean
 
 DESCRIPTION = "Tune the settings of a method with Optuna, on images held out of the training data."
+
+SAMPLERS = ("tpe", "random", "cmaes", "gp", "grid")
+PRUNERS = ("wilcoxon", "median", "none")
+
+SMALLEST = {"trials": 1, "threads": 1, "points": 2, "hold": 1}
+"""Options that are whole numbers, with their smallest values."""
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -20,7 +31,29 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     _add_search(parser)
     _add_study(parser)
     _add_shared(parser)
-    return parser.parse_args(argv)
+    return read_options(parser, argv)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Check what needs neither PyTorch nor Optuna, so that these errors come at once.
+
+    Raises:
+        InputError: If an option's value is wrong.
+    """
+    for name, smallest in SMALLEST.items():
+        value = getattr(options, name)
+        if value < smallest:
+            raise InputError(f"--{name} is {value}; it must be at least {smallest}.")
+    if options.sampler not in SAMPLERS:
+        raise did_you_mean("sampler", options.sampler, SAMPLERS)
+    if options.pruner not in PRUNERS:
+        raise did_you_mean("pruner", options.pruner, PRUNERS)
+    known_scale(options.scale)
+    check_omega(options.omega)
+    count("--clients", options.clients)
+    read_settings(options.set)
+    if not options.method.endswith(".py"):
+        check_method_name(options.method)
 
 
 def _add_task(parser: argparse.ArgumentParser) -> None:

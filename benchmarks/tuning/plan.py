@@ -1,7 +1,7 @@
 """Plan: what a study is and how it is run, and its cells on tuning and on reporting seeds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.metrics.columns import Direction, objectives
 from benchmarks.planning.axes import seeds_of
 from benchmarks.planning.cell import Cell
+from benchmarks.planning.data import Split, with_data
 from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.scales import TUNING_SEEDS_FROM, check_reporting
 from benchmarks.planning.suite import Entry, Suite
@@ -26,8 +27,6 @@ Each is measured in the last round. Accuracy is the accuracy on validation image
 
 FIDELITY = {"fid_domain", "kid_domain", "is_domain"}
 DEFAULT = "default"
-SAMPLERS = ("tpe", "random", "cmaes", "gp", "grid")
-PRUNERS = ("wilcoxon", "median", "none")
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,7 @@ class Plan:
     seed: int  # the sampler's
     storage: str | None  # an Optuna URL; None: a journal file in the folder
     session: Session
+    data: dict[Split, str] = field(default_factory=dict)  # fingerprints of training images
 
     @property
     def folder(self) -> Path:
@@ -98,6 +98,8 @@ class Plan:
             identity[f"--set {self.method}.{key}"] = getattr(cell.config, key)
         for key, distribution in self.space.items():
             identity[f"--space {key}"] = text_of(distribution)
+        for (dataset, _), fingerprint in self.data.items():
+            identity[f"data of {dataset}"] = fingerprint
         return identity
 
     def cells(
@@ -138,7 +140,7 @@ class Plan:
                 f"{self.method} at full width is FedAvg; give --widths mixed, "
                 "or tune another method."
             )
-        return cells
+        return with_data(cells, self.data)
 
     def default(self) -> dict[str, Any]:
         """The values that ``benchmarks.run`` uses at this scale for the settings in the space."""

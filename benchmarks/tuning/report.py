@@ -1,6 +1,8 @@
 """From a study to its files: trials.csv, best.toml for ``benchmarks.run --params``, and figures."""
 
 import json
+import re
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +10,9 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
+from benchmarks.planning.plugins import written_as
+from benchmarks.reporting.parts import Failures, part, write_tracebacks
+from benchmarks.texts import utf8
 from benchmarks.tuning.board import values_text
 from benchmarks.tuning.figures import write_figures
 from benchmarks.tuning.plan import Plan
@@ -17,20 +22,28 @@ from mosaic.fl.files import write_whole
 SUMS = ("wall_s", "computed_s", "saved_s")
 
 
-def write_report(study: optuna.Study, plan: Plan) -> bool:
+def write_report(study: optuna.Study, plan: Plan, failures: Failures | None = None) -> bool:
     """Write trials.csv into the study's folder, and best.toml and figures if there is a result.
+
+    Args:
+        study: The study.
+        plan: Its plan.
+        failures: Get the files that cannot be made; None: their errors are raised.
 
     Returns:
         Whether any trial has a result.
     """
-    table = trial_table(study, plan)
-    write_whole(plan.folder / "trials.csv", table.to_csv(index=False, lineterminator="\n").encode())
+    with part("trials.csv", failures):
+        table = trial_table(study, plan)
+        content = table.to_csv(index=False, lineterminator="\n")
+        write_whole(plan.folder / "trials.csv", utf8(content))
     ranked = best_trials(study, plan)
-    if not ranked:
-        return False
-    write_whole(plan.folder / "best.toml", best_toml(ranked[0], plan).encode())
-    write_figures(study, plan, plan.folder / "figures")
-    return True
+    if ranked:
+        with part("best.toml", failures):
+            write_whole(plan.folder / "best.toml", utf8(best_toml(ranked[0], plan)))
+        write_figures(study, plan, plan.folder / "figures", failures)
+    write_tracebacks(failures or [], plan.folder)
+    return bool(ranked)
 
 
 def trial_table(study: optuna.Study, plan: Plan) -> pd.DataFrame:
@@ -128,37 +141,68 @@ def best_trials(study: optuna.Study, plan: Plan) -> list[FrozenTrial]:
 
 
 def best_toml(trial: FrozenTrial, plan: Plan) -> str:
-    """A trial's settings, with those of --set, as a file for ``benchmarks.run --params``."""
-    config = plan.cells(trial.params)[0].config
-    names = [*plan.settings.get(plan.method, {}), *plan.space]
+    """A trial's settings, with those of --set, as a file for ``benchmarks.run --params``.
+
+    With the options that its last comment has, it gives the trial's own cells.
+    """
+    cell = plan.cells(trial.params)[0]
+    fixed = plan.settings.get(plan.method, {})
+    tables = {plan.method: {name: getattr(cell.config, name) for name in (*fixed, *plan.space)}}
+    if "task" in plan.settings:
+        tables["task"] = {name: getattr(cell.task, name) for name in plan.settings["task"]}
+    if "model" in tables.get("task", {}):
+        tables["task"]["model"] = written_as("model", cell.task.model)
+
     seeds = ", ".join(map(str, plan.seeds))
     comments = [
         f"Trial {trial.number} of the study {plan.study}: {values_text(trial.values, plan)} "
         f"on tuning seeds {seeds}.",
-        f"{plan.dataset}, omega {plan.omega:g}, {plan.n_clients} clients, widths {plan.widths}, "
-        f"scale {plan.scale}.",
-        "Used by: python -m benchmarks.run --params best.toml. "
-        "Whether it is better on other seeds: stability.md.",
+        "Whether it is better on other seeds: stability.md. "
+        "[task] has what --set fixed; it holds for all methods of a run.",
+        f"Used by: python -m benchmarks.run {shlex.join(_options(plan))} --params best.toml",
     ]
-    return toml_of(plan.method, {name: getattr(config, name) for name in names}, comments)
+    return toml_of(tables, comments)
 
 
-def toml_of(method: str, values: dict[str, Any], comments: Sequence[str] = ()) -> str:
+def _options(plan: Plan) -> list[str]:
+    """The options of ``benchmarks.run`` for the study's method, task and scale."""
+    options = {
+        "--methods": written_as("method", plan.method),
+        "--scale": plan.scale,
+        "--datasets": written_as("dataset", plan.dataset),
+        "--omega": f"{plan.omega!r}",
+        "--clients": f"{plan.n_clients}",
+        "--widths": plan.widths,
+        "--precision": plan.precision,
+        "--threads": f"{plan.threads}",
+    }
+    return [part for option in options.items() for part in option]
+
+
+def toml_of(tables: dict[str, dict[str, Any]], comments: Sequence[str] = ()) -> str:
     """A file for ``benchmarks.run --params``.
 
     Args:
-        method: The name of its table.
-        values: The settings.
+        tables: The settings by method or "task". None, which TOML does not have, is left out.
         comments: Lines at its beginning.
     """
-    lines = [f"# {comment}" for comment in comments]
-    lines.append(f"[{method}]")
-    lines += [f"{key} = {_toml_value(value)}" for key, value in values.items()]
+    lines = [f"# {' '.join(comment.splitlines())}" for comment in comments]
+    for method, values in tables.items():
+        lines.append(f"[{_toml_key(method)}]")
+        for key, value in values.items():
+            if value is not None:
+                lines.append(f"{_toml_key(key)} = {_toml_value(value)}")
     return "\n".join(lines) + "\n"
 
 
+def _toml_key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml_value(name)
+
+
 def _toml_value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml_value, value))}]"
     # repr has all digits of a float. JSON writes text, true and false as TOML does.
     if isinstance(value, int | float) and not isinstance(value, bool):
         return repr(value)
-    return json.dumps(value)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

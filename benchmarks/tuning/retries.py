@@ -1,6 +1,9 @@
 """Trials whose process died: they are failed, and their values are tried again by another trial.
 
-A trial carries the name of its process in its user attributes. The study's user attributes list
+A trial carries the name of its process in its user attributes, and of the command that started the
+process. If the command has ended too, it was stopped or killed, and the trial is not to blame: it
+is tried again as if it had never begun. If its process alone has died, the trial may be the cause
+(of too little memory): it is tried again a few times. The study's user attributes list
 the trials that were tried again ("lost") and those that failed too often ("gone"), with the
 reason.
 """
@@ -15,6 +18,7 @@ import optuna
 import psutil
 from optuna.trial import FrozenTrial, TrialState
 
+from benchmarks.tuning.distributions import has_values
 from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.storage import locked
 
@@ -30,13 +34,26 @@ def counted(study: optuna.Study, trials: list[FrozenTrial]) -> list[FrozenTrial]
     return [trial for trial in trials if str(trial.number) not in lost]
 
 
+_command: dict[str, Any] | None = None
+
+
+def work_for(command: dict[str, Any]) -> None:
+    """Set the command that has started this process: its ``this_process()``."""
+    global _command
+    _command = command
+
+
 def this_process() -> dict[str, Any]:
-    """What a trial stores of the process that runs it: host, process id, start time."""
-    return {
+    """What a trial stores of the process that runs it: host, process id, start time; its command.
+
+    The command is the process itself, unless another one has started it.
+    """
+    process = {
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "begun": _start_time(os.getpid()),
     }
+    return process | {"command": _command or process}
 
 
 def give_back_dead(study: optuna.Study, plan: Plan) -> None:
@@ -46,14 +63,16 @@ def give_back_dead(study: optuna.Study, plan: Plan) -> None:
         if process is not None:
             if not _alive(process, trial):
                 reason = f"process {process['pid']} on {process['host']} died"
-                _give_back(study, plan, trial, reason)
+                # Trials of earlier versions name no command.
+                alone = "command" not in process or _alive(process["command"], trial)
+                give_back(study, plan, trial, reason, blamed=alone)
             continue
 
         # The name is written under the same lock as the trial, so a trial without one is dead. But
         # the machines that share a database may not share the lock's folder.
         about_to_be_named = plan.storage is not None and _silence(trial) < UNNAMED_S
         if not about_to_be_named:
-            _give_back(study, plan, trial, "its process died")
+            give_back(study, plan, trial, "its process died", blamed=False)
 
 
 def release(study: optuna.Study, plan: Plan, number: int, reason: str) -> None:
@@ -68,15 +87,32 @@ def release(study: optuna.Study, plan: Plan, number: int, reason: str) -> None:
     with locked(plan):
         trial = study.get_trials(False)[number]
         if not trial.state.is_finished():
-            _give_back(study, plan, trial, reason)
+            give_back(study, plan, trial, reason, blamed=False)
 
 
-def _give_back(study: optuna.Study, plan: Plan, trial: FrozenTrial, reason: str) -> None:
-    """Fail an unfinished trial, and put its values into the queue again, up to ATTEMPTS times."""
+def give_back(
+    study: optuna.Study,
+    plan: Plan,
+    trial: FrozenTrial,
+    reason: str,
+    blamed: bool,
+    ordinal: int | None = None,
+) -> None:
+    """Fail an unfinished trial, and put its values into the queue again.
+
+    Args:
+        study: The study.
+        plan: Its plan.
+        trial: The trial.
+        reason: Why it was not finished, for the table of trials.
+        blamed: Whether it was an attempt; there are ATTEMPTS of them.
+        ordinal: How many trials counted before it, if others came after it. Without its values it
+            is then drawn again with the seed that it had.
+    """
     number = str(trial.number)
     attempt = trial.user_attrs.get("attempt", 1)
 
-    if attempt >= ATTEMPTS:
+    if blamed and attempt >= ATTEMPTS:
         # The trial seems to be the cause, not the machine. It counts as failed.
         gone = study.user_attrs.get("gone", {})
         reason = f"{reason}, as {attempt - 1} times before"
@@ -84,24 +120,31 @@ def _give_back(study: optuna.Study, plan: Plan, trial: FrozenTrial, reason: str)
     else:
         lost = study.user_attrs.get("lost", {})
         study.set_user_attr("lost", {**lost, number: reason})
-        _enqueue_again(study, plan, trial, attempt + 1)
+        _enqueue_again(study, plan, trial, attempt + 1 if blamed else attempt, ordinal)
     study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
 
-def _enqueue_again(study: optuna.Study, plan: Plan, trial: FrozenTrial, attempt: int) -> None:
+def _enqueue_again(
+    study: optuna.Study, plan: Plan, trial: FrozenTrial, attempt: int, ordinal: int | None
+) -> None:
+    others = study.get_trials(False)
+    if any(other.user_attrs.get("retry_of") == trial.number for other in others):
+        return  # a process that gave it back before was killed just then
     params = trial.params
-    if not params.keys() >= plan.space.keys():
+    if not has_values(params, plan.space):
         # It died while its values were drawn. Values that it got from the queue are used again.
         # Otherwise all are drawn again, with the same result: the seed depends on the number of
         # trials that count.
         params = trial.system_attrs.get("fixed_params")
-    if not params:
+    if not params and ordinal is None:
         return
 
-    attributes = {"retry_of": trial.number, "attempt": attempt}
+    attributes: dict[str, Any] = {"retry_of": trial.number, "attempt": attempt}
     if "default" in trial.user_attrs:
         attributes["default"] = trial.user_attrs["default"]
-    study.enqueue_trial(params, user_attrs=attributes)
+    if not params:
+        attributes["ordinal"] = ordinal
+    study.enqueue_trial(params or {}, user_attrs=attributes)
 
 
 def _alive(process: dict[str, Any], trial: FrozenTrial) -> bool:

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Collection, Sequence
-from typing import Any, get_type_hints
+from typing import Any
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -13,8 +13,6 @@ from benchmarks.tuning.distributions import Distribution, Range, Space
 from mosaic.fl.errors import InputError, did_you_mean
 
 LOG_FROM = 100  # a range whose ends differ by this factor or more is searched on a log scale
-
-BOOLEANS = {"true": True, "false": False}
 
 
 def space_of(
@@ -39,7 +37,12 @@ def space_of(
     for key, values in known_method(method).SPACE.items():
         space[key] = _from_module(method, key, values)
 
-    added = dict(_from_text(method, text) for text in given)
+    added = {}
+    for text in given:
+        key, distribution = _from_text(method, text)
+        if key in added:
+            raise InputError(f"--space has {key} twice; give one range, or one list of choices.")
+        added[key] = distribution
     contradictions = [key for key in added if key in fixed]
     if contradictions:
         raise InputError(
@@ -135,8 +138,6 @@ def _choices(method: str, key: str, values: Sequence[Any]) -> CategoricalDistrib
     """Two or more values of a setting, each of the type of its field; equal ones count once."""
     config = known_method(method).Config
     name = f"{method}.{key}"
-    if get_type_hints(config).get(key) is bool:
-        values = [_boolean(name, value) for value in values]
     values = [checked(name, config, key, value) for value in values]
     if len(set(values)) < 2:
         raise InputError(
@@ -144,11 +145,3 @@ def _choices(method: str, key: str, values: Sequence[Any]) -> CategoricalDistrib
             "give at least two, or --set it."
         )
     return CategoricalDistribution(list(dict.fromkeys(values)))
-
-
-def _boolean(name: str, value: Any) -> bool:
-    """True or False, which may be given as text in any case."""
-    text = str(value).lower()
-    if text not in BOOLEANS:
-        raise InputError(f"{name} is {value!r}; possible: true, false.")
-    return BOOLEANS[text]

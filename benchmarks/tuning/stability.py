@@ -4,14 +4,18 @@ The best of many trials looks better on the seeds that chose it than it really i
 which no trial has used, show on the test set how much of the gain is real.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial
 from rich.console import Console
+from rich.markup import escape
 
 from benchmarks.planning.cell import Cell
+from benchmarks.planning.data import fingerprints, splits_of, with_data
+from benchmarks.reporting.table import markdown_text
+from benchmarks.running.other_data import on_other_data
 from benchmarks.running.processes import run_cells
 from benchmarks.running.progress import Estimate, show_progress
 from benchmarks.running.records import done_file, load_records, read_rows
@@ -59,11 +63,14 @@ def check_stability(
     cells = plan.cells({}, seeds, DEFAULT)
     for trial in chosen:
         cells += plan.cells(trial.params, seeds, trial_label(trial))
+    cells = with_data(cells, fingerprints(splits_of(cells), download=True))
 
     folder = plan.session.folder(cells[0].suite)
+    for text in on_other_data(folder, cells):
+        console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
     missing = [cell for cell in cells if read_rows(done_file(folder, cell)) is None]
 
-    def outcomes(watch: Callable[[str, str], None]) -> Iterator[Outcome]:
+    def outcomes(watch: Callable[[str, str], None]) -> Generator[Outcome]:
         return run_cells(missing, plan.session, min(jobs, max(1, len(missing))), watch)
 
     n_finished = len(cells) - len(missing)
@@ -110,15 +117,15 @@ def stability_page(
     verdict = " ".join(verdict_of(evidence))
     seeds = sorted({cell.task.seed for cell in cells})
     lines = [
-        f"# Is the tuning of {plan.study} stable?",
+        f"# Is the tuning of {markdown_text(plan.study)} stable?",
         "",
-        _introduction(plan, len(chosen), seeds),
+        markdown_text(_introduction(plan, len(chosen), seeds)),
         "",
         f"**{verdict}**",
         "",
         *_table(evidence),
         "",
-        *(f"- {text}" for text in observations(evidence)),
+        *(f"- {markdown_text(text)}" for text in observations(evidence)),
         "",
         FOOTNOTE,
         "",
@@ -150,12 +157,13 @@ def _table(evidence: Evidence) -> list[str]:
         "p",
         "p Holm",
     ]
-    rows = [header, ["---"] + ["---:"] * (len(header) - 1)]
-
+    rows = [header]
     rows.append(_row(evidence, DEFAULT, plan.default()))
     for trial in evidence.chosen:
         rows.append(_row(evidence, trial_label(trial), trial.params))
-    return [f"| {' | '.join(row)} |" for row in rows]
+    lines = [f"| {' | '.join(markdown_text(cell) for cell in row)} |" for row in rows]
+    alignments = ["---"] + ["---:"] * (len(header) - 1)
+    return [lines[0], f"| {' | '.join(alignments)} |", *lines[1:]]
 
 
 def _row(evidence: Evidence, label: str, params: dict) -> list[str]:

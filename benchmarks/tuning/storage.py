@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from filelock import FileLock
 from optuna.storages import BaseStorage, get_storage
@@ -23,6 +24,11 @@ def locked(plan: Plan) -> Iterator[None]:
         yield
 
 
+def journal_file(plan: Plan) -> Path:
+    """The path of the study's journal."""
+    return plan.folder / "journal.log"
+
+
 def open_storage(plan: Plan) -> BaseStorage:
     """The storage of the study: the plan's URL, or the journal file in the study's folder.
 
@@ -30,7 +36,7 @@ def open_storage(plan: Plan) -> BaseStorage:
         InputError: If --storage is not a URL.
     """
     if plan.storage is None:
-        return open_journal(plan.folder / "journal.log")
+        return open_journal(journal_file(plan), plan.study, plan.directions)
     if "://" not in plan.storage:
         raise InputError(
             f"--storage {plan.storage!r} is no URL; give one such as sqlite:///tuning.db or "
@@ -55,5 +61,5 @@ def storage_errors_explained(plan: Plan) -> Iterator[None]:
 def _shown(plan: Plan) -> str:
     """The storage as an error message shows it: without a password."""
     if plan.storage is None:
-        return str(plan.folder / "journal.log")
+        return str(journal_file(plan))
     return re.sub("//[^@/]*@", "//…@", plan.storage)

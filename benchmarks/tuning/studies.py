@@ -6,6 +6,7 @@ import optuna
 from optuna.samplers import PartialFixedSampler, RandomSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from benchmarks.tuning.damage import mended
 from benchmarks.tuning.distributions import grid_of
 from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.retries import counted, give_back_dead, this_process
@@ -46,6 +47,7 @@ def open_study(plan: Plan) -> optuna.Study:
             load_if_exists=True,
         )
         study.set_user_attr("identity", identity)
+        study = mended(study, plan)
         if not study.get_trials(False):
             is_default = plan.first() == plan.default()
             study.enqueue_trial(plan.first(), user_attrs={"default": is_default})
@@ -64,7 +66,9 @@ def _another_study(name: str, before: dict[str, Any], now: dict[str, Any]) -> In
     for key in {**before, **now}:
         old = before.get(key, "not there")
         new = now.get(key, "not there")
-        if old != new:
+        if old != new and key.startswith("data of "):
+            differences.append(f"its trials are of other {key} ({old}, now {new})")
+        elif old != new:
             differences.append(f"{key} is {old} in it and {new} here")
     return InputError(
         f"study {name!r} exists, and is another one: {'; '.join(differences)}. "
@@ -94,7 +98,9 @@ def claim(study: optuna.Study, plan: Plan) -> Trial | None:
                 return None
             study.enqueue_trial(point)
 
-        study.sampler = sampler_of(plan, len(taken))
+        queue = [trial for trial in trials if trial.state == TrialState.WAITING]
+        ordinal = queue[0].user_attrs.get("ordinal") if queue else None
+        study.sampler = sampler_of(plan, len(taken) if ordinal is None else ordinal)
         shared = held(plan, taken)
         if shared:
             study.sampler = PartialFixedSampler(shared, study.sampler)
@@ -135,7 +141,7 @@ def held(plan: Plan, taken: list[FrozenTrial]) -> dict[str, Any]:
 
     groups: dict[tuple[Any, ...], list[FrozenTrial]] = {}
     for trial in taken:
-        if trial.params:
+        if trial.params.keys() >= set(plan.costly):
             values = tuple(trial.params[key] for key in plan.costly)
             groups.setdefault(values, []).append(trial)
 

@@ -16,34 +16,25 @@ from benchmarks.tuning.retries import release
 from benchmarks.tuning.studies import claim
 from benchmarks.tuning.validation import validate
 from mosaic.fl.contract import Skip
-from mosaic.fl.errors import InputError
-
-Stop = Callable[[], bool]
-"""Whether to stop after the running trial."""
+from mosaic.fl.errors import InputError, is_full, problem_of_machine
 
 Announce = Callable[[str, str], None]
 """Called with a process's name and what it does now, "" if nothing; or "warning" and a text."""
 
 
-def work(
-    study: optuna.Study, plan: Plan, stop: Stop, announce: Announce, process: str = "0"
-) -> None:
-    """Run trials one after another, until the study has all of them or ``stop`` returns True.
+def work(study: optuna.Study, plan: Plan, announce: Announce, process: str = "0") -> None:
+    """Run trials one after another, until the study has all of them.
 
     Args:
         study: The study.
         plan: Its plan.
-        stop: Asked before each trial.
         announce: Receives what happens.
         process: The name of this process for ``announce``.
 
     Raises:
         InputError: If no trial of this study can succeed.
     """
-    while not stop():
-        trial = claim(study, plan)
-        if trial is None:
-            return
+    while trial := claim(study, plan):
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
@@ -53,7 +44,7 @@ def work(
         except InputError:
             raise
         except BaseException:
-            # A second Ctrl-C, for example. The trial counts as never begun.
+            # Ctrl-C in a notebook, for example. The trial counts as never begun.
             release(study, plan, trial.number, "it was interrupted")
             raise
         finally:
@@ -83,7 +74,9 @@ def evaluate(
     except (Skip, InputError) as error:
         _fail(study, trial, error)
         raise InputError(f"{plan.method} cannot be tuned so: {error}") from None
-    except Exception as error:  # a failing trial never stops the others
+    except Exception as error:  # a failing trial never stops the others, but a full disk does
+        if isinstance(error, OSError) and is_full(error):
+            raise InputError(problem_of_machine(error)) from error
         # Another machine may have taken this trial for dead, and finished it.
         if not study.get_trials(False)[trial.number].state.is_finished():
             _fail(study, trial, error)

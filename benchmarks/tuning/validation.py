@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from benchmarks.metrics.accuracy import score
-from benchmarks.metrics.domain import domain_extractor
+from benchmarks.metrics.domain import domain_extractor, domain_task
 from benchmarks.metrics.fidelity import Extractor, Reference, fidelity, reference
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.methods import METHODS
@@ -90,7 +90,7 @@ def _scores(cell: Cell, snapshot: Snapshot, with_fidelity: bool) -> dict[str, fl
 
 
 def _extractor_of(task: Task) -> Extractor:
-    return _extractor(task.dataset, task.precision, task.threads)
+    return _extractor(domain_task(task))
 
 
 _extractor = functools.lru_cache(maxsize=2)(domain_extractor)

@@ -5,7 +5,19 @@ import json
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
+
+DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    SafetensorError,
+)
+"""The errors of reading a stored result that is damaged, half there or of a later version."""
 
 
 def checksum(data: bytes, skeleton: Any, costs: Any) -> str:

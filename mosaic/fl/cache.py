@@ -7,7 +7,7 @@ need the same models get the same bits, and they are computed once.
 
 A result is two files, of tensors (safetensors) and of the rest with the costs (JSON). They are
 written to hidden files and renamed. A lock lets one process compute a result while others wait for
-it. A damaged file is noticed by its checksum, and the result is computed again.
+it. A damaged file is noticed by its checksum and set aside, and the result is computed again.
 """
 
 import contextlib
@@ -16,7 +16,6 @@ import functools
 import inspect
 import json
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -26,10 +25,10 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from mosaic.fl.artifacts import checksum, pack, unpack
+from mosaic.fl.artifacts import DAMAGE, checksum, pack, unpack
 from mosaic.fl.costs import Account, Cost, account, opened
 from mosaic.fl.device import device
-from mosaic.fl.files import write_whole
+from mosaic.fl.files import problem_of, set_aside, write_whole
 from mosaic.fl.keys import stage_key
 from mosaic.fl.rng import seed_of
 
@@ -203,7 +202,7 @@ def _compute(name: str, key: str, compute: Callable[[], Any]) -> tuple[Any, dict
         The result, and the costs of all stages that made it, by their "name/key".
     """
     with _locked(name, key):
-        stored = _read(name, key)
+        stored = _read(name, key, locked=True)
         if stored is not None:
             return stored
 
@@ -236,25 +235,39 @@ def _locked(name: str, key: str) -> Iterator[None]:
         yield
 
 
-def _read(name: str, key: str) -> tuple[Any, dict[str, Cost]] | None:
-    """A stored result and the costs of all stages that made it; None if there is no sound one."""
+def _read(name: str, key: str, locked: bool = False) -> tuple[Any, dict[str, Cost]] | None:
+    """A stored result and the costs of all stages that made it; None if there is no sound one.
+
+    A damaged one is set aside if this process holds the result's lock: without it, another one
+    might have computed the result again meanwhile.
+    """
     if _cache.folder is None or not is_cached(name, key):
         return None
 
     stem = _cache.folder / name / key
+    notes_file = stem.with_suffix(".json")
+    tensors_file = stem.with_suffix(".safetensors")
     try:
-        note = json.loads(stem.with_suffix(".json").read_text())
-        data = stem.with_suffix(".safetensors").read_bytes()
+        note = json.loads(notes_file.read_bytes())
+        data = tensors_file.read_bytes()
         if checksum(data, note["artifact"], note["costs"]) != note["sha256"]:
             raise ValueError("its checksum is wrong")
 
         tensors = {path: t.to(device()) for path, t in safetensors.torch.load(data).items()}
         artifact = unpack(note["artifact"], tensors)
-        costs = {used: Cost(**cost) for used, cost in note["costs"].items()}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        warnings.warn(f"damaged stage {stem}: {error}; computing it again", stacklevel=2)
+        costs = {used: _cost(stored) for used, stored in note["costs"].items()}
+    except DAMAGE as error:
+        if locked:
+            problem = problem_of(error)
+            set_aside(notes_file, "stage", problem, "computing it again", [tensors_file])
         return None
     return artifact, costs
+
+
+def _cost(stored: dict[str, Any]) -> Cost:
+    """A stored cost. What only a later version accounts for is left out."""
+    known = {field.name for field in dataclasses.fields(Cost)}
+    return Cost(**{name: value for name, value in stored.items() if name in known})
 
 
 def _write(name: str, key: str, artifact: Any, costs: dict[str, Cost]) -> None:

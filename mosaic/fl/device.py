@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import re
 
 import torch
 
@@ -27,8 +28,7 @@ def use_device(name: str) -> str:
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.split(":")[0] not in ("cpu", "cuda"):
-        raise InputError(f"unknown device {name!r}; possible: auto, cpu, cuda.")
+    _check_name(name)
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(
             f"device {name!r} was given, but PyTorch sees no CUDA device; use --device cpu."
@@ -43,6 +43,26 @@ def use_device(name: str) -> str:
     return name
 
 
+def planned_device(name: str) -> str:
+    """The device that a run would use, for a plan: it need not be there, and is not used.
+
+    Args:
+        name: As for :func:`use_device`.
+
+    Raises:
+        InputError: If the name is unknown.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    _check_name(name)
+    return name
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise InputError(f"unknown device {name!r}; possible: auto, cpu, cuda.")
+
+
 def device() -> str:
     """The device in use: "cpu" until :func:`use_device` is called."""
     return _device
@@ -52,15 +72,17 @@ def device() -> str:
 def fast_bfloat16(name: str) -> bool:
     """Whether the device multiplies bfloat16 faster than float32."""
     if name.startswith("cuda"):
-        return torch.cuda.is_bf16_supported()
+        # A plan may be for another machine's GPU: those of 2020 and later are fast in it.
+        return not torch.cuda.is_available() or torch.cuda.is_bf16_supported()
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def choose_precision(name: str) -> str:
+def choose_precision(name: str, on: str | None = None) -> str:
     """The precision of a task, from the one that a user gave.
 
     Args:
         name: "fp32", "bf16", or "auto" for bf16 if the device is faster in it and fp32 otherwise.
+        on: The device. None: the one in use.
 
     Returns:
         "fp32" or "bf16".
@@ -69,7 +91,7 @@ def choose_precision(name: str) -> str:
         InputError: If the name is unknown.
     """
     if name == "auto":
-        return "bf16" if fast_bfloat16(_device) else "fp32"
+        return "bf16" if fast_bfloat16(on or _device) else "fp32"
     if name not in ("fp32", "bf16"):
         raise InputError(f"unknown precision {name!r}; possible: auto, fp32, bf16.")
     return name

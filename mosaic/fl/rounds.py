@@ -19,7 +19,9 @@ from mosaic.fl.aggregation import average_parts
 from mosaic.fl.channel import download, upload
 from mosaic.fl.contract import Skip
 from mosaic.fl.data.federation import Shard, open_federation
+from mosaic.fl.device import device
 from mosaic.fl.independent import client_start, independent_client_model, one_shot_shift
+from mosaic.fl.models.live_network import live_network
 from mosaic.fl.models.spec import State
 from mosaic.fl.rng import stream
 from mosaic.fl.submodel import Window, cut, rolling_window
@@ -97,6 +99,16 @@ def require_all_clients(task: Task) -> Sequence[Shard]:
     if task.participation < 1:
         raise Skip("its server works on all clients' models in each round: participation must be 1")
     return open_federation(task).shards
+
+
+def require_batch_norm(task: Task) -> None:
+    """Check the model, for a method that compares images by their BatchNorm statistics.
+
+    Raises:
+        Skip: If the task's model has no BatchNorm layer.
+    """
+    if not live_network(task.spec, device()).norms:
+        raise Skip(f"it compares BatchNorm statistics, and the model {task.model} has no BatchNorm")
 
 
 def average_round(

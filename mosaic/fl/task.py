@@ -6,8 +6,9 @@ from functools import cached_property
 
 from mosaic.fl.contract import added_later, choice
 from mosaic.fl.data.datasets import DATASETS
+from mosaic.fl.data.partition import LAWS
 from mosaic.fl.data.source import Source
-from mosaic.fl.errors import InputError, did_you_mean
+from mosaic.fl.errors import InputError, did_you_mean, not_a_choice
 from mosaic.fl.models.live_network import layout_of
 from mosaic.fl.models.norms import NORMS
 from mosaic.fl.models.registry import MODELS
@@ -76,6 +77,10 @@ class Task:
     # The hash of a partition file, from partition_file.register_partition; only with law "file"
     partition: str = added_later("")
 
+    # The fingerprint of the training images and labels; "": it was not asked for. Other data under
+    # the same name are another task.
+    data: str = added_later("")
+
     def __post_init__(self) -> None:
         _check_at_least("rounds", self.rounds, 1)
         _check_at_least("score_every", self.score_every, 1)
@@ -84,12 +89,17 @@ class Task:
         _check_at_least("batch_size", self.batch_size, 2)
         _check_at_least("base_width", self.base_width, 1)
         _check_at_least("n_clients", self.n_clients, 1)
+        _check_at_least("min_samples", self.min_samples, 1)
         _check_at_least("max_draws", self.max_draws, 1)
         _check_at_least("threads", self.threads, 1)
         _check_at_least("lr", self.lr, 0)
         _check_at_least("momentum", self.momentum, 0)
         _check_at_least("weight_decay", self.weight_decay, 0)
 
+        if self.n_train is not None:
+            _check_at_least("n_train", self.n_train, 1)
+        if self.law not in (*LAWS, "file"):
+            raise did_you_mean("partition law", self.law, LAWS)
         if self.model not in MODELS:
             raise did_you_mean("model", self.model, MODELS)
         _check_one_of("batch_norm", self.batch_norm, ("average", "batch"))
@@ -209,6 +219,7 @@ class Task:
             "n_clients",
             "seed",
             "partition",
+            "data",
         )
         arithmetic = ("precision", "threads")
         return Task(**{name: getattr(self, name) for name in (*data, *arithmetic)})
@@ -221,7 +232,7 @@ def _check_at_least(name: str, value: float, least: float) -> None:
 
 def _check_one_of(name: str, value: str, possible: tuple[str, ...]) -> None:
     if value not in possible:
-        raise InputError(f"{name} is {value!r}; possible: {', '.join(possible)}.")
+        raise not_a_choice(name, value, possible)
 
 
 def capacity_widths(n_clients: int, rho: float, sigma: float) -> tuple[float, ...]:

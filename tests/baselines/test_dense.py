@@ -9,7 +9,7 @@ import torch
 from baselines import dense, dense_once, dense_rounds
 from baselines.dense import Config
 from mosaic.fl.channel import n_bytes
-from mosaic.fl.contract import Snapshot
+from mosaic.fl.contract import Skip, Snapshot
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data.loading import load
 from mosaic.fl.data.transforms import normalise
@@ -174,3 +174,13 @@ def test_from_a_random_student_it_runs(task, store):
 def test_without_turns_nothing_is_reported_of_a_distillation(task, store):
     assert run(task, round_turns=0)[-1].diagnostics == {}
     assert run(task)[-1].diagnostics.keys() == {"distil_loss_end"}
+
+
+@pytest.mark.parametrize("protocol", ("end", "every round"))
+def test_a_model_without_batch_norm_is_a_reason_to_skip(protocol, task, monkeypatch):
+    class NoNorms:
+        norms: list = []
+
+    monkeypatch.setattr("mosaic.fl.rounds.live_network", lambda spec, device: NoNorms)
+    with pytest.raises(Skip, match="the model cnn has no BatchNorm"):
+        run(task, protocol=protocol)

@@ -6,8 +6,9 @@ import warnings
 from pathlib import Path
 
 import pytest
-from example_stages import Config, files, identical, model, weights
+from example_stages import Config, call, files, identical, model, weights
 
+from mosaic.fl.artifacts import checksum
 from mosaic.fl.cache import use_cache
 
 
@@ -27,6 +28,8 @@ DAMAGES = {
     "last bit": lambda tensors, notes: flip_bit(tensors, -1),
     "first bit": lambda tensors, notes: flip_bit(tensors, 0),
     "tensors cut short": lambda tensors, notes: tensors.write_bytes(tensors.read_bytes()[:-4]),
+    "notes a folder": lambda tensors, notes: (notes.unlink(), notes.mkdir()),
+    "tensors a folder": lambda tensors, notes: (tensors.unlink(), tensors.mkdir()),
     "tensors missing": lambda tensors, notes: tensors.unlink(),
     "notes cut short": lambda tensors, notes: notes.write_text(notes.read_text()[:-10]),
     "notes empty": lambda tensors, notes: notes.write_text(""),
@@ -44,14 +47,30 @@ def test_a_damaged_result_is_noticed_with_a_warning_and_computed_again(store, co
     damage(files(store, "model", ".safetensors")[0], files(store, "model", ".json")[0])
     computed.clear()
 
-    with pytest.warns(UserWarning, match="damaged stage .*model.*computing it again"):
+    with pytest.warns(UserWarning, match="damaged stage .*model.*computing it again") as caught:
         again = model(Config())
     assert computed == ["model"] and identical(again, first)
+    assert len(caught) == 1 and len(str(caught[0].message).splitlines()) == 1
+    assert len(files(store, "model", ".json.damaged")) == 1  # nothing is deleted
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert identical(model(Config()), first)
     assert computed == ["model"]
+
+
+def test_costs_of_a_later_version_are_read_without_what_is_new_in_them(store, computed):
+    first, account, _ = call(weights, Config())
+    [path] = files(store, "weights", ".json")
+    note = json.loads(path.read_text())
+    [cost] = note["costs"].values()
+    cost["joule"] = 3.0
+    data = path.with_suffix(".safetensors").read_bytes()
+    note["sha256"] = checksum(data, note["artifact"], note["costs"])
+    path.write_text(json.dumps(note | {"version": 9}))
+    again, account_again, _ = call(weights, Config())
+    assert computed == ["weights"] and identical(again, first)
+    assert account_again.stages == account.stages
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".json"])
@@ -69,7 +88,7 @@ def test_a_write_that_is_interrupted_leaves_no_result(store, monkeypatch, suffix
     monkeypatch.setattr(os, "replace", replace)
 
     hidden = [path for path in (store / "weights").iterdir() if path.name.startswith(".")]
-    assert hidden  # the file that was being written is still there
+    assert not hidden  # what was not complete is removed
     assert not weights.is_cached(Config())
 
     use_cache(None)

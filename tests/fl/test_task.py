@@ -51,9 +51,21 @@ def test_a_task_without_models_is_the_same_for_all_networks_and_all_training():
     assert task.without_models() != replace(task, precision="bf16").without_models()
 
 
+def test_all_reduced_tasks_keep_the_data():
+    task = Task(data="0123456789abcdef")
+    assert task.without_clients().data == task.without_models().data == task.data
+    assert task.without_clients() != Task().without_clients()
+    assert task.without_models() != Task().without_models()
+
+
 def test_participation_is_in_a_key_only_if_it_is_not_all_clients():
     assert "participation" not in canonical(Task())
     assert "participation" in canonical(Task(participation=0.5))
+
+
+def test_the_data_are_in_a_key_only_if_the_task_names_them():
+    assert '"data"' not in canonical(Task())
+    assert '"data":"0123456789abcdef"' in canonical(Task(data="0123456789abcdef"))
 
 
 def test_a_client_without_a_width_of_its_own_has_the_whole_model():

@@ -11,7 +11,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 from benchmarks.metrics import inception as inception_module
 from benchmarks.metrics.fidelity import extract, fidelity, reference
-from benchmarks.metrics.inception import inception
+from benchmarks.metrics.inception import check_weights, inception
 from mosaic.fl.data.transforms import normalise
 from mosaic.fl.errors import InputError
 
@@ -28,6 +28,20 @@ def test_inception_without_torch_fidelity_says_what_to_install(monkeypatch, tmp_
     assert inception("auto") is None
     with pytest.raises(InputError, match=r"pip install 'mosaic-bench\[inception\]'"):
         inception(tmp_path / "weights.pth")
+
+
+def test_weights_are_checked_before_they_are_needed_and_a_plan_downloads_none(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(inception_module, "_download", lambda: pytest.fail("a plan downloads"))
+    check_weights("auto")
+    check_weights("download", download=False)
+    assert not list(tmp_path.iterdir())
+
+    pytest.importorskip("torch_fidelity")
+    with pytest.raises(InputError, match="no Inception weights at .*missing.pth"):
+        check_weights(tmp_path / "missing.pth", download=False)
 
 
 def test_wrong_inception_weights_are_errors(monkeypatch, tmp_path):

@@ -73,6 +73,7 @@ OTHER = {
     "threads": 7,
     "participation": 0.5,
     "partition": "0123456789abcdef",
+    "data": "0123456789abcdef",
 }
 """Another value of each field of Task."""
 
@@ -84,6 +85,12 @@ def test_a_key_depends_on_every_fact_of_the_task(cell, field):
         changes["law"] = "file"
     task = dataclasses.replace(cell.task, **changes)
     assert dataclasses.replace(cell, task=task).key != cell.key
+
+
+@pytest.mark.parametrize("field", ["test_data", "proxy_data"])
+def test_a_key_depends_on_the_data_that_it_names(cell, field):
+    assert dataclasses.replace(cell, **{field: ""}).key == cell.key
+    assert dataclasses.replace(cell, **{field: "0123456789abcdef"}).key != cell.key
 
 
 def test_a_key_depends_on_the_method_and_on_how_many_images_are_scored(cell):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.planning.methods import METHODS, facts_of
-from benchmarks.reporting.pages.budget import budget_page
+from benchmarks.reporting.pages.budget import budget_page, main
 
 
 def record(method: str, seed: int = 0, **facts) -> dict:
@@ -56,6 +56,16 @@ def test_values_that_differ_between_cells_are_a_range():
         )
     )
     assert rows["dense"] == ["–", "1", "100 to 110", "–", "–", "–", "–", "–"]
+
+
+def test_the_printed_page_has_labels_that_look_like_numbers_or_nothing(tmp_path, capsys):
+    labels = ["NA", "1", "null"]
+    path = tmp_path / "records.csv"
+    rows = [record("fedavg", seed) | {"label": label} for seed, label in enumerate(labels)]
+    pd.DataFrame(rows).to_csv(path, index=False)
+    main([str(path)])
+    printed = capsys.readouterr().out
+    assert all(f"| {label} |" in printed for label in labels)
 
 
 def test_records_without_these_facts_have_an_empty_page():

@@ -6,7 +6,7 @@ from io import BytesIO, StringIO, TextIOWrapper
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from odd_labels import ODD, accuracy_of, labelled
@@ -25,7 +25,7 @@ ANY = st.one_of(
 )
 LABELS = st.lists(ANY, min_size=1, max_size=4, unique=True)
 
-fast = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+fast = settings(deadline=None, max_examples=60)
 
 
 def page_of(labels: list[str]) -> Page:

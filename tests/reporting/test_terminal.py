@@ -7,8 +7,11 @@ import pandas as pd
 import pytest
 from rich.console import Console, Group
 
+from benchmarks.metrics.columns import METRICS, Metric
+from benchmarks.metrics.metric_file import LOADED, MetricFile
 from benchmarks.reporting import terminal
-from benchmarks.reporting.terminal import terminal_table, warning_summary
+from benchmarks.reporting.summaries import warning_summary
+from benchmarks.reporting.terminal import terminal_table
 
 
 def printed(records: pd.DataFrame, width: int | None) -> list[str]:
@@ -77,6 +80,20 @@ def test_columns_are_left_out_in_the_stated_order(make_records):
             seen.append(names)
     order = ["seconds", "MB", "data-free", "standard deviations", "ω 0.1", "ω 1"]
     assert seen == [", ".join(order[:n]) for n in range(len(order) + 1)]
+
+
+def test_a_users_metric_is_left_out_before_deviations_and_after_all_else(make_records, monkeypatch):
+    """The means over seeds and omega: -12.5 of every method, also a negative number."""
+    metric = Metric("ece", "", "lower", "calibration", heading="ECE $[b]$")
+    monkeypatch.setitem(METRICS, "ece", metric)
+    monkeypatch.setitem(LOADED, "ece", MetricFile(metric, float, "ece"))
+    records = make_records()
+    records["ece"] = records["accuracy"].where(records["accuracy"].isna(), -12.5)
+    wide = "\n".join(printed(records, 200))
+    assert "ECE $[b]$" in wide and wide.count("-12.5") == 5  # FedRolex has no result
+    assert "left out at this width: seconds, MB, data-free: see" in "\n".join(printed(records, 100))
+    narrow = "\n".join(printed(records, 60))
+    assert "seconds, MB, data-free, ECE $[b]$" in narrow and "-12.5" not in narrow
 
 
 def test_a_pipe_has_80_columns_and_nothing_is_cut_in_it(make_records, monkeypatch):

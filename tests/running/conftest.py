@@ -1,6 +1,7 @@
 """Fixtures of the tests that run cells: nothing of a test's session is left for the next."""
 
 import pytest
+from stops import end_all
 
 from benchmarks.running.session import Session, prepare
 from mosaic.fl.cache import use_cache, watch_stages
@@ -8,8 +9,12 @@ from mosaic.fl.cache import use_cache, watch_stages
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind():
-    """A run points this process at a store and a watcher; the next test starts without."""
+    """A run points this process at a store and a watcher; the next test starts without.
+
+    Commands that a failed test has started end too.
+    """
     yield
+    end_all()
     use_cache(None)
     watch_stages(None)
 

@@ -6,7 +6,8 @@ import json
 import pandas as pd
 import pytest
 
-from benchmarks.running.archive import ARCHIVE, main, pack, packed_rows, unpack
+from benchmarks.running.archive import ARCHIVE, forget, main, pack, packed_rows, unpack
+from benchmarks.running.archive_file import MEMBER
 from mosaic.fl.errors import InputError
 
 PARTITION = '{"sha256": "p1", "omega": "inf", "note": "ω and a\\nnew line"}'
@@ -18,16 +19,19 @@ def suite(tmp_path):
     folder = tmp_path / "suite"
     for name in ("cells", "partitions", "pictures"):
         (folder / name).mkdir(parents=True)
-    rows = [
-        {"cell": "b2", "status": "done", "omega": "inf", "round": t, "accuracy": 0.1}
-        for t in (1, 2)
-    ]
+    rows = [done("b2", omega="inf", accuracy=0.1), done("b2", omega="inf", accuracy=0.1)]
+    rows[0] |= {"round": 1, "selection": ""}
     write(folder, "b2", rows)
     write(folder, "a1", [{"cell": "a1", "status": "skipped", "omega": 0.1, "reason": "“no”"}])
     (folder / "partitions" / "p1.json").write_text(PARTITION)
     (folder / "pictures" / "b2.npz").write_bytes(b"images")
     (folder / "cells" / "c3.failed.json").write_text("{}")
     return folder
+
+
+def done(key, **columns):
+    """The last row of a finished cell's record."""
+    return {"cell": key, "status": "done", "round": 2, "selection": "last"} | columns
 
 
 def write(folder, key, rows):
@@ -74,7 +78,7 @@ def test_packed_files_are_removed_when_asked_and_come_back(suite):
 
 def test_a_file_that_exists_is_not_overwritten(suite):
     pack(suite)
-    newer = [{"cell": "a1", "status": "done", "omega": 0.1, "accuracy": 0.5}]
+    newer = [done("a1", omega=0.1, accuracy=0.5)]
     write(suite, "a1", newer)
     unpack(suite)
     assert json.loads((suite / "cells" / "a1.jsonl").read_text()) == newer[0]
@@ -83,8 +87,8 @@ def test_a_file_that_exists_is_not_overwritten(suite):
 def test_a_new_archive_keeps_what_only_the_old_one_has(suite):
     pack(suite, remove=True)
     (suite / "cells").mkdir(exist_ok=True)
-    write(suite, "d4", [{"cell": "d4", "status": "done", "omega": 1.0}])
-    write(suite, "a1", [{"cell": "a1", "status": "done", "omega": 0.1}])
+    write(suite, "d4", [done("d4", omega=1.0)])
+    write(suite, "a1", [done("a1", omega=0.1)])
     pack(suite)
     rows = packed_rows(suite)
     assert sorted(rows) == ["a1", "b2", "d4"]
@@ -96,7 +100,7 @@ def test_rows_by_cell_follow_a_changed_archive(suite):
     assert packed_rows(suite) == {}
     pack(suite)
     assert sorted(packed_rows(suite)) == ["a1", "b2"]
-    write(suite, "d4", [{"cell": "d4", "status": "done", "omega": 1.0}])
+    write(suite, "d4", [done("d4", omega=1.0)])
     pack(suite)
     assert sorted(packed_rows(suite)) == ["a1", "b2", "d4"]
 
@@ -107,20 +111,68 @@ def test_pandas_reads_an_archive(suite):
 
 
 def test_a_file_under_a_foreign_name_is_refused(suite):
-    write(suite, "e5", [{"cell": "a1", "status": "done"}])
-    with pytest.raises(InputError, match="unchanged"):
+    write(suite, "e5", [done("a1")])
+    with pytest.raises(InputError, match="cannot pack .*e5.jsonl: it has a row of the cell 'a1'"):
         pack(suite, remove=True)
     assert (suite / "cells" / "e5.jsonl").exists()
 
 
-def test_a_damaged_archive_is_an_error_that_says_what_to_do(suite):
+def test_of_an_archive_that_was_cut_short_the_cells_before_the_cut_are_read(suite):
+    archive = pack(suite, remove=True)
+    archive.write_bytes(archive.read_bytes()[:-9])  # gzip's checksum, and the end of the last line
+    with pytest.warns(UserWarning, match="damaged archive .*ends too early. 2 cells can be read"):
+        assert sorted(packed_rows(suite)) == ["a1", "b2"]
+    assert archive.exists()  # a committed one can be restored
+
+
+def test_damage_reaches_the_cells_of_its_part_only(suite, monkeypatch):
+    monkeypatch.setattr("benchmarks.running.archive_file.PART_SIZE", 1)  # a part per line
+    archive = pack(suite, remove=True)
+    whole = packed_rows(suite)
+    data = archive.read_bytes()
+    starts = [at for at in range(len(data)) if data.startswith(MEMBER, at)]
+    assert len(starts) == 3  # two cells and a partition
+    for start, end, lost in zip(starts, [*starts[1:], len(data)], ["a1", "b2", None], strict=True):
+        middle = (start + end) // 2
+        archive.write_bytes(data[:middle] + bytes(4) + data[middle + 4 :])
+        with pytest.warns(UserWarning, match="damaged archive"):
+            read = packed_rows(suite)
+        assert read == {key: rows for key, rows in whole.items() if key != lost}
+
+
+def test_a_line_that_is_no_row_is_named_and_the_others_are_read(suite):
+    archive = pack(suite, remove=True)
+    lines = gzip.decompress(archive.read_bytes())
+    archive.write_bytes(gzip.compress(b"[]\n" + lines))
+    with pytest.warns(UserWarning, match="a line that cannot be read"):
+        assert len(unpack(suite)) == 3
+
+
+def test_an_archive_of_one_part_is_read_as_the_older_versions_wrote_it(suite):
     archive = pack(suite)
+    rows = packed_rows(suite)
+    archive.write_bytes(gzip.compress(gzip.decompress(archive.read_bytes()), mtime=0))
+    assert packed_rows(suite) == rows
+
+
+def test_packing_again_sets_a_damaged_archive_aside_and_keeps_what_could_be_read(suite):
+    archive = pack(suite, remove=True)
     archive.write_bytes(archive.read_bytes()[:-9])
-    with pytest.raises(InputError, match="damaged archive"):
-        packed_rows(suite)
-    archive.write_bytes(gzip.compress(b"[]\n"))
-    with pytest.raises(InputError, match="damaged archive"):
-        unpack(suite)
+    (suite / "cells").mkdir(exist_ok=True)
+    write(suite, "d4", [done("d4", omega=1.0)])
+    with (
+        pytest.warns(UserWarning, match="2 cells can be read"),
+        pytest.warns(UserWarning, match="set aside as records.jsonl.gz.damaged"),
+    ):
+        pack(suite)
+    assert sorted(packed_rows(suite)) == ["a1", "b2", "d4"]
+
+
+def test_cells_that_are_run_again_leave_the_archive(suite):
+    pack(suite, remove=True)
+    forget(suite, {"b2"})
+    assert sorted(packed_rows(suite)) == ["a1"]
+    assert [path.name for path in unpack(suite)] == ["a1.jsonl", "p1.json"]
 
 
 def test_the_command(suite, tmp_path, capsys):
@@ -129,3 +181,8 @@ def test_the_command(suite, tmp_path, capsys):
     assert "restored 3 files" in capsys.readouterr().out
     assert main(["pack", str(tmp_path / "nothing")]) == 2
     assert "no cells" in capsys.readouterr().err
+
+
+def test_unpacking_a_folder_without_an_archive_is_an_error(tmp_path, capsys):
+    assert main(["unpack", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere/records.jsonl.gz" in "".join(capsys.readouterr().err.split("\n"))

@@ -13,6 +13,8 @@ from benchmarks.running.records import (
     write_rows,
 )
 
+LAST = {"round": 2, "selection": "last"}
+
 
 @pytest.fixture
 def cell(tiny_cell):
@@ -23,7 +25,7 @@ def cell(tiny_cell):
 def packed(tmp_path, cell):
     """A suite's folder whose only cell is in its archive."""
     folder = tmp_path / "first"
-    row = {"round": 2, "selection": "last", "accuracy": 0.5, "partition": "p1"}
+    row = LAST | {"accuracy": 0.5, "partition": "p1"}
     write_rows(done_file(folder, cell), [identity(cell) | row])
     (folder / "partitions").mkdir()
     (folder / "partitions" / "p1.json").write_text("{}")
@@ -46,7 +48,7 @@ def test_all_records_include_it(packed, cell):
 
 
 def test_a_file_comes_before_the_archive(packed, cell):
-    write_rows(done_file(packed, cell), [identity(cell) | {"accuracy": 0.7}])
+    write_rows(done_file(packed, cell), [identity(cell) | LAST | {"accuracy": 0.7}])
     assert read_rows(done_file(packed, cell))[0]["accuracy"] == 0.7
     assert load_records(packed)["accuracy"].tolist() == [0.7]
 
@@ -60,7 +62,7 @@ def test_a_cell_that_failed_since_is_not_done(packed, cell):
 
 def test_a_failure_from_before_it_was_done_is_forgotten(tmp_path, cell):
     write_rows(failed_file(tmp_path, cell), [identity(cell) | {"status": "failed"}])
-    write_rows(done_file(tmp_path, cell), [identity(cell) | {"accuracy": 0.5}])
+    write_rows(done_file(tmp_path, cell), [identity(cell) | LAST | {"accuracy": 0.5}])
     pack(tmp_path, remove=True)
     assert load_records(tmp_path)["status"].tolist() == ["done"]
 

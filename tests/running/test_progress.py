@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import json
 
 import pytest
 from rich.console import Console
@@ -10,7 +9,7 @@ from rich.console import Console
 from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.suite import read_suite
 from benchmarks.running.progress import Estimate, show_progress
-from benchmarks.running.records import done_file
+from benchmarks.running.records import done_file, write_rows
 from benchmarks.running.session import Outcome
 
 
@@ -30,9 +29,8 @@ def cells():
 
 
 def finish(folder, cell, **columns):
-    path = done_file(folder, cell)
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"status": "done", "omega": cell.task.omega, **columns}) + "\n")
+    row = {"cell": cell.key, "status": "done", "round": 10, "selection": "last", **columns}
+    write_rows(done_file(folder, cell), [row])
 
 
 def test_nothing_is_estimated_before_a_cell_has_run(tmp_path, cells):

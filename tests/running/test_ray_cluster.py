@@ -69,7 +69,7 @@ def test_a_cluster_that_loses_a_node_ends_with_the_same_records(cell, cluster, t
     pd.testing.assert_frame_equal(
         records(session, cells), in_this_process(cells, tmp_path / "alone")
     )
-    assert not list(session.out.glob(".ray-*"))
+    assert not list(session.out.rglob(".ray-*"))
 
 
 @pytest.mark.slow

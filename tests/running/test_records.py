@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from benchmarks.planning.methods import METHODS
-from benchmarks.running import records
 from benchmarks.running.record import identity
 from benchmarks.running.records import (
     FIRST_COLUMNS,
@@ -127,4 +126,4 @@ def test_a_damaged_record_is_set_aside(tmp_path, tiny_cell):
         assert read_rows(path) is None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert len(records.load_records(tmp_path)) == 0
+        assert len(load_records(tmp_path)) == 0

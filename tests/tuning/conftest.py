@@ -19,5 +19,5 @@ def oracle_is_a_method(monkeypatch, request, unrendered):
     watch_stages(None)
 
 
-def no_figures(study, plan, folder):
+def no_figures(study, plan, folder, failures):
     return []

@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 
 from benchmarks import tune
 from benchmarks.planning.methods import METHODS
-from benchmarks.tuning.make_plan import plan_of
+from benchmarks.tuning.make_plan import plan_of, with_checked_data
 from benchmarks.tuning.options import parse
 from benchmarks.tuning.plan import Plan
 from mosaic.fl.contract import Snapshot, choice
@@ -111,4 +111,4 @@ def params(out: Path) -> list[tuple[float, float]]:
 def plan(out: Path, *more: str) -> Plan:
     """The plan of the command with these options."""
     made, _ = plan_of(parse([*COMMON, "--out", str(out), *more]))
-    return made
+    return with_checked_data(made)

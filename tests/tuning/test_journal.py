@@ -1,10 +1,12 @@
 """The study's storage: what is readable of a damaged journal is kept, and a database serves too."""
 
+import json
+
 import optuna
 import pytest
 from oracle import study_folder, table, tuned
 
-from benchmarks.tuning.journal import _parse
+from benchmarks.tuning.operations import operations_of
 
 
 def damage(journal, harm: str) -> None:
@@ -26,7 +28,7 @@ def test_the_readable_lines_of_a_damaged_journal_are_kept(harm, tmp_path, capsys
     damage(study_folder(tmp_path) / "journal.log", harm)
     assert tuned(tmp_path, "--trials", "6") == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "damaged journal" in printed and "journal.log.damaged1" in printed
+    assert "damaged journal" in printed and "journal.log.damaged" in printed
 
     # All trials are kept, except that trial 2 may have lost its result.
     after = table(tmp_path)
@@ -43,10 +45,17 @@ def test_the_readable_lines_of_a_damaged_journal_are_kept(harm, tmp_path, capsys
     assert tuned(tmp_path, "--trials", "7") == 0
 
 
-def test_a_line_that_was_appended_to_an_unfinished_one_is_read():
-    line = b'{"op_code":8,"tri{"op_code":6,"trial_id":3}'
-    assert _parse(line) == {"op_code": 6, "trial_id": 3}
-    assert _parse(b"nonsense") is None
+def test_all_operations_in_a_damaged_line_are_read():
+    state = (
+        b'{"op_code":6,"worker_id":"w","trial_id":3,"state":2,"values":null,'
+        b'"datetime_complete":"2026-01-02"}'
+    )
+    attribute = b'{"op_code":8,"worker_id":"w","trial_id":3,"user_attr":{"news":1.0}}'
+    both = [json.loads(state), json.loads(attribute)]
+    assert operations_of(state) == (both[:1], True)
+    assert operations_of(b'{"op_code":8,"tri' + state) == (both[:1], False)
+    assert operations_of(state + b"\x00" + attribute) == (both, False)
+    assert operations_of(b"nonsense") == ([], False)
 
 
 def test_a_database_serves_as_storage(tmp_path):

@@ -4,10 +4,14 @@ import re
 import tomllib
 from pathlib import Path
 
+import matplotlib
 import pytest
+from optuna.distributions import CategoricalDistribution
 from oracle import study_folder, tuned
 
 from benchmarks import run as benchmark
+from benchmarks.reporting.figures.style import LOOK, new_panels
+from benchmarks.tuning.figure_parts import label_axis
 from benchmarks.tuning.report import toml_of
 
 SETTINGS = {"lambda_d": 1 / 3, "distil_lr": 1e-05, "k": 3, "teacher": "source"}
@@ -23,7 +27,7 @@ def dry_run(capsys, out: Path, *options: str) -> str:
 
 def test_best_toml_goes_back_into_the_benchmark_as_set_would(tmp_path, capsys):
     file = tmp_path / "best.toml"
-    file.write_text(toml_of("mosaic", SETTINGS, ["why"]))
+    file.write_text(toml_of({"mosaic": SETTINGS}, ["why"]))
     assert tomllib.loads(file.read_text())["mosaic"] == SETTINGS
 
     by_set = [
@@ -36,10 +40,13 @@ def test_best_toml_goes_back_into_the_benchmark_as_set_would(tmp_path, capsys):
     assert with_file == dry_run(capsys, tmp_path, *by_set)
     assert with_file != dry_run(capsys, tmp_path)
 
-    # A setting on the command line takes precedence over the file.
+    # A setting on the command line takes precedence over the file, and the command says so.
     k = "--set=mosaic.k=4"
-    with_both = dry_run(capsys, tmp_path, f"--params={file}", k)
-    assert with_both == dry_run(capsys, tmp_path, *by_set, k)
+    said, _, with_both = dry_run(capsys, tmp_path, f"--params={file}", k).partition("\n")
+    assert said == (
+        f"mosaic.k is given twice: 3 (--params {file}), then 4 (--set); the last one counts"
+    )
+    assert with_both == dry_run(capsys, tmp_path, *by_set[:2], by_set[3], k)
 
 
 WRONG_FILES = [
@@ -73,6 +80,31 @@ def test_the_figures_are_drawn(tmp_path, figures):
     assert tuned(tmp_path, *more) == 0
     names = ("history", "importances", "slices", "contour", "pareto")
     assert figure_names(tmp_path) == as_png_and_svg(*names)
+
+
+def test_choices_of_any_characters_are_ticks_of_their_axis():
+    choices = ["Ba$$in", r"a$\foo$b", "中", "every round", "x" * 40]
+    with matplotlib.rc_context(LOOK):
+        figure, (axes,) = new_panels([""], (2.5, 2.0), "", "")
+        label_axis(axes, "x", "λ_$x$", CategoricalDistribution(choices))
+        figure.draw_without_rendering()
+    shown = ["".join(tick.get_text().split()) for tick in axes.get_xticklabels()]
+    assert shown == ["Ba$$in", r"a$\foo$b", r"\u4e2d", "everyround", "x" * 40]
+    assert axes.get_xlabel() == "λ_$x$"
+
+
+def test_a_figure_that_fails_stops_neither_the_others_nor_best_toml(
+    tmp_path, figures, monkeypatch, capsys
+):
+    def broken(*_):
+        raise ValueError("no slices")
+
+    monkeypatch.setattr("benchmarks.tuning.figures.slices_figure", broken)
+    assert tuned(tmp_path, "--trials", "1") == 1
+    assert figure_names(tmp_path) == as_png_and_svg("history")
+    assert (study_folder(tmp_path) / "best.toml").exists()
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "missing in the report: figures/slices: ValueError: no slices" in printed
 
 
 def test_a_study_of_one_trial_has_a_history_and_slices(tmp_path, figures):

@@ -25,7 +25,7 @@ from benchmarks.reporting.figures.style import (
     method_styles,
     new_panels,
 )
-from benchmarks.reporting.figures.text import LINE_HEIGHT, most_lines, tick_texts
+from benchmarks.reporting.figures.text import places_of_rows, tick_texts
 from benchmarks.reporting.frames import grouped, has_values, of_label, with_status
 from benchmarks.reporting.names import is_frame, omega_values, seeds_and_spread
 
@@ -43,7 +43,7 @@ def accuracy_vs_omega(records: pd.DataFrame) -> Figure | None:
     texts = omega_values(records)
 
     def draw(axes: Axes, rows: pd.DataFrame, styles: dict[str, Style]) -> None:
-        _draw_against_omega(axes, rows.assign(place=_places(rows["omega"])), styles, texts)
+        _draw_against_omega(axes, rows.assign(place=_places(rows.loc[:, "omega"])), styles, texts)
 
     return figure_of_panels(
         records,
@@ -110,16 +110,17 @@ def accuracies_figure(records: pd.DataFrame, summary: pd.DataFrame) -> Figure | 
     labels = [label for label in styles if not is_frame(label)]
     across = min(ACROSS, len(set(summary["omega"])))
     texts = tick_texts(labels)
-    size = (1.8, max(0.15, LINE_HEIGHT * most_lines(texts)) * len(labels))
+    rows_down, height = places_of_rows(texts, lines_per_row=1)
+    size = (1.8, 0.15 * height)
 
     with matplotlib.rc_context(LOOK):
         titles = [title for title, _ in panel_rows]
         figure, panels = new_panels(titles, size, "accuracy (per cent)", "", across)
         for i, ((_, rows), axes) in enumerate(zip(panel_rows, panels, strict=True)):
-            _draw_accuracies(axes, rows, labels, styles)
-            axes.set_yticks(range(len(labels)))
+            _draw_accuracies(axes, rows, dict(zip(labels, rows_down, strict=True)), styles)
+            axes.set_yticks(rows_down)
             axes.set_yticklabels(texts if i % across == 0 else [])
-            axes.set_ylim(len(labels) - 0.4, -0.6)
+            axes.set_ylim(height - 0.4, -0.6)
             axes.xaxis.set_major_locator(MaxNLocator(5))
 
         handles = []
@@ -132,11 +133,11 @@ def accuracies_figure(records: pd.DataFrame, summary: pd.DataFrame) -> Figure | 
 
 
 def _draw_accuracies(
-    axes: Axes, rows: pd.DataFrame, labels: list[str], styles: dict[str, Style]
+    axes: Axes, rows: pd.DataFrame, places: dict[str, float], styles: dict[str, Style]
 ) -> None:
-    """Draw one panel: the methods from above to below, and the floor and ceiling upright."""
+    """Draw one panel: the methods at their places, and the floor and ceiling upright."""
     accuracies = {row["label"]: row for row in rows.to_dict("records")}
-    for y, label in enumerate(labels):
+    for label, y in places.items():
         if label not in accuracies:
             continue
         mean = 100 * accuracies[label]["accuracy"]

@@ -21,7 +21,7 @@ from benchmarks.reporting.figures.style import (
     finish,
     new_panels,
 )
-from benchmarks.reporting.figures.text import LINE_HEIGHT, most_lines, tick_texts
+from benchmarks.reporting.figures.text import places_of_rows, tick_texts
 from benchmarks.reporting.frames import of_label, with_status
 from benchmarks.reporting.names import method_order, seeds_name
 from benchmarks.reporting.pages.communication import over_link
@@ -33,6 +33,9 @@ HATCH = {"upload": "", "download": "////"}
 """Pattern of the bars of each direction."""
 
 BAR_HEIGHT = 0.36
+
+LINES_PER_ROW = 2
+"""Lines of a method's text that have room beside its two bars."""
 
 
 def accuracy_vs_cost(records: pd.DataFrame, what: str, mbits: float = math.inf) -> Figure | None:
@@ -121,9 +124,10 @@ def bytes_by_kind(records: pd.DataFrame) -> Figure | None:
             styles[kind] = {"fc": color, "ec": "0.25", "lw": 0.3}
 
     panel_rows = rows_by_panel(last, comparison.SETTING, records)
-    n_methods = max(len(set(rows["label"])) for _, rows in panel_rows)
-    lines = most_lines(tick_texts(method_order(last)))
-    size = (2.5, max(0.36, LINE_HEIGHT * lines) * n_methods)
+    heights = []
+    for _, rows in panel_rows:
+        heights.append(places_of_rows(tick_texts(method_order(rows)), LINES_PER_ROW)[1])
+    size = (2.5, 0.36 * max(heights))
 
     with matplotlib.rc_context(LOOK):
         titles = [title for title, _ in panel_rows]
@@ -153,9 +157,11 @@ def _draw_bytes(
         labels: the methods from above to below.
         styles: the look of each kind of payload.
     """
-    for i, label in enumerate(labels):
+    texts = tick_texts(labels)
+    places, height = places_of_rows(texts, LINES_PER_ROW)
+    for place, label in zip(places, labels, strict=True):
         sent = means.loc[label].to_dict()
-        for direction, y in (("upload", i - 0.2), ("download", i + 0.2)):
+        for direction, y in (("upload", place - 0.2), ("download", place + 0.2)):
             end = 0.0
             for kind, style in styles.items():
                 megabytes = sent.get(f"{direction}_bytes_{kind}", 0.0)
@@ -172,8 +178,8 @@ def _draw_bytes(
             total = f" {end:,.0f}" if end >= 100 else f" {end:.3g}"
             axes.text(end, y, total, va="center_baseline", size=6)
 
-    axes.set_yticks(range(len(labels)), tick_texts(labels))
-    axes.set_ylim(len(labels) - 0.45, -0.55)
+    axes.set_yticks(places, texts)
+    axes.set_ylim(height - 0.45, -0.55)
     axes.set(xlim=(0, 1.2 * axes.dataLim.x1 or 1.0), axisbelow=True)  # room for the totals
     axes.grid(False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(4))

@@ -7,6 +7,7 @@ its points are lines in the other figures, as methods are.
 """
 
 import itertools
+import math
 import numbers
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ def write_heatmaps(
 def _value(value: Any) -> Value:
     """A setting's value in a record as a number, or as the text of anything else."""
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        return "none" if np.isnan(value) else float(value)
+        return "none" if math.isnan(value) else float(value)
     return str(value)
 
 

@@ -18,7 +18,14 @@ from matplotlib.patches import Patch
 from matplotlib.textpath import TextPath
 
 from benchmarks.planning.methods import CEILING, FLOOR
-from benchmarks.reporting.figures.text import CHARACTERS_PER_INCH, drawable, fonts, wrapped
+from benchmarks.reporting.figures.text import (
+    CHARACTERS_PER_INCH,
+    LINE_HEIGHT,
+    drawable,
+    fonts,
+    most_lines,
+    wrapped,
+)
 from benchmarks.reporting.names import method_order
 from benchmarks.texts import one_line
 from mosaic.fl.files import write_whole
@@ -90,6 +97,11 @@ MANY = 9
 LEGEND_MARGIN = 6
 """Space beside each text of a legend, for the line and gaps, in sizes of its font."""
 
+USUAL_ROWS = 6
+"""Rows of a legend that have room in a figure of the usual height."""
+
+USUAL_TITLE_LINES = 3
+
 ACROSS = 3
 """Panels in a row at most, so that a figure fits the width of a page."""
 
@@ -158,16 +170,22 @@ def finish(figure: Figure, title: str, handles: Sequence[Line2D | Patch]) -> Non
         handles: the entries of the legend, which has as many columns as fit.
     """
     set_title(figure, title)
+    if not handles:
+        return
     points = 72 * figure.get_size_inches()[0]
     size = LOOK["legend.fontsize"]
     labels = [one_line(str(handle.get_label())) for handle in handles]
     texts = [wrapped(label, points / size - LEGEND_MARGIN) for label in labels]
 
-    # matplotlib leaves out labels that begin with "_": the texts are set afterwards.
+    columns = columns_that_fit(texts, points)
+    rows = math.ceil(len(texts) / columns) * most_lines(texts)
+    _add_room(figure, rows - USUAL_ROWS)
+
+    # Older matplotlib leaves out labels that begin with "_": the texts are set afterwards.
     legend = figure.legend(
         handles=list(handles),
         labels=[f"entry {i}" for i in range(len(texts))],
-        ncols=columns_that_fit(texts, points),
+        ncols=columns,
         loc="outside lower center",
         frameon=False,
         handlelength=3,
@@ -178,7 +196,15 @@ def finish(figure: Figure, title: str, handles: Sequence[Line2D | Patch]) -> Non
 
 def set_title(figure: Figure, title: str) -> None:
     """Add a title above all panels, wrapped to the figure's width."""
-    figure.suptitle(wrapped(title, CHARACTERS_PER_INCH * figure.get_size_inches()[0]))
+    text = wrapped(title, CHARACTERS_PER_INCH * figure.get_size_inches()[0])
+    figure.suptitle(text)
+    _add_room(figure, most_lines([text]) - USUAL_TITLE_LINES)
+
+
+def _add_room(figure: Figure, lines: int) -> None:
+    """Make the figure higher by some lines of text, so that its panels keep their size."""
+    if lines > 0:
+        figure.set_figheight(figure.get_figheight() + LINE_HEIGHT * lines)
 
 
 def columns_that_fit(labels: list[str], points: float) -> int:

@@ -1,6 +1,7 @@
 """Text in figures: any label is drawn as it is written, whole, and within the figure."""
 
 import functools
+import math
 import textwrap
 
 from matplotlib import font_manager
@@ -71,6 +72,25 @@ def wrapped(text: str, characters: float) -> str:
 def tick_texts(labels: list[str]) -> list[str]:
     """Labels beside an axis; long ones have several lines."""
     return [wrapped(one_line(label), TICK_CHARACTERS) for label in labels]
+
+
+def places_of_rows(texts: list[str], lines_per_row: int) -> tuple[list[float], int]:
+    """Where the rows of a figure are, from above; a text of many lines takes several rows.
+
+    Args:
+        texts: the text beside each row.
+        lines_per_row: lines that have room in one row.
+
+    Returns:
+        The middle of each row, 0 for the first one if it is one row high; and the height of all.
+    """
+    places = []
+    height = 0
+    for text in texts:
+        rows = math.ceil(most_lines([text]) / lines_per_row)
+        places.append(height + (rows - 1) / 2)
+        height += rows
+    return places, height
 
 
 def most_lines(texts: list[str]) -> int:

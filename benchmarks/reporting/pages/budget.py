@@ -6,17 +6,19 @@ from the methods' modules. To print it as Markdown::
     python -m benchmarks.reporting.pages.budget results/.../records.csv
 """
 
+import argparse
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from benchmarks.output import make_streams_readable
+from benchmarks.cli import exit_code_of
 from benchmarks.reporting import comparison
 from benchmarks.reporting.frames import of_label, values_of
 from benchmarks.reporting.names import method_order, setting_name, widths_name
 from benchmarks.reporting.table import NOTHING, Page, markdown
+from mosaic.fl.errors import InputError
 
 AT_CLIENTS = ("generator", "cvae")
 """Kinds of steps that clients take beside their local training."""
@@ -156,15 +158,28 @@ def _number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def main(path: str) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Print the page of the records in a CSV file as Markdown."""
-    make_streams_readable()
-    # A label may be "1" or "NA": no number, and not missing.
-    records = pd.read_csv(
-        path, low_memory=False, dtype={"label": str}, keep_default_na=False, na_values=[""]
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.reporting.pages.budget",
+        description="Print what each method was given as Markdown.",
     )
+    parser.add_argument("records", metavar="FILE", help="a suite's records.csv")
+    options = parser.parse_args(argv)
+    return exit_code_of(lambda: _print(options.records))
+
+
+def _print(path: str) -> int:
+    try:
+        # A label may be "1" or "NA": no number, and not missing.
+        records = pd.read_csv(
+            path, low_memory=False, dtype={"label": str}, keep_default_na=False, na_values=[""]
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {error}; give a suite's records.csv.") from None
     print(markdown(budget_page(records)))
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    sys.exit(main())

@@ -5,11 +5,16 @@ from typing import BinaryIO
 
 import numpy as np
 
+from mosaic.fl.data.layouts import N_LISTED
 from mosaic.fl.data.shapes import CHANNELS, SIZE_RULE, size_fits
 from mosaic.fl.data.source import SPLITS
 from mosaic.fl.errors import InputError
 
+BEGINNINGS = (b"PK", b"\x93N")
+"""Of .npz files, which are zip archives, and of .npy files, which have a single array."""
+
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+KERAS = ("x_train", "y_train", "x_test", "y_test")  # its names for the same
 
 
 def read_npz(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -17,7 +22,8 @@ def read_npz(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
     Images are uint8 and square, (N, H, W), (N, H, W, C) or (N, C, H, W) with C = 1 or 3. Labels
     are integers 0..K-1, (N,) or (N, 1). Other arrays in the file are ignored. The files of MedMNIST
-    with one label per image have this form.
+    with one label per image have this form. The files of Keras, whose arrays are called `x_train`,
+    `y_train`, `x_test` and `y_test`, are read too.
 
     Args:
         path: a file written by `numpy.savez` or `numpy.savez_compressed`.
@@ -52,6 +58,12 @@ def read_npz(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def _load_arrays(path: Path, file: BinaryIO) -> dict[str, np.ndarray]:
     """The four arrays as they are in the open file; `path` is for what is said of it."""
+    if file.read(2) not in BEGINNINGS:  # NumPy would take it for a pickle, and say how to open it
+        raise InputError(
+            f"cannot read {path}: it is no .npz file, by its first bytes. Write it with "
+            f"numpy.savez ({_needed()}), or copy it again."
+        )
+    file.seek(0)
     try:
         archive = np.load(file, allow_pickle=False)
     except Exception as error:  # damaged archives raise errors of any kind
@@ -63,11 +75,12 @@ def _load_arrays(path: Path, file: BinaryIO) -> dict[str, np.ndarray]:
 
     arrays = {}
     with archive:
-        for name in ARRAYS:
-            if name not in archive.files:
-                raise InputError(f"{path} has no array {name!r}. It needs {_needed()}.")
+        of_keras = set(KERAS) <= set(archive.files)
+        for name, keras_name in zip(ARRAYS, KERAS, strict=True):
+            if name not in archive.files and not of_keras:
+                raise _no_array(path, name, archive.files)
             try:
-                arrays[name] = archive[name]
+                arrays[name] = archive[keras_name if of_keras else name]
             except Exception as error:
                 raise InputError(
                     f"{path}: cannot read {name}: {error}. It must be one array of numbers, not "
@@ -78,6 +91,14 @@ def _load_arrays(path: Path, file: BinaryIO) -> dict[str, np.ndarray]:
 
 def _needed() -> str:
     return f"the arrays {', '.join(ARRAYS)}"
+
+
+def _no_array(path: Path, name: str, there: list[str]) -> InputError:
+    has = ", ".join(there[:N_LISTED]) or "none"
+    text = f"{path} has no array {name!r}. It has {has}, but needs {_needed()}."
+    if name.startswith("test"):
+        text += " Set a part of the training images aside for testing, for example every fifth."
+    return InputError(text)
 
 
 def _images(path: Path, name: str, images: np.ndarray) -> np.ndarray:
@@ -122,6 +143,11 @@ def _channels_first(images: np.ndarray) -> np.ndarray | None:
 
 def _labels(path: Path, name: str, labels: np.ndarray) -> np.ndarray:
     """The labels as int64 (N,), checked but for their range."""
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        raise InputError(
+            f"{path}: {name} has the shape {labels.shape}. Give one label per image: (N,). "
+            "If each row has a 1 in the place of its class, that is labels.argmax(axis=1)."
+        )
     if labels.dtype.kind not in "iu":
         raise InputError(
             f"{path}: {name} is {labels.dtype}, not of integers. "
@@ -157,9 +183,11 @@ def _check_classes(path: Path, train: np.ndarray, test: np.ndarray) -> None:
     largest = max(classes[-1], test.max())
     if largest >= n_classes:
         absent = np.setdiff1d(np.arange(n_classes + 1), classes)[0]
+        from_1 = classes[0] == 1 and classes[-1] == largest == n_classes
+        hint = " They are numbered from 1: subtract 1." if from_1 else ""
         raise InputError(
             f"{path} has labels up to {largest}, but no training image of class {absent}. "
-            "Number the classes 0..K-1 without gaps, each with training images."
+            f"Number the classes 0..K-1 without gaps, each with training images.{hint}"
         )
     if n_classes < 2:
         raise InputError(f"{path} has images of a single class; at least 2 classes are needed.")

@@ -6,7 +6,7 @@
 from functools import partial
 
 from mosaic.fl.data.fetch import fetch_svhn, fetch_tiny_imagenet, fetch_torchvision
-from mosaic.fl.data.pictures import list_food101, list_tiny_imagenet
+from mosaic.fl.data.picture_lists import list_food101, list_tiny_imagenet
 from mosaic.fl.data.readers import read_cifar, read_digits, read_mnist, read_svhn
 from mosaic.fl.data.source import SPLITS, Source
 from mosaic.fl.errors import did_you_mean
@@ -23,6 +23,7 @@ DATASETS: dict[str, Source] = {
         n_classes=10,
         augment=False,
         read=read_digits,
+        place="scikit-learn",
     ),
     "mnist": Source(
         channels=1,
@@ -67,6 +68,7 @@ DATASETS: dict[str, Source] = {
             "test": ("test_batch",),
         },
         subfolder="cifar-10-batches-py",
+        archive="cifar-10-python.tar.gz",
     ),
     "cifar100": Source(
         channels=3,
@@ -77,6 +79,7 @@ DATASETS: dict[str, Source] = {
         fetch=partial(fetch_torchvision, class_name="CIFAR100"),
         files={"train": ("train",), "test": ("test",)},
         subfolder="cifar-100-python",
+        archive="cifar-100-python.tar.gz",
     ),
     "tiny_imagenet": Source(
         channels=3,
@@ -87,6 +90,7 @@ DATASETS: dict[str, Source] = {
         fetch=fetch_tiny_imagenet,
         files=dict.fromkeys(SPLITS, ("wnids.txt",)),
         subfolder="tiny-imagenet-200",
+        archive="tiny-imagenet-200.zip",
         pictures=True,
     ),
     # The originals of Food-101 have up to 512 pixels per side; they are resized to 64x64.
@@ -99,6 +103,7 @@ DATASETS: dict[str, Source] = {
         fetch=partial(fetch_torchvision, class_name="Food101"),
         files={"train": ("meta/train.json",), "test": ("meta/test.json",)},
         subfolder="food-101",
+        archive="food-101.tar.gz",
         pictures=True,
     ),
 }

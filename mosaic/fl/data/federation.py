@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mosaic.fl.data.given_partition import split_as_given
-from mosaic.fl.data.loading import load
+from mosaic.fl.data.loading import load_checked
 from mosaic.fl.data.partition import Partition, partition
 from mosaic.fl.data.splits import split_validation
 from mosaic.fl.device import device
@@ -82,7 +82,8 @@ def open_federation(task: Task) -> Federation:
     The test set is not loaded: only the benchmark scores on it.
 
     Raises:
-        InputError: the data are absent, or cannot be split as the task says.
+        InputError: the data are absent, are not those of `task.data`, or cannot be split as the
+            task says.
     """
     return _open(task, device())
 
@@ -99,9 +100,10 @@ def split(task: Task) -> tuple[Tensor, Tensor, Partition]:
         positions (v,); and the partition, whose indices are positions in the pool.
 
     Raises:
-        InputError: the data are absent, or cannot be split as the task says.
+        InputError: the data are absent, are not those of `task.data`, or cannot be split as the
+            task says.
     """
-    labels = load(task.dataset, "train").labels
+    labels = load_checked(task.dataset, "train", task.data).labels
     kept, held_out = split_validation(labels, task.validation, task.seed)
     if task.law == "file":
         pool, parts = split_as_given(task, labels, held_out)
@@ -129,7 +131,7 @@ def split(task: Task) -> tuple[Tensor, Tensor, Partition]:
 
 @functools.lru_cache(maxsize=4)
 def _open(task: Task, device: str) -> Federation:
-    data = load(task.dataset, "train")
+    data = load_checked(task.dataset, "train", task.data)
     pool, held_out, parts = split(task)
     images = data.images.to(device)
     labels = data.labels.to(device)

@@ -7,17 +7,23 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mosaic.fl.data.layouts import visible, what_lies_in
 from mosaic.fl.data.shapes import size_fits
 from mosaic.fl.data.source import SPLITS
 from mosaic.fl.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
-OTHER_PICTURES = (".bmp", ".gif", ".tif", ".tiff", ".webp")
+OTHER_PICTURES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe")
+OTHER_PICTURES += (".jxl", ".pbm", ".pgm", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp")
 SIZES = (28, 32, 64)  # of resized pictures: those of the data sets in the literature
 
 GREY_MODES = ("1", "L", "LA")  # as Pillow names them
 COLOUR_MODES = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "RGBX")
 
+OTHER_NAMES = {
+    "train": ("train", "training"),
+    "test": ("test", "testing", "val", "valid", "validation", "eval"),
+}
 LAYOUT = "The folder must have train/<class>/*.png (or .jpg) and test/<class>/*.png (or .jpg)"
 
 
@@ -32,7 +38,8 @@ class Header(NamedTuple):
 def read_image_folder(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Decode all pictures of an image folder.
 
-    The class folders, sorted by name, are the labels 0..K-1. Hidden files and folders are ignored.
+    The class folders, sorted by name, are the labels 0..K-1. Hidden files and what other systems
+    leave (`layouts.NO_DATA`) are ignored.
     Images have one channel if all files are grey (by their mode, not by their pixels), else they
     are all converted to RGB. Transparency is dropped, and a photo's EXIF orientation is applied.
 
@@ -64,6 +71,12 @@ def read_image_folder(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def _class_names(folder: Path) -> list[str]:
     """The names of the classes, sorted: those of `train`, which must be those of `test`."""
+    for split in SPLITS:
+        if not (folder / split).is_dir():
+            raise InputError(
+                f"{folder / split} is missing: {what_lies_in(folder)}. "
+                f"{_how_to_get(split, folder)} {LAYOUT}."
+            )
     names = {split: _subfolders(folder / split) for split in SPLITS}
     for split, other in (("train", "test"), ("test", "train")):
         missing = sorted(set(names[split]) - set(names[other]))
@@ -81,24 +94,33 @@ def _class_names(folder: Path) -> list[str]:
     return names["train"]
 
 
+def _how_to_get(split: str, folder: Path) -> str:
+    """What to do about a split that is missing."""
+    below = [entry for entry in visible(folder) if entry.is_dir()]
+    for entry in below:
+        if (entry / "train").is_dir():
+            return f"Give {entry} instead."
+    for entry in below:
+        if entry.name.lower() in OTHER_NAMES[split]:
+            return f"Rename {entry.name} to {split}."
+
+    text = "Move some pictures of each class, for example every fifth, to test/<class>."
+    if split == "train" and below:
+        return f"Move the class folders into a folder train. {text}"
+    return text
+
+
 def _subfolders(folder: Path) -> list[str]:
     """The names of the class folders in `train` or `test`, sorted."""
-    if not folder.is_dir():
-        raise InputError(f"{folder} is missing. {LAYOUT}.")
-
     names = []
-    for entry in _visible(folder):
+    for entry in visible(folder):
         if entry.is_dir():
             names.append(entry.name)
         elif entry.suffix.lower() in SUFFIXES:
             raise InputError(f"{entry} is in no class folder. {LAYOUT}.")
+        elif entry.is_symlink() and not entry.exists():
+            raise InputError(f"{entry} is a link that leads nowhere. Repair it, or remove it.")
     return names
-
-
-def _visible(folder: Path) -> list[Path]:
-    """The entries of a folder sorted by name, without hidden ones."""
-    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    return sorted(entries, key=lambda entry: entry.name)
 
 
 def _list_pictures(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
@@ -106,7 +128,7 @@ def _list_pictures(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
     pairs = []
     for label, name in enumerate(classes):
         paths = []
-        for entry in _visible(folder / name):
+        for entry in visible(folder / name):
             suffix = entry.suffix.lower()
             if entry.is_dir():
                 raise InputError(
@@ -131,7 +153,13 @@ def _header(path: Path) -> Header:
 
     with _reading(path), Image.open(path) as picture:
         header = Header(*picture.size, picture.mode)
+        n_pictures = getattr(picture, "n_frames", 1)
+        is_photo = picture.format in ("JPEG", "MPO")  # an MPO is a JPEG with previews
 
+    if n_pictures > 1 and not is_photo:
+        raise InputError(
+            f"{path} is an animation of {n_pictures} pictures. Save one of them, or remove it."
+        )
     if header.mode not in GREY_MODES + COLOUR_MODES:
         raise InputError(
             f"{path} has pixels of the kind {header.mode!r}. Convert it to 8 bits per channel."

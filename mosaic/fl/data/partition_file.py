@@ -14,6 +14,7 @@ from mosaic.fl.data.federation import split
 from mosaic.fl.data.given_partition import PARTITIONS, GivenPartition
 from mosaic.fl.errors import InputError
 from mosaic.fl.files import write_whole
+from mosaic.fl.home import expanded
 from mosaic.fl.task import Task
 
 FORMS = (
@@ -62,7 +63,7 @@ def read_partition(path: str | Path) -> list[Tensor]:
     Raises:
         InputError: the file cannot be read, or has another form.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not path.is_file():
         raise InputError(f"there is no partition file {path}. Give {FORMS}.")
     if path.suffix not in (".json", ".npz"):
@@ -91,7 +92,7 @@ def write_partition(path: str | Path, task: Task) -> None:
     Raises:
         InputError: the file cannot be written, or the task's data cannot be split.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if path.suffix != ".json":
         raise InputError(f"cannot write a partition to {path}: choose a name that ends in .json.")
 
@@ -108,7 +109,7 @@ def _lists_of_json(path: Path) -> list:
     """What the file has for each client, not yet checked."""
     try:
         content = json.loads(path.read_bytes(), object_pairs_hook=_without_repeats)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"cannot read {path}: {error}. Give {FORMS}.") from error
 
     if isinstance(content, dict) and "clients" in content:

@@ -57,6 +57,17 @@ def proxy_images(task: Task, source: str, n: int) -> Tensor:
     return in_shape(images, shape.channels, shape.size).to(device())
 
 
+def check_proxy(source: str) -> None:
+    """Check the name of a source of proxy images.
+
+    Raises:
+        InputError: with the nearest known name, if there is none.
+    """
+    known = {"held_out", "noise", *DATASETS}
+    if source not in known:
+        raise did_you_mean("proxy", source, known)
+
+
 def _draw(images: Tensor, n: int, rng: torch.Generator) -> Tensor:
     """At most n of the images, drawn without replacement by a generator on the CPU."""
     chosen = torch.randperm(len(images), generator=rng)[:n]

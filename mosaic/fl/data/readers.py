@@ -1,27 +1,21 @@
 """Readers of the data sets that are files of arrays: digits, MNIST's IDX format, SVHN and CIFAR."""
 
 import gzip
-import pickle
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mosaic.fl.data.array_pickle import unpickle
+from mosaic.fl.data.layouts import find_file, what_lies_in
 from mosaic.fl.data.source import Source
 from mosaic.fl.data.splits import stratify
 from mosaic.fl.errors import InputError
 from mosaic.fl.rng import numpy_stream
-
-
-def plain_or_gz(path: Path) -> Path:
-    """The path itself, or that of the same file with ".gz" if only this one exists."""
-    packed = path.with_name(path.name + ".gz")
-    if packed.is_file() and not path.is_file():
-        return packed
-    return path
 
 
 @contextmanager
@@ -39,6 +33,8 @@ def reading(path: Path) -> Iterator[None]:
         reason = f"{type(error).__name__}: {error}"
         if isinstance(error, ValueError | OSError):
             reason = str(error)
+        if isinstance(error, FileNotFoundError):
+            reason = f"No such file: {what_lies_in(path.parent)}"
         raise InputError(
             f"cannot use {path}: {reason}. Copy it again from where it came, "
             "or remove its folder, so that the data set is looked for elsewhere or downloaded."
@@ -64,6 +60,8 @@ def checked_arrays(
     shape = (source.channels, source.size, source.size)
     if images.dtype != np.uint8 or images.shape[1:] != shape:
         raise ValueError(f"its images are {images.dtype} {images.shape[1:]}, not uint8 {shape}")
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"its labels are {labels.dtype}, not integers")
     if labels.shape != (len(images),) or not len(images):
         raise ValueError(f"it has {len(images)} images and {labels.size} labels")
     if labels.min() < 0 or labels.max() >= source.n_classes:
@@ -105,7 +103,7 @@ def read_mnist(
     Raises:
         InputError: a file is damaged, or of the other data set.
     """
-    images_file, labels_file = (plain_or_gz(folder / file) for file in source.files[split])
+    images_file, labels_file = (find_file(folder, file) for file in source.files[split])
     with reading(images_file):
         images = read_idx(images_file, 3)[:, None]  # (N, 1, 28, 28)
     with reading(labels_file):
@@ -123,9 +121,7 @@ def read_idx(path: Path, n_dims: int) -> np.ndarray:
     Raises:
         ValueError, OSError: the file is damaged, or has another number of dimensions.
     """
-    with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-        content = file.read()
-
+    content = read_maybe_gz(path)
     start = 4 + 4 * n_dims
     if content[:4] != bytes([0, 0, 8, n_dims]) or len(content) < start:
         raise ValueError(f"it does not begin as an IDX file of {n_dims} dimensions")
@@ -137,13 +133,26 @@ def read_idx(path: Path, n_dims: int) -> np.ndarray:
     return array.copy()  # writable, as torch wants it
 
 
+def read_maybe_gz(path: Path) -> bytes:
+    """The content of a file, unpacked if it is compressed: its name does not always tell."""
+    content = path.read_bytes()
+    if content.startswith(b"\x1f\x8b"):
+        return gzip.decompress(content)
+    return content
+
+
 def read_svhn(folder: Path, split: str, source: Source) -> tuple[np.ndarray, np.ndarray]:
     """Read a split of SVHN from its .mat file."""
     from scipy.io import loadmat  # slow to import, and needed by nothing else
 
-    path = folder / source.files[split][0]
+    path = find_file(folder, source.files[split][0])
     with reading(path):
-        content = loadmat(path, variable_names=["X", "y"])
+        try:
+            content = loadmat(BytesIO(read_maybe_gz(path)), variable_names=["X", "y"])
+        except NotImplementedError:
+            raise ValueError("it has MATLAB's format 7.3; save it with -v7") from None
+        if not {"X", "y"} <= content.keys():
+            raise ValueError("it does not have the variables X (32, 32, 3, N) and y")
         images = content["X"].transpose(3, 2, 0, 1)  # (32, 32, 3, N) to (N, 3, 32, 32)
         labels = content["y"].ravel().astype(np.int64)
         labels = np.where(labels == 10, 0, labels)  # in the file, the digit 0 has the label 10
@@ -154,32 +163,31 @@ def read_cifar(folder: Path, split: str, source: Source) -> tuple[np.ndarray, np
     """Read a split of CIFAR-10 or CIFAR-100 (its 100 fine classes) from the authors' pickles."""
     images = []
     labels = []
-    for file in source.files[split]:
-        with reading(folder / file), open(folder / file, "rb") as opened:
-            batch = _ArrayUnpickler(opened, encoding="latin1").load()
-            key = "labels" if "labels" in batch else "fine_labels"
-            pixels = batch["data"].reshape(-1, 3, 32, 32)
-            batch_images, batch_labels = checked_arrays(pixels, np.array(batch[key]), source)
+    for name in source.files[split]:
+        file = find_file(folder, name)
+        with reading(file):
+            batch_images, batch_labels = _cifar_batch(unpickle(read_maybe_gz(file)))
+            batch_images, batch_labels = checked_arrays(batch_images, batch_labels, source)
         images.append(batch_images)
         labels.append(batch_labels)
     return np.concatenate(images), np.concatenate(labels)
 
 
-class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickles arrays and refuses calls of anything else: a data file must not run programs."""
+def _cifar_batch(batch: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The images (N, 3, 32, 32) and labels of a pickle, its keys being str or bytes."""
+    if not isinstance(batch, dict):
+        raise ValueError(f"it has a {type(batch).__name__}, not a dictionary")
+    batch = {key.decode() if isinstance(key, bytes) else key: batch[key] for key in batch}
+    labels = batch.get("fine_labels", batch.get("labels"))
+    if labels is None or "data" not in batch:
+        raise ValueError(f"it has {sorted(batch)}, but not 'data' and 'labels' or 'fine_labels'")
 
-    # Python 2 wrote the flags of a dtype as 0 and 1, of which numpy warns. They are left out.
-    known = {
-        "_reconstruct": np.empty(0).__reduce__()[0],
-        "ndarray": np.ndarray,
-        "dtype": lambda letters, *flags: np.dtype(letters),
-        "encode": lambda text, encoding: text.encode(encoding),
-    }
-
-    def find_class(self, module: str, name: str) -> Callable[..., Any]:
-        if module.split(".")[0] not in ("numpy", "_codecs") or name not in self.known:
-            raise pickle.UnpicklingError(f"it calls {module}.{name}, which no CIFAR file does")
-        return self.known[name]
+    pixels = np.asarray(batch["data"])
+    if pixels.shape[1:] == (32, 32, 3):
+        pixels = pixels.transpose(0, 3, 1, 2)
+    elif pixels.shape[1:] == (3072,):
+        pixels = pixels.reshape(-1, 3, 32, 32)
+    return np.require(pixels, requirements=["C", "W"]), np.asarray(labels)
 
 
 # The first labels of MNIST and Fashion-MNIST, to tell their files from each other.

@@ -44,9 +44,11 @@ class Source:
         subfolder: where torchvision puts the files, below its root.
         system: the folder of Debian's package, if there is one.
         package: the name of that package.
+        archive: the archive that it is published as, if it is a single one.
         pictures: whether `read` returns paths of pictures instead of pixels.
         fetch: downloads the data set, unpacked, into a folder.
         label: the name for tables and figures, where it is not the name in DATASETS.
+        place: where its images are, if they are in no files that must be located.
     """
 
     channels: int
@@ -58,6 +60,8 @@ class Source:
     subfolder: str = ""
     system: str = ""
     package: str = ""
+    archive: str = ""
     pictures: bool = False
     fetch: Callable[[Path], object] | None = None
     label: str = ""
+    place: str = ""

@@ -12,11 +12,13 @@ import torch
 from mosaic.fl.data.array_file import read_npz
 from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.data.image_folder import read_image_folder
+from mosaic.fl.data.layouts import SUFFIXES_OF_ARCHIVES
 from mosaic.fl.data.loading import fingerprint
 from mosaic.fl.data.readers import checked_arrays
 from mosaic.fl.data.shapes import CHANNELS, SIZE_RULE, size_fits
 from mosaic.fl.data.source import SPLITS, Images, Source
 from mosaic.fl.errors import InputError
+from mosaic.fl.home import expanded
 
 Splits = dict[str, tuple[np.ndarray, np.ndarray]]
 """Images, uint8 (N, C, S, S), and labels, int64 (N,), of "train" and "test"."""
@@ -45,14 +47,14 @@ def register_data(path: str | Path) -> str:
     Raises:
         InputError: the path has no images in one of the two forms.
     """
-    path = Path(path).expanduser().absolute()
+    path = expanded(path).absolute()
     splits = _read(path)
 
     digits = _content_hash(splits)
     name = f"user-{digits}"
     if name not in DATASETS:
         _, channels, size, _ = splits["train"][0].shape
-        stem = path.stem if path.suffix == ".npz" else path.name
+        stem = path.stem if path.suffix.lower() == ".npz" else path.name
         DATASETS[name] = Source(
             channels=channels,
             size=size,
@@ -60,6 +62,7 @@ def register_data(path: str | Path) -> str:
             augment=False,
             read=partial(_from_memory, splits),
             label=f"{_file_name(stem)}-{digits[:6]}",
+            place=str(path),
         )
     return name
 
@@ -75,8 +78,7 @@ def register_dataset(
 ) -> None:
     """Add a data set that a function of yours loads.
 
-    Results are kept under the name: choose another one when the images change. Another process
-    has to call this function itself.
+    Another process has to call this function itself.
 
     Args:
         name: its name for `Task.dataset`, not yet in DATASETS: letters, digits, "_" and "-",
@@ -111,16 +113,22 @@ def register_dataset(
         n_classes=n_classes,
         augment=augment,
         read=partial(_from_function, name, load),
+        place=f"the function {getattr(load, '__qualname__', type(load).__qualname__)}",
     )
 
 
 def _read(path: Path) -> Splits:
     """The images of a folder or of an .npz file."""
     if path.is_dir():
-        return read_image_folder(path)
+        try:
+            return read_image_folder(path)
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error}.") from error
     if not path.exists():
         raise InputError(f"there is no {path}. Give an image folder or an .npz file.")
-    if path.suffix != ".npz":
+    if path.name.lower().endswith(SUFFIXES_OF_ARCHIVES):
+        raise InputError(f"{path} is an archive: unpack it, and give its folder.")
+    if path.suffix.lower() != ".npz":
         raise InputError(f"{path} is neither a folder nor an .npz file. Give one of the two.")
     return read_npz(path)
 

@@ -6,6 +6,7 @@ cache folder. Anywhere else PyTorch's own operators do the same, up to rounding.
 everywhere, set the environment variable ``MOSAIC_KERNELS=torch``.
 """
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -14,12 +15,16 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+from mosaic.fl.home import user_cache
+from mosaic.fl.unfinished import sweep, temporary_folder, unfinished
 
 SOURCE = Path(__file__).with_name("fused_norm.cpp")
 
@@ -175,47 +180,103 @@ def library() -> ctypes.CDLL | None:
     That is so without a compiler, where compiling fails, and with ``MOSAIC_KERNELS=torch``. The
     compiler is ``CXX``, ``c++`` or ``g++``.
     """
-    compiler = shutil.which(os.environ.get("CXX", "c++")) or shutil.which("g++")
-    if os.environ.get("MOSAIC_KERNELS") == "torch" or not compiler:
-        return None
+    found = find_library()
+    return found if isinstance(found, ctypes.CDLL) else None
+
+
+def find_library() -> ctypes.CDLL | str:
+    """The compiled kernels, or why there are none."""
+    wanted = os.environ.get("CXX", "c++")
+    compiler = shutil.which(wanted) or shutil.which("g++")
+    if os.environ.get("MOSAIC_KERNELS") == "torch":
+        return "MOSAIC_KERNELS=torch"
+    if not compiler:
+        return f"there is no C++ compiler {wanted} or g++"
     # Processes share the file; whatever the compiled code depends on is in its name.
     identity = (SOURCE.read_text(), COMPILER_FLAGS, compiler, _processor())
     name = f"norm_relu_pool-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}.so"
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = caches / "mosaic-bench"
-    try:
+
+    problem = ""
+    for folder in (user_cache(), None):
+        try:
+            with _made(folder) as place:
+                return _load(place / name, compiler)
+        except OSError as error:  # nothing can be written to it, it is full, or there is no memory
+            problem = str(error)
+    return f"they cannot be compiled or loaded: {problem}"
+
+
+@contextlib.contextmanager
+def _made(folder: Path | None) -> Iterator[Path]:
+    """The folder, which is made if it is not there; None: a temporary one for this process."""
+    if folder is None:
+        with temporary_folder(Path(tempfile.gettempdir()), "kernels") as folder:
+            yield folder
+    else:
         folder.mkdir(parents=True, exist_ok=True)
-        return _load(folder / name, compiler)
-    except OSError:  # the cache folder cannot be written to: compile for this process alone
-        with tempfile.TemporaryDirectory() as temporary:
-            return _load(Path(temporary) / name, compiler)
+        yield folder
 
 
-def _load(path: Path, compiler: str) -> ctypes.CDLL | None:
-    """The library at ``path``, compiled if it is not there yet; None if no set of flags works."""
-    if not path.exists():
+def _load(path: Path, compiler: str) -> ctypes.CDLL:
+    """The library at ``path``, compiled if no sound one is there yet.
+
+    Raises:
+        OSError: It cannot be compiled or loaded.
+    """
+    try:
+        return _loaded(path)
+    except (OSError, AttributeError):  # it is absent or damaged
         _compile(path, compiler)
-    if not path.exists():
-        return None
-    loaded = ctypes.CDLL(str(path))
+        return _loaded(path)
+
+
+def _loaded(path: Path) -> ctypes.CDLL:
+    """Load a library, also from a file system that is mounted with ``noexec``.
+
+    Raises:
+        OSError: It cannot be loaded.
+    """
+    try:
+        loaded = ctypes.CDLL(str(path))
+    except OSError:
+        if not path.exists() or not hasattr(os, "memfd_create"):
+            raise
+        loaded = _loaded_from_memory(path)
+
     for kernel in (loaded.forward_pass, loaded.backward_pass):
         kernel.argtypes = [ctypes.POINTER(_Arguments)]
         kernel.restype = None
     return loaded
 
 
+def _loaded_from_memory(path: Path) -> ctypes.CDLL:
+    """Load a library from a copy in memory, which is on no mounted file system."""
+    copy = os.memfd_create(path.name)
+    # It stays open: the loader would take another copy of the same number for this one
+    with open(copy, "wb", closefd=False) as file:
+        file.write(path.read_bytes())
+    return ctypes.CDLL(f"/proc/self/fd/{copy}")
+
+
 def _compile(path: Path, compiler: str) -> None:
-    """Compile the kernels to ``path`` with the first set of flags that works, if any."""
+    """Compile the kernels to ``path`` with the first set of flags that works.
+
+    Raises:
+        OSError: No set works, or nothing can be written.
+    """
+    command = [compiler, "-O3", "-std=c++17", "-shared", "-fPIC"]
+    sweep(path.parent, deep=False)
     # Other processes may compile at the same time: each writes its own file and moves it into
     # place in one step.
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    command = [compiler, "-O3", "-std=c++17", "-shared", "-fPIC"]
-    files = [str(SOURCE), "-o", str(unfinished)]
-    for flags in COMPILER_FLAGS:
-        result = subprocess.run([*command, *flags, *files], capture_output=True)
-        if result.returncode == 0:
-            unfinished.replace(path)
-            return
+    with unfinished(path) as temporary:
+        files = [str(SOURCE), "-o", str(temporary)]
+        for flags in COMPILER_FLAGS:
+            result = subprocess.run([*command, *flags, *files], capture_output=True)
+            if result.returncode == 0 and temporary.exists():
+                temporary.replace(path)
+                return
+    said = result.stderr.decode(errors="replace").strip().splitlines() or ["nothing"]
+    raise OSError(f"{compiler} fails and says: {said[-1]}")
 
 
 def _processor() -> tuple[str, ...]:

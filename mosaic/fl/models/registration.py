@@ -45,6 +45,7 @@ from mosaic.fl.errors import InputError
 from mosaic.fl.models.check import SIZES, check_model
 from mosaic.fl.models.registry import MODELS, Model, whole_tensors
 from mosaic.fl.models.spec import Spec
+from mosaic.fl.text_files import text_of_bytes
 
 EXAMPLE = "MODEL = Model(network=YourNetwork, narrows=False)"
 
@@ -101,7 +102,9 @@ def load_model_file(path: str | Path, sizes: Sequence[int] = SIZES) -> str:
             f"model file {path}: name it with letters, digits, _ and -, ending in .py, "
             "for example my_model.py."
         )
-    name = f"{path.stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    content = path.read_bytes()
+    text_of_bytes(content, f"model file {path}")  # an error that is clearer than Python's
+    name = f"{path.stem}-{hashlib.sha256(content).hexdigest()[:12]}"
     if name in MODELS:
         return name
 

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mosaic.fl.contract import Skip
+
 
 def cross_entropy(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """The local objective of FedAvg: mean cross entropy of images (B, C, H, W), labels (B,)."""
@@ -178,13 +180,13 @@ class StatisticsMatch:
             minus running variance, (C,) each.
 
     Raises:
-        ValueError: The network has no BatchNorm layer.
+        Skip: The network has no BatchNorm layer.
     """
 
     def __init__(self, network: nn.Module):
         self.layers = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
         if not self.layers:
-            raise ValueError("no BatchNorm layer to match statistics with")
+            raise Skip("the model has no BatchNorm layer to match statistics with")
         self.differences: list[tuple[Tensor, Tensor]] = []
 
     def __enter__(self) -> "StatisticsMatch":

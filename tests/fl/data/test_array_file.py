@@ -81,6 +81,18 @@ def test_images_without_channels_and_labels_in_a_column(tmp_path, arrays):
     assert DATASETS[name].channels == 1 and DATASETS[name].size == 8
 
 
+def test_other_orders_of_bytes_and_names_of_arrays(file, arrays, tmp_path):
+    """Fortran's order, big-endian labels, and the names that Keras gives its arrays."""
+    other = {}
+    for split in "train", "test":
+        other[f"x_{split}"] = np.asfortranarray(arrays[f"{split}_images"])
+        other[f"y_{split}"] = arrays[f"{split}_labels"].astype(">i4")
+    np.savez(tmp_path / "keras.NPZ.npz", **other)
+    (tmp_path / "keras.NPZ.npz").rename(tmp_path / "KERAS.NPZ")
+    assert register_data(tmp_path / "KERAS.NPZ") == register_data(file)
+    assert display_name(register_data(file)).startswith("KERAS-")
+
+
 def test_a_label_can_be_part_of_the_name_of_a_file(tmp_path, arrays):
     np.savez(tmp_path / "my x-rays (2).npz", **arrays)
     name = register_data(tmp_path / "my x-rays (2).npz")
@@ -102,6 +114,7 @@ def ragged() -> np.ndarray:
     return array
 
 
+FROM_1 = np.arange(12) % 3 + 1
 NAN = np.full((12, 8, 8), np.nan)
 
 
@@ -127,6 +140,14 @@ NAN = np.full((12, 8, 8), np.nan)
         ({"test_labels": np.arange(6) - 1}, "has the label -1. Number the classes 0..K-1"),
         ({"train_labels": np.arange(12) % 3 - 1}, "has the label -1"),
         ({"train_labels": np.arange(12) % 3 + 1}, "up to 3, but no training image of class 0"),
+        (
+            {"train_labels": np.arange(12) % 3 + 1, "test_labels": np.arange(6) % 3 + 1},
+            "subtract 1",
+        ),
+        ({"train_labels": np.eye(3, dtype=int)[np.arange(12) % 3]}, "labels.argmax(axis=1)"),
+        ({"train_labels": np.eye(3)[np.arange(12) % 3]}, "labels.argmax(axis=1)"),
+        ({"train_labels": np.arange(12) % 2 == 1}, "train_labels is bool, not of integers"),
+        ({"train_labels": np.array([0] * 12, dtype=object)}, "cannot read train_labels"),
         ({"train_labels": np.arange(12) % 3 * 2}, "up to 4, but no training image of class 1"),
         ({"test_labels": np.arange(6)}, "up to 5, but no training image of class 3"),
         ({"train_labels": np.arange(12) % 2}, "up to 2, but no training image of class 2"),
@@ -144,11 +165,23 @@ def test_an_array_of_another_form(file, arrays, change, text):
     assert str(file) in str(caught.value) and text in str(caught.value)
 
 
+def test_a_missing_array_is_named_beside_those_that_are_there(file):
+    np.savez(file, my_images=np.zeros(3), labels=np.zeros(3))
+    with pytest.raises(InputError, match="It has my_images, labels, but needs the arrays train_"):
+        register_data(file)
+
+
+def test_without_test_images_it_is_said_how_to_split(file, arrays):
+    np.savez(file, **{key: array for key, array in arrays.items() if "train" in key})
+    with pytest.raises(InputError, match="Set a part of the training images aside"):
+        register_data(file)
+
+
 @pytest.mark.parametrize("name", ARRAYS)
 def test_a_missing_array_is_named(file, arrays, name):
     del arrays[name]
     np.savez(file, **arrays)
-    with pytest.raises(InputError, match=f"mine.npz has no array '{name}'. It needs the arrays"):
+    with pytest.raises(InputError, match=f"mine.npz has no array '{name}'. .* needs the arrays"):
         register_data(file)
 
 
@@ -173,3 +206,10 @@ def test_a_single_array_that_is_called_npz(file):
         np.save(opened, np.zeros(3))
     with pytest.raises(InputError, match="mine.npz has a single array. Write it with numpy.savez"):
         register_data(file)
+
+
+def test_a_text_file_is_refused_without_advice_about_pickles(file):
+    file.write_text("label,pixel\n1,0\n")
+    with pytest.raises(InputError, match=r"cannot read .*: it is no \.npz file") as raised:
+        register_data(file)
+    assert "pickle" not in str(raised.value)

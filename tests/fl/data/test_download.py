@@ -1,5 +1,7 @@
 """Where data are looked for, and downloads."""
 
+import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
@@ -12,14 +14,25 @@ from data_files import (
     offline,
     pixels,
     write_cifar10,
+    write_fashion_mnist,
     write_idx,
     write_mnist,
 )
 
-from mosaic.fl.data import loading
+from mosaic.fl.data import download, loading
 from mosaic.fl.data.datasets import DATASETS
-from mosaic.fl.data.loading import load, use_data_dir
+from mosaic.fl.data.federation import open_federation
+from mosaic.fl.data.loading import (
+    fingerprint,
+    is_here,
+    load,
+    load_checked,
+    place_of,
+    use_data_dir,
+)
+from mosaic.fl.data.user_data import register_data
 from mosaic.fl.errors import InputError
+from mosaic.fl.task import Task
 
 pytestmark = pytest.mark.usefixtures("no_data")
 
@@ -40,6 +53,13 @@ def test_a_download_uses_a_class_of_torchvision(name, monkeypatch, tmp_path):
     DATASETS[name].fetch(tmp_path)
     assert class_name.lower() == name.replace("_", "")
     assert calls == [(tmp_path, True)]
+
+
+def write_npz(path: Path) -> Path:
+    images = pixels(20, 8, 8)
+    labels = np.arange(20) % 2
+    np.savez(path, train_images=images, train_labels=labels, test_images=images, test_labels=labels)
+    return path
 
 
 def use_fetch(monkeypatch, fetch) -> None:
@@ -120,6 +140,7 @@ def test_a_download_is_complete_or_not_there(tmp_path, monkeypatch):
         write_mnist(into)
         (into / "mnist.tar.gz").write_bytes(b"the archive")
 
+    (tmp_path / "data").mkdir()
     use_data_dir(tmp_path / "data")
     use_fetch(monkeypatch, halfway)
     with pytest.raises(InputError, match="connection lost"):
@@ -143,3 +164,76 @@ def test_a_data_dir_must_not_be_a_file(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is a file: give a folder"):
         use_data_dir(tmp_path / "file")
+
+
+def test_where_nothing_can_be_written_pictures_are_refused_with_what_to_change(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    data = tmp_path / "data"
+    assert download.writable_root(data) == data
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(InputError, match=f"nothing can be written to {data} or .*set HOME"):
+        download.writable_root(data)
+
+
+def test_without_a_home_data_go_to_a_folder_of_the_user_id(tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "home_folder", lambda: None)
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    home = download.writable_root(Path("/proc/nothing"))
+    assert home == tmp_path / f"mosaic-bench-{os.getuid()}" / "data"
+
+
+@pytest.mark.parametrize("named_by", ("--data-dir", "MOSAIC_DATA"))
+@pytest.mark.parametrize("name", ("digits", "fashion_mnist"))
+def test_a_data_dir_that_does_not_exist_is_an_error(named_by, name, tmp_path, monkeypatch):
+    """Also of digits, which need no files: what was named is never ignored."""
+    write_fashion_mnist(tmp_path / "system")
+    nowhere = tmp_path / "nowhere"
+    with pytest.raises(InputError, match=rf"{nowhere} \({named_by}\) does not exist.*mkdir -p"):
+        if named_by == "--data-dir":
+            use_data_dir(nowhere)
+        monkeypatch.setenv("MOSAIC_DATA", str(nowhere))
+        load(name, "train")
+    with pytest.raises(InputError, match="does not exist"):
+        use_data_dir(nowhere)
+    monkeypatch.setenv("MOSAIC_DATA", str(nowhere))
+    with pytest.raises(InputError, match="does not exist"):
+        use_data_dir(None)
+
+
+def test_a_data_dir_without_the_data_set_does_not_mean_the_systems_copy(tmp_path):
+    """The error says where a copy is; nothing takes it without being told."""
+    write_fashion_mnist(tmp_path / "system" / "fashion_mnist")
+    assert_sound(load("fashion_mnist", "train"), 12)
+    assert is_here("fashion_mnist", "train")
+    (tmp_path / "mine").mkdir()
+    use_data_dir(tmp_path / "mine")
+    assert not is_here("fashion_mnist", "train")
+    with pytest.raises(InputError, match=rf"It is in {tmp_path}/system/.*leave --data-dir"):
+        load("fashion_mnist", "train")
+
+
+def test_each_data_set_says_where_it_is(tmp_path, registry):
+    assert place_of("digits") == "scikit-learn"
+    assert place_of("mnist") == ""
+    write_mnist(tmp_path / "mine")
+    use_data_dir(tmp_path / "mine")
+    assert place_of("mnist") == str(tmp_path / "mine" / "MNIST" / "raw")
+    assert place_of(register_data(write_npz(tmp_path / "own.npz"))) == str(tmp_path / "own.npz")
+
+
+def test_data_that_have_changed_under_a_task_are_an_error(tmp_path):
+    write_mnist(tmp_path)
+    use_data_dir(tmp_path)
+    then = fingerprint(load("mnist", "train"))
+    task = Task(dataset="mnist", data=then, n_clients=2, min_samples=1, omega=math.inf)
+    assert sum(open_federation(task).sizes) == 11
+    write_idx(tmp_path / "MNIST/raw/train-labels-idx1-ubyte", (np.arange(12) + 1).astype("u1") % 10)
+    loading._load.cache_clear()
+    now = fingerprint(load("mnist", "train"))
+    other = replace(task, seed=1)
+    with pytest.raises(InputError, match=f"other data: the train.*{tmp_path}.*{now}.*{then}"):
+        open_federation(other)
+    assert len(load_checked("mnist", "train", now).labels) == 12

@@ -1,5 +1,6 @@
 """Image folders of the user's: layout, channels, sizes, and what is said of each mistake."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,7 @@ def test_pictures_of_other_modes_are_converted(folder, mode):
         ((8, 8), 8),  # a square of a size that fits is kept
         ((64, 64), 64),
         ((20, 20), 20),
+        ((1, 1), 28),
         ((10, 10), 28),  # not a multiple of 4
         ((100, 100), 64),  # larger than 64
         ((30, 50), 28),  # |30 - 28| = |30 - 32|: the smaller one
@@ -151,13 +153,94 @@ def test_hidden_files_and_notes_are_ignored(folder):
     assert register_data(folder) == name
 
 
+def test_files_of_other_systems_are_ignored(folder):
+    name = register_data(folder)
+    for path in list(folder.rglob("*")):
+        if path.is_dir():
+            (path / "Thumbs.db").write_bytes(b"x")
+            picture(path / "__MACOSX" / "a" / "._0.png")
+        else:
+            path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    assert register_data(folder) == name
+
+
+def test_names_with_spaces_and_other_letters_and_links(folder, tmp_path):
+    name = register_data(folder)
+    for split in "train", "test":
+        (folder / split / "bee").rename(folder / split / "Bücher & 蜂 (2)")
+        (folder / split / "ant").rename(tmp_path / f"elsewhere {split}")
+        (folder / split / " ant").symlink_to(tmp_path / f"elsewhere {split}")
+        for path in (folder / split / "cat").iterdir():
+            path.rename(path.with_name(f"ü {path.stem}.PNG"))
+    splits = read_image_folder(folder)
+    assert splits["train"][1].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    for split in "train", "test":
+        (folder / split / "Bücher & 蜂 (2)").rename(folder / split / "bee")
+    assert register_data(folder) == name
+
+
 # Mistakes
+
+
+def test_links_that_lead_nowhere_or_back(folder):
+    link = folder / "train" / "ant" / "9.png"
+    for target in folder / "nowhere.png", link:
+        link.symlink_to(target)
+        fails(folder, f"cannot read the picture {link}")
+        link.unlink()
+    for split in "train", "test":  # a class must not be left out silently
+        (folder / split / "dog").symlink_to(folder / "elsewhere")
+    fails(folder, f"{folder / 'train' / 'dog'} is a link that leads nowhere")
+    for split in "train", "test":
+        (folder / split / "dog").unlink()
+    (folder / "train" / "ant" / "up").symlink_to(folder)
+    fails(folder, f"{folder / 'train' / 'ant' / 'up'} is a folder inside a class folder")
+
+
+@pytest.mark.parametrize("suffix", (".png", ".gif"))
+def test_an_animation_is_not_taken_for_a_picture(folder, suffix):
+    path = folder / "train" / "ant" / "9.png"
+    frames = [Image.new("L", (12, 12), grey) for grey in (0, 255)]
+    frames[0].save(path.with_suffix(suffix), save_all=True, append_images=frames[1:])
+    path.with_suffix(suffix).rename(path)
+    fails(folder, f"{path} is an animation of 2 pictures. Save one of them, or remove it")
+
+
+def test_a_picture_of_a_huge_size(folder):
+    path = picture(folder / "train" / "ant" / "9.png")
+    content = bytearray(path.read_bytes())
+    content[16:24] = (100_000).to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    path.write_bytes(content)
+    fails(folder, f"cannot read the picture {path}", "10000000000 pixels", "remove it")
+
+
+def test_a_folder_one_level_too_high(folder):
+    fails(folder.parent, f"{folder.parent / 'train'} is missing", f"Give {folder} instead")
+
+
+def test_splits_of_other_names(folder):
+    (folder / "test").rename(folder / "Val")
+    fails(folder, f"in {folder} lie Val, train", "Rename Val to test")
+
+
+def test_class_folders_that_are_not_split(folder):
+    text = "Move some pictures of each class, for example every fifth, to test/<class>"
+    fails(folder / "train", f"in {folder / 'train'} lie ant, bee, cat", text)
+    (folder / "test").rename(folder.parent / "aside")
+    fails(folder, f"in {folder} lie train", text)
+
+
+def test_an_archive_of_a_folder(tmp_path):
+    for name in "mine.zip", "mine.tar.gz":
+        (tmp_path / name).touch()
+        fails(tmp_path / name, f"{name} is an archive: unpack it, and give its folder")
 
 
 def test_a_path_that_is_no_data_set(tmp_path):
     fails(tmp_path / "nowhere", "there is no", "nowhere", "Give an image folder or an .npz file")
-    (tmp_path / "images.zip").touch()
-    fails(tmp_path / "images.zip", "images.zip is neither a folder nor an .npz file")
+    (tmp_path / "images.txt").touch()
+    fails(tmp_path / "images.txt", "images.txt is neither a folder nor an .npz file")
 
 
 @pytest.mark.parametrize("split", ("train", "test"))
@@ -192,8 +275,12 @@ def test_pictures_in_the_wrong_place(folder):
 
 
 def test_a_picture_of_another_format_is_not_left_out_silently(folder):
-    other = picture(folder / "train" / "ant" / "9.bmp")
-    fails(folder, f"{other} is not a .png or .jpg. Convert it, or remove it")
+    for suffix in ".bmp", ".PPM", ".jfif", ".heic", ".avif":
+        other = picture(folder / "train" / "ant" / "9.png").rename(
+            folder / "train" / "ant" / f"9{suffix}"
+        )
+        fails(folder, f"{other} is not a .png or .jpg. Convert it, or remove it")
+        other.unlink()
 
 
 @pytest.mark.parametrize("harm", ("emptied", "garbled", "truncated"))

@@ -118,7 +118,7 @@ def test_a_client_that_loses_too_many_images_to_validation(file):
         open_federation(task_of(file, validation=0.5, min_samples=20))
     with pytest.raises(InputError, match="client 0 .* has 0 images for training"):
         file.write_text(json.dumps([split(Task())[1].tolist()]))
-        open_federation(task_of(file, n_clients=1, min_samples=0))
+        open_federation(task_of(file, n_clients=1, min_samples=1))
 
 
 def test_a_file_of_another_data_set(file):

@@ -1,5 +1,7 @@
 """BatchNorm, ReLU and pooling in one pass: the compiled kernel does what PyTorch's operators do."""
 
+import ctypes
+import os
 import subprocess
 
 import pytest
@@ -155,3 +157,50 @@ def test_a_cache_folder_that_cannot_be_written_to_is_no_error(monkeypatch, tmp_p
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert kernels.library.__wrapped__() is not None
+
+
+@compiled
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system")
+@pytest.mark.slow
+def test_kernels_load_from_file_systems_that_are_mounted_noexec(monkeypatch, tmp_path):
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "noexec,size=20m", "tmpfs", str(tmp_path)]
+    )
+    if mounted.returncode != 0:
+        pytest.skip("this system lets nobody mount")
+    try:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        assert isinstance(kernels.find_library(), ctypes.CDLL)
+    finally:
+        # lazily: the first attempt to load a library leaves a part of it mapped in this process
+        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
+def test_where_no_file_can_be_kept_there_are_no_kernels_and_the_reason_is_known(
+    monkeypatch, tmp_path
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
+    monkeypatch.setenv("CXX", "true")  # a compiler that says yes and makes nothing
+    assert "Not a directory" in kernels.find_library()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert "true fails and says: nothing" in kernels.find_library()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "no C++ compiler" in kernels.find_library()
+
+
+@compiled
+def test_a_damaged_compiled_file_is_compiled_again(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "sound"))
+    kernels.find_library()
+    [sound] = (tmp_path / "sound" / "mosaic-bench").iterdir()
+    # in another folder: this process has loaded the first
+    damaged = tmp_path / "damaged" / "mosaic-bench" / sound.name
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"half")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "damaged"))
+    assert isinstance(kernels.find_library(), ctypes.CDLL)
+    assert damaged.stat().st_size == sound.stat().st_size

@@ -1,0 +1,158 @@
+"""The methods of a suite that a run has: its entries, with labels and settings."""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from benchmarks.planning.methods import BUILT_IN, CEILING, FLOOR, METHODS
+from benchmarks.planning.plugins import resolve_method
+from benchmarks.planning.settings import Settings, checked, configure
+from benchmarks.planning.suite import Entry, Suite
+from benchmarks.planning.values import different
+from mosaic.fl.errors import InputError, did_you_mean, not_a_choice
+
+NO_SCALE = {"client": 1.0, "server": 1.0}
+"""Factors of work where only the settings are checked."""
+
+
+def entries_of(
+    suite: Suite,
+    methods: Sequence[str | ModuleType] | None,
+    settings: Settings,
+    folder: Path | None,
+) -> list[Entry]:
+    """The entries of the suite that the user asked for; others join with their defaults.
+
+    Args:
+        suite: the suite.
+        methods: names, labels, paths of files, or modules; None for all of the suite.
+        settings: the user's settings, which are checked.
+        folder: where relative paths in the suite may start.
+
+    Raises:
+        InputError: if a name, a label or a setting is wrong, or if a method is there twice.
+    """
+    written = _written_entries(suite, folder)
+    entries = [point for entry in written for point in _grid_points(entry)]
+    by_label: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.title in by_label:
+            raise InputError(
+                f"two methods of the suite have one label, {entry.title!r}; "
+                "give each entry a label of its own."
+            )
+        by_label[entry.title] = entry
+
+    grids = {entry.title: _grid_points(entry) for entry in written if entry.grid}
+    chosen = list(by_label.values())
+    if methods is not None:
+        chosen = []
+        names = []
+        for method in methods:
+            found = _chosen(method, by_label, grids)
+            chosen += found
+            names += [method] * len(found)
+        different("the list of methods", names, [entry.title for entry in chosen])
+
+    _check_entries(suite, by_label)
+    _check_settings(settings, by_label)
+    return chosen
+
+
+def _check_entries(suite: Suite, by_label: dict[str, Entry]) -> None:
+    """What a suite says of its methods is checked, also of those that are not run this time.
+
+    Raises:
+        InputError: with the nearest known name.
+    """
+    for entry in by_label.values():
+        configure(entry.name, NO_SCALE, entry.set)
+        for widths in entry.widths or ():
+            if widths not in suite.widths:
+                raise not_a_choice(f"{entry.title}: widths", widths, suite.widths)
+
+    named = "reference" in suite.model_fields_set
+    if named and suite.reference not in by_label:
+        raise did_you_mean("reference", suite.reference, by_label)
+
+
+def _written_entries(suite: Suite, folder: Path | None) -> list[Entry]:
+    """All entries of a suite, those of ``methods`` and of ``method``, in the order of METHODS."""
+    names = suite.methods
+    if names == "all":
+        names = list(BUILT_IN)
+
+    entries = [Entry(name=resolve_method(name, folder)) for name in names]
+    for entry in suite.method:
+        name = resolve_method(entry.name, folder)
+        if entry.title in (FLOOR, CEILING) and name != entry.title:
+            problem = f"the label {entry.title!r} of {name} is the name of another method"
+            raise InputError(f"{problem}, which every table sets apart: give another label.")
+        entries.append(entry.model_copy(update={"name": name}))
+
+    # The order of METHODS is that of the tables: the floor first, the ceiling last.
+    order = list(METHODS)
+    return sorted(entries, key=lambda entry: order.index(entry.name))
+
+
+def _chosen(
+    method: str | ModuleType, by_label: dict[str, Entry], grids: dict[str, list[Entry]]
+) -> list[Entry]:
+    """The entries that one of the user's ``methods`` stands for."""
+    if isinstance(method, str):
+        if method in grids:
+            return grids[method]
+        if method in by_label:
+            return [by_label[method]]
+        if method not in METHODS and "." not in method:
+            # An entry point, or an error that also knows the suite's labels.
+            return [Entry(name=_named(method, by_label))]
+
+    name = resolve_method(method)
+    return [by_label.get(name) or Entry(name=name)]
+
+
+def _named(method: str, by_label: dict[str, Entry]) -> str:
+    try:
+        return resolve_method(method)
+    except InputError as error:
+        if "unknown method" not in str(error):
+            raise
+        raise did_you_mean("method", method, [*METHODS, *by_label]) from None
+
+
+def _check_settings(settings: Settings, by_label: dict[str, Entry]) -> None:
+    """A wrong setting is an error, also of a method that is not run this time.
+
+    Raises:
+        InputError: with the nearest known name.
+    """
+    for name, values in settings.items():
+        if name == "task":
+            continue
+        if name not in METHODS and name not in by_label:
+            raise did_you_mean("method", name, [*METHODS, *by_label, "task"])
+
+        method = by_label[name].name if name in by_label else name
+        configure(method, NO_SCALE, values)
+
+
+def _grid_points(entry: Entry) -> list[Entry]:
+    """The entry; or one per point of its grid, labelled "mosaic lambda_e=0.5 lambda_d=2.0"."""
+    if not entry.grid:
+        return [entry]
+
+    for key, values in entry.grid.items():
+        what = f"{entry.name}.{key}"
+        config = METHODS[entry.name].Config
+        read = [checked(what, config, key, value) for value in values]
+        different(f"the grid of {entry.title}, {key},", values, read)
+
+    points = []
+    for values in itertools.product(*entry.grid.values()):
+        point = dict(zip(entry.grid, values, strict=True))
+        coordinates = " ".join(f"{key}={value}" for key, value in point.items())
+        label = f"{entry.title} {coordinates}"
+        points.append(entry.at_point(label, point))
+    return points

@@ -1,0 +1,82 @@
+"""A suite's folder belongs to one suite: two files of one name do not write into one folder."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.planning.suite import FOLDER, suite_names, suite_path
+from benchmarks.texts import one_line, utf8
+from mosaic.fl.errors import InputError
+from mosaic.fl.files import write_whole
+
+OWNER = "suite.json"
+"""The file in a suite's folder that says whose folder it is."""
+
+RESERVED = ("cache", "tuning")
+"""Folders under --out that are no suite's."""
+
+
+def check_folder(folder: Path, given: str) -> None:
+    """Check that a suite may write into its folder; nothing is written.
+
+    A suite is known by the path of its file, or, where the file was moved, by its content. A folder
+    from before there were owners belongs to this package's suite of its name, if there is one.
+
+    Args:
+        folder: the suite's folder, which need not exist; it has the suite's name.
+        given: the suite's name or file, as the user gave it.
+
+    Raises:
+        InputError: a folder cannot have this name, or it belongs to another suite.
+    """
+    _check_name(Path(given).stem if given.endswith(".toml") else given)
+    owner = _owner(folder)
+    here = _identity(given)
+    if owner is None or owner["path"] == here["path"] or owner["sha256"] == here["sha256"]:
+        return
+    raise InputError(
+        f"{folder} has the results of another suite of this name, {owner['path']}; this one is "
+        f"{here['path']}. Give another --out, or rename the suite's file."
+    )
+
+
+def _check_name(name: str) -> None:
+    if name.casefold() in RESERVED:
+        raise InputError(
+            f"a suite cannot be called {name!r}: that folder under --out is for other things; "
+            "rename the suite's file."
+        )
+    if name.startswith(".") or one_line(name) != name:
+        raise InputError(
+            f"a suite cannot be called {name!r}: its name is that of a folder, which must not "
+            "begin with a dot or have line breaks; rename the suite's file."
+        )
+
+
+def claim(folder: Path, given: str) -> None:
+    """Write down whose folder it is; call :func:`check_folder` before."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / OWNER, utf8(json.dumps(_identity(given), indent=1) + "\n"))
+
+
+def _identity(given: str) -> dict[str, str]:
+    """The place of a suite's file, and the hash of its content."""
+    path = suite_path(given).resolve()
+    place = f"built-in: {path.stem}" if path.parent == FOLDER.resolve() else str(path)
+    return {"path": place, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def _owner(folder: Path) -> dict[str, Any] | None:
+    """Whose folder it is; None for a new one, and where that is not known."""
+    try:
+        owner = json.loads((folder / OWNER).read_text())
+    except (OSError, ValueError):
+        owner = None  # there is none, or it is damaged: it is written again
+    if isinstance(owner, dict) and isinstance(owner.get("path"), str):
+        return {"sha256": "", **owner}
+
+    has_results = any((folder / name).exists() for name in ("cells", "table.md"))
+    if has_results and folder.name in suite_names():
+        return {"path": f"built-in: {folder.name}", "sha256": ""}
+    return None

@@ -1,0 +1,85 @@
+"""--help and a wrong option answer at once: PyTorch and the like are not imported for them."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+COMMANDS = [
+    "benchmarks.run",
+    "benchmarks.tune",
+    "benchmarks.running.archive",
+    "benchmarks.planning.methods",
+    "benchmarks.metrics.columns",
+    "benchmarks.reporting.pages.budget",
+    "benchmarks.speed",
+]
+
+WRONG_NAMES = {
+    "benchmarks.run --suite heterogenity": "did you mean 'heterogeneity'",
+    "benchmarks.run --suite nowhere.toml": "no suite file",
+    "benchmarks.run --scale qick": "did you mean 'quick'",
+    "benchmarks.run --methods fedavg,mosiac": "did you mean 'mosaic'",
+    "benchmarks.run --seeds 1.5": "seeds are '1.5'",
+    "benchmarks.run --omega much": "omega is 'much'",
+    "benchmarks.run --set lambda_d": "METHOD.KEY=VALUE",
+    "benchmarks.run --set mosiac.lambda_d=1": "did you mean 'mosaic'",
+    "benchmarks.tune --method mosiac": "did you mean 'mosaic'",
+    "benchmarks.tune --scale qick": "did you mean 'quick'",
+    "benchmarks.tune --trials 0": "--trials is 0",
+    "benchmarks.tune --omega much": "omega is 'much'",
+    "benchmarks.speed ronds": "did you mean 'rounds'",
+}
+
+# runs each line of its standard input as a command, all in one process
+RUN_ALL = """
+import contextlib, io, json, runpy, sys
+for line in sys.stdin.read().splitlines():
+    command, *sys.argv[1:] = line.split()
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        try:
+            runpy.run_module(command, run_name="__main__")
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+    heavy = [name for name in ("torch", "scipy", "matplotlib", "optuna") if name in sys.modules]
+    text = " ".join(printed.getvalue().split())
+    print(json.dumps([line, code, text, heavy]))
+"""
+
+
+def answers(lines: list[str]) -> list[tuple[str, int, str, list[str]]]:
+    """The exit code, the text and the heavy modules of each command."""
+    import json
+
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", RUN_ALL],
+        input="\n".join(lines),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_help_and_mistyped_options_import_nothing_heavy():
+    lines = [f"{command} {given}" for command in COMMANDS for given in ("--help", "--mistyped")]
+    for line, code, text, heavy in answers(lines):
+        assert "usage: " in text, (line, text)
+        assert (code, heavy) == (0 if "--help" in line else 2, []), line
+
+
+def test_a_wrong_name_is_explained_without_heavy_imports():
+    for line, code, text, heavy in answers(list(WRONG_NAMES)):
+        assert WRONG_NAMES[line] in text, (line, text)
+        assert (code, heavy) == (2, []), line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_answers_within_a_second(command):
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-m", command, "--help"], capture_output=True, check=True)
+    assert time.perf_counter() - begun < 1
