@@ -21,6 +21,7 @@ from baselines import (
     heterofl,
     local,
     moon,
+    prototype_head,
     scaffold,
 )
 
@@ -37,6 +38,7 @@ BASELINES = {
     "heterofl": heterofl,
     "fedrolex": fedrolex,
     "ensemble": ensemble,
+    "prototype_head": prototype_head,
     "fedgen": fedgen,
     "fedftg": fedftg,
     "dfrd": dfrd,

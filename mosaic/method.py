@@ -49,7 +49,7 @@ from mosaic.fl.training.distillation import distil
 from mosaic.fl.training.prediction import predictor
 from mosaic.generator_ensemble import Ensemble
 from mosaic.meta_model import train_meta
-from mosaic.prototypes import Prototypes, client_prototypes
+from mosaic.prototypes import client_prototypes, joined
 from mosaic.starting_models import gather
 from mosaic.starting_models import stages as starting_stages
 
@@ -228,12 +228,6 @@ ENSEMBLES = {"dcgan": gans, "cvae": cvaes}
 def generator_config(config: Config) -> GeneratorConfig:
     """The settings that determine the GANs: a change of any other keeps the cached ones valid."""
     return GeneratorConfig(**{f.name: getattr(config, f.name) for f in fields(GeneratorConfig)})
-
-
-def joined(prototypes: list[Prototypes]) -> Prototypes:
-    """All clients' prototypes as one set."""
-    names = ("features", "labels", "weights")
-    return {name: torch.cat([of_client[name] for of_client in prototypes]) for name in names}
 
 
 def head(expert: State, features: Tensor) -> Tensor:

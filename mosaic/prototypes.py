@@ -53,6 +53,12 @@ def client_prototypes(task: Task, k: int, protocol: str) -> list[Prototypes]:
     return prototypes
 
 
+def joined(prototypes: list[Prototypes]) -> Prototypes:
+    """All clients' prototypes as one set."""
+    names = ("features", "labels", "weights")
+    return {name: torch.cat([of_client[name] for of_client in prototypes]) for name in names}
+
+
 def embedded(task: Task, shard: Shard, protocol: str) -> Tensor:
     """The features of a client's samples.
 

@@ -31,8 +31,16 @@ def fedavg(task: Task, config: Any) -> Iterator[Part]:
 
 
 def only_rounds(task: Task, config: Any) -> Iterator[Part]:
-    """The cached rounds and nothing else that counts: FedRolex, and the clients' ensemble."""
+    """The cached rounds and nothing else that counts: FedRolex, the clients' ensemble, heads."""
     yield federated_rounds(task)
+
+
+def prototype_head(task: Task, config: Any) -> Iterator[Part]:
+    """The models that Mosaic starts from; the head's training does not count beside them."""
+    if config.protocol == "rounds":
+        yield federated_rounds(task)
+    else:
+        yield independent_training(task)
 
 
 def rounds_of_its_own(task: Task, config: Any) -> Iterator[Part]:
@@ -230,6 +238,7 @@ PARTS: dict[str, Callable[[Task, Any], Iterable[Part]]] = {
     "heterofl": rounds_of_its_own,
     "fedrolex": only_rounds,
     "ensemble": only_rounds,
+    "prototype_head": prototype_head,
     "fedgen": rounds_of_its_own,
     "fedftg": fedftg,
     "dfrd": dfrd,
