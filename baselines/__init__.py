@@ -1,6 +1,7 @@
 """The published algorithms, one a file. The order here is the order of the tables."""
 
 from baselines import (
+    ccvr,
     centralised,
     coboosting,
     dense,
@@ -39,6 +40,7 @@ BASELINES = {
     "fedrolex": fedrolex,
     "ensemble": ensemble,
     "prototype_head": prototype_head,
+    "ccvr": ccvr,
     "fedgen": fedgen,
     "fedftg": fedftg,
     "dfrd": dfrd,

@@ -3,6 +3,7 @@
 import torch
 
 from baselines import (
+    ccvr,
     coboosting,
     dense,
     dfrd,
@@ -33,6 +34,7 @@ SMALL_CVAE = {
 
 # A few steps of everything; methods without settings are as they are
 SMALL = {
+    "ccvr": ccvr.Config(virtual=50, epochs=2),
     "coboosting": coboosting.Config(epochs=2, synthesis_steps=2, batch=32, latent=8),
     "dfrd": dfrd.Config(turns=2, generator_steps=2, batch=16, latent=8, ngf=4),
     "dense": dense.Config(epochs=2, synthesis_steps=2, batch=32, latent=8),

@@ -239,6 +239,7 @@ PARTS: dict[str, Callable[[Task, Any], Iterable[Part]]] = {
     "fedrolex": only_rounds,
     "ensemble": only_rounds,
     "prototype_head": prototype_head,
+    "ccvr": only_rounds,
     "fedgen": rounds_of_its_own,
     "fedftg": fedftg,
     "dfrd": dfrd,
