@@ -240,6 +240,7 @@ PARTS: dict[str, Callable[[Task, Any], Iterable[Part]]] = {
     "ensemble": only_rounds,
     "prototype_head": prototype_head,
     "ccvr": only_rounds,
+    "fedcgs": only_rounds,
     "fedgen": rounds_of_its_own,
     "fedftg": fedftg,
     "dfrd": dfrd,
