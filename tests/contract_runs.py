@@ -12,6 +12,7 @@ from baselines import (
     federatedfactory,
     fedftg,
     fedgen,
+    fedpft,
 )
 from benchmarks.planning.methods import METHODS
 from mosaic import method as mosaic
@@ -34,6 +35,7 @@ SMALL_CVAE = {
 
 # A few steps of everything; methods without settings are as they are
 SMALL = {
+    "fedpft": fedpft.Config(mixtures=2, epochs=1),
     "ccvr": ccvr.Config(virtual=50, epochs=2),
     "coboosting": coboosting.Config(epochs=2, synthesis_steps=2, batch=32, latent=8),
     "dfrd": dfrd.Config(turns=2, generator_steps=2, batch=16, latent=8, ngf=4),

@@ -241,6 +241,7 @@ PARTS: dict[str, Callable[[Task, Any], Iterable[Part]]] = {
     "prototype_head": prototype_head,
     "ccvr": only_rounds,
     "fedcgs": only_rounds,
+    "fedpft": only_rounds,
     "fedgen": rounds_of_its_own,
     "fedftg": fedftg,
     "dfrd": dfrd,
