@@ -13,6 +13,7 @@ from baselines import (
     fedftg,
     fedgen,
     fedpft,
+    fens,
 )
 from benchmarks.planning.methods import METHODS
 from mosaic import method as mosaic
@@ -35,6 +36,7 @@ SMALL_CVAE = {
 
 # A few steps of everything; methods without settings are as they are
 SMALL = {
+    "fens": fens.Config(hidden=10, aggregator_rounds=60, server_lr=0.02),
     "fedpft": fedpft.Config(mixtures=2, epochs=1),
     "ccvr": ccvr.Config(virtual=50, epochs=2),
     "coboosting": coboosting.Config(epochs=2, synthesis_steps=2, batch=32, latent=8),

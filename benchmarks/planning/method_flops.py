@@ -238,6 +238,7 @@ PARTS: dict[str, Callable[[Task, Any], Iterable[Part]]] = {
     "heterofl": rounds_of_its_own,
     "fedrolex": only_rounds,
     "ensemble": only_rounds,
+    "fens": rounds_of_its_own,
     "prototype_head": prototype_head,
     "ccvr": only_rounds,
     "fedcgs": only_rounds,
