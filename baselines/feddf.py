@@ -22,7 +22,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from mosaic.fl.contract import Snapshot, scaled_steps
+from mosaic.fl.contract import Snapshot, choice, scaled_steps
 from mosaic.fl.data.proxy import proxy_images
 from mosaic.fl.data.transforms import normalise
 from mosaic.fl.rng import stream
@@ -53,6 +53,7 @@ class Config:
     batch: int = 64
     lr: float = 1e-3  # Adam, cosine over the round's steps
     clip: float = 5.0  # of the gradient's norm
+    mean: str = choice("logits", "probabilities", later=True)  # of the teachers'; the code: logits
 
 
 SPACE = {"lr": (1e-5, 1e-2)}
@@ -75,7 +76,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         order = batches(len(proxy), config.batch, config.steps, rng)
         server, curve = distil(
             average,
-            labelled_batches(teachers, proxy, order, task),
+            labelled_batches(teachers, proxy, order, task, config.mean),
             task,
             adam,
             losses.soft_distillation,
@@ -87,7 +88,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
             start, end = loss_curve_ends(curve)
             probes = {
                 "before": predictor(average, task),
-                "teacher": partial(mean_logits, teachers, task=task),
+                "teacher": partial(mean_logits, teachers, task=task, mean=config.mean),
             }
             diagnostics = {"distil_loss_start": start, "distil_loss_end": end}
             yield Snapshot(t, predictor(server, task), probes=probes, diagnostics=diagnostics)
@@ -99,7 +100,7 @@ def stages(task: Task, config: Config) -> Waves:
 
 
 def labelled_batches(
-    teachers: list[nn.Module], proxy: Tensor, order: Tensor, task: Task
+    teachers: list[nn.Module], proxy: Tensor, order: Tensor, task: Task, mean: str = "logits"
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of normalised images (B, C, H, W) and the ensemble's mean logits (B, K).
 
@@ -110,10 +111,13 @@ def labelled_batches(
         proxy: uint8 images (n, C, H, W).
         order: for each step, the indices into ``proxy`` of its batch (steps, B).
         task: gives the precision.
+        mean: what the teachers' mean is taken of, as :func:`mean_logits` takes it.
     """
     used, position = order.unique(return_inverse=True)
     images = proxy[used.to(proxy.device)]
-    parts = [mean_logits(teachers, normalise(part), task) for part in images.split(IMAGES_PER_PASS)]
+    parts = [
+        mean_logits(teachers, normalise(part), task, mean) for part in images.split(IMAGES_PER_PASS)
+    ]
     logits = torch.cat(parts)
     for batch in position.to(proxy.device):
         batch_images = normalise(images[batch]).contiguous(memory_format=torch.channels_last)
