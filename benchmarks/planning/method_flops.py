@@ -150,6 +150,18 @@ def dfrd(task: Task, config: Any) -> Iterator[Part]:
     )
 
 
+def dfdg(task: Task, config: Any) -> Iterator[Part]:
+    """DFDG: two generators learn in turn; each batch of both is labelled once and learnt again."""
+    yield federated_rounds(task)
+
+    drawn, learnt = _conditional(task, "multiply", config.latent, config.ngf)
+    labelled = drawn + all_clients(task)
+    step = learnt + all_clients(task, images=True) + classifier(task.spec)
+    images = config.turns * 2 * config.batch
+    yield None, images * (config.generator_steps * step + 2 * labelled)
+    yield None, server_training(task, images * config.student_steps)
+
+
 def fedftg(task: Task, config: Any) -> Iterator[Part]:
     """FedFTG."""
     return in_turns(
@@ -249,6 +261,7 @@ PARTS: dict[str, Callable[[Task, Any], Iterable[Part]]] = {
     "feddf": feddf,
     "dense": dense,
     "coboosting": coboosting,
+    "dfdg": dfdg,
     "fedcvae": fedcvae,
     "federatedfactory": federatedfactory,
     "mosaic": mosaic,
