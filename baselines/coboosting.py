@@ -38,9 +38,8 @@ from mosaic.fl.synthesis.upsampling import fitted_batch
 from mosaic.fl.task import Task
 from mosaic.fl.training import losses
 from mosaic.fl.training.distillation import distil, loss_curve_ends
-from mosaic.fl.training.growing_pool import KeptMomentum, first_student, steps_of_epoch
+from mosaic.fl.training.growing_pool import KeptMomentum, batches_of_epoch, first_student
 from mosaic.fl.training.prediction import frozen_network, predictor
-from mosaic.fl.training.sgd import batches
 from mosaic.fl.training.teachers import (
     drawn_from,
     logits_with_gradient,
@@ -77,6 +76,7 @@ class Config:
     perturb_temperature: float = 4.0  # of the probabilities whose gradient it follows
     student_lr: float = 0.01  # SGD, momentum 0.9, weight decay 1e-4, cosine over the epochs
     temperature: float = 4.0  # of the student's distillation
+    mean: str = choice("logits", "probabilities", later=True)  # of the clients'; the code: logits
 
 
 SPACE = {
@@ -119,11 +119,11 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
             step = config.ensemble_step * config.ensemble_decay**epoch
             fitted = epoch + 1 if config.distil_steps == 0 else epoch
             for of_batch, intended in zip(logits[:fitted], labels[:fitted], strict=True):
-                weights = reweighted(weights, of_batch, intended, step)
+                weights = reweighted(weights, of_batch, intended, step, config.mean)
 
         # (3) The student learns from the ensemble, on images perturbed to be harder.
         rng = stream(task.seed, "lessons", epoch)
-        shuffled = images_of_epoch(pool, config, epoch, rng)
+        shuffled = batches_of_epoch(pool, config.distil_steps, epoch + 1, config.epochs, rng)
         if not shuffled:
             continue
         harder = labelled_batches(task, config, teachers, weights, shuffled, rng)
@@ -139,7 +139,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         synthesise=partial(drawn_from, torch.cat(pool)),
         probes={
             "before": predictor(start, task),
-            "teacher": partial(ensemble, teachers, weights, task),
+            "teacher": partial(ensemble, teachers, weights, task, mean=config.mean),
         },
         diagnostics={
             "distil_loss_end": loss_curve_ends(curve)[1],
@@ -154,39 +154,25 @@ def stages(task: Task, config: Config) -> Waves:
     return waves_of_all_rounds(task)
 
 
-def weighted(logits: Tensor, weights: Tensor) -> Tensor:
+def weighted(logits: Tensor, weights: Tensor, mean: str = "logits") -> Tensor:
     """The ensemble's logits (B, K): sum_k w_k f_k / sum_k w_k.
 
     Args:
         logits: the clients' f_k (N, B, K).
         weights: w (N,), of which at least one is positive.
+        mean: "logits", or "probabilities": log sum_k w_k softmax(f_k) / sum_k w_k.
     """
-    return torch.einsum("n,nbk->bk", weights, logits) / weights.sum()
+    if mean == "logits":
+        return torch.einsum("n,nbk->bk", weights, logits) / weights.sum()
+    probabilities = torch.einsum("n,nbk->bk", weights, logits.softmax(2)) / weights.sum()
+    return probabilities.clamp_min(torch.finfo(torch.float32).tiny).log()
 
 
-def ensemble(teachers: list[nn.Module], weights: Tensor, task: Task, images: Tensor) -> Tensor:
+def ensemble(
+    teachers: list[nn.Module], weights: Tensor, task: Task, images: Tensor, mean: str = "logits"
+) -> Tensor:
     """The weighted ensemble's logits (B, K) for images (B, C, H, W)."""
-    return weighted(teacher_logits(teachers, images, task), weights)
-
-
-def images_of_epoch(
-    pool: list[Tensor], config: Config, epoch: int, rng: torch.Generator
-) -> list[Tensor]:
-    """The student's images of an epoch, in batches (B, C, H, W) in random order.
-
-    Args:
-        pool: one batch of images per epoch so far.
-        config: gives the number of steps.
-        epoch: from 0.
-        rng: of the order.
-    """
-    if config.distil_steps == 0:
-        order = torch.randperm(len(pool), generator=rng).tolist()
-        return [pool[i] for i in order]
-
-    steps = steps_of_epoch(config.distil_steps, epoch + 1, config.epochs)
-    images = torch.cat(pool)
-    return [images[i] for i in batches(len(images), config.batch, steps, rng)]
+    return weighted(teacher_logits(teachers, images, task), weights, mean)
 
 
 def labelled_batches(
@@ -200,7 +186,7 @@ def labelled_batches(
     """The student's batches of an epoch: perturbed images, and the ensemble's logits for them."""
     for images in pool:
         harder = perturbed(task, config, teachers, weights, images, rng)
-        yield harder, ensemble(teachers, weights, task, harder)
+        yield harder, ensemble(teachers, weights, task, harder, config.mean)
 
 
 def synthesis_loss(
@@ -225,7 +211,7 @@ def synthesis_loss(
         labels: the labels (B,) that the images were drawn for.
     """
     with autocast(task.precision):
-        logits = weighted(logits_with_gradient(teachers, images), weights)
+        logits = weighted(logits_with_gradient(teachers, images), weights, config.mean)
         student_logits = student(images).float()
     weight = hardness(logits.detach(), labels, config.hardness)
     kl = losses.soft_distillation(student_logits, logits, config.adv_temperature)
@@ -239,7 +225,9 @@ def hardness(logits: Tensor, labels: Tensor, h: float) -> Tensor:
     return (1 - confidence) ** h
 
 
-def reweighted(weights: Tensor, logits: Tensor, labels: Tensor, step: float) -> Tensor:
+def reweighted(
+    weights: Tensor, logits: Tensor, labels: Tensor, step: float, mean: str = "logits"
+) -> Tensor:
     """The ensemble's weights after one step down its cross entropy, by the gradient's signs.
 
     Args:
@@ -247,12 +235,13 @@ def reweighted(weights: Tensor, logits: Tensor, labels: Tensor, step: float) -> 
         logits: the clients' logits (N, B, K) for a batch of images.
         labels: the images' intended labels (B,).
         step: by how much each weight moves.
+        mean: what the ensemble is the mean of.
 
     Returns:
         New weights (N,) in [0, 1]; the old ones where all new ones would be 0.
     """
     variable = weights.clone().requires_grad_()
-    loss = F.cross_entropy(weighted(logits, variable), labels)
+    loss = F.cross_entropy(weighted(logits, variable, mean), labels)
     (gradient,) = torch.autograd.grad(loss, variable)
     moved = (weights - step * gradient.sign()).clamp(0, 1)
     return torch.where(moved.sum() > 0, moved, weights)
@@ -286,7 +275,7 @@ def perturbed(
     shapes = (task.spec, images.shape[1:], len(teachers), task.widths)
     with metered("perturb", *shapes, items=len(images)):
         with autocast(task.precision):
-            logits = weighted(logits_with_gradient(teachers, variable), weights)
+            logits = weighted(logits_with_gradient(teachers, variable), weights, config.mean)
         mix = (2 * torch.rand(logits.shape, generator=rng) - 1).to(logits.device)
         (mix * (logits / config.perturb_temperature).softmax(1)).sum().backward()
     assert variable.grad is not None

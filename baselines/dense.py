@@ -85,6 +85,9 @@ class Config:
     round_student_lr: float = 0.01  # SGD, weight decay 1e-4
     round_temperature: float = 10.0  # the KL is not scaled by its square
 
+    # both protocols: what the mean of the teachers' predictions is taken of; the code: logits
+    mean: str = choice("logits", "probabilities", later=True)
+
 
 SPACE = {
     "weight_bn": (0.01, 10.0),

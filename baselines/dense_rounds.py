@@ -78,7 +78,7 @@ def run_every_round(task: Task, config: Config) -> Iterator[Snapshot]:
                 synthesise=partial(synthesise, copy.deepcopy(generator), task, config, None),
                 probes={
                     "before": predictor(average, task),
-                    "teacher": partial(mean_logits, teachers, task=task),
+                    "teacher": partial(mean_logits, teachers, task=task, mean=config.mean),
                 },
                 diagnostics=diagnostics,
             )
@@ -101,7 +101,7 @@ def fit_generator(
     def loss_of(noise: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         with autocast(task.precision):
             images = generator(noise, labels)
-            ensemble, mismatch = logits_and_mismatch(teachers, images)
+            ensemble, mismatch = logits_and_mismatch(teachers, images, config.mean)
             student_logits = student(images.detach()).float()
         known = F.cross_entropy(ensemble, labels)
         differ = disagreement(ensemble, student_logits, labels, config.round_temperature)
@@ -132,7 +132,7 @@ def labelled_batches(
     """The student's batches of a turn: images (B, C, S, S) and the ensemble's logits (B, K)."""
     for _ in range(config.round_student_steps):
         images, _ = synthesise(generator, task, config, None, config.round_batch, rng)
-        yield images, mean_logits(teachers, images, task)
+        yield images, mean_logits(teachers, images, task, config.mean)
 
 
 def disagreement(ensemble: Tensor, student: Tensor, labels: Tensor, temperature: float) -> Tensor:

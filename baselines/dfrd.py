@@ -209,7 +209,7 @@ def fit_generator(
             logits = ensemble(logits_with_gradient(teachers, images), labels)
             student_logits = student(images.detach()).float()
         fidelity = F.cross_entropy(logits, labels)
-        transfer = transferability(logits, student_logits, labels, config.temperature)
+        transfer = losses.transferability(logits, student_logits, labels, config.temperature)
         embeddings = generator.embedding(labels)
         loss = fidelity + config.beta_tran * transfer
         loss = loss + config.beta_div * losses.noise_collapse(code, images)
@@ -225,22 +225,6 @@ def fit_generator(
         work=("dfrd", config, task.spec, generator.size, len(teachers), task.widths),
         advice="generator_lr or the betas",
     )
-
-
-def transferability(
-    ensemble: Tensor, student: Tensor, labels: Tensor, temperature: float
-) -> Tensor:
-    """L_tran = -KL(student || ensemble), the mean over the hard samples of a batch.
-
-    A sample is hard where the ensemble is right and the student is wrong. Minimising this loss
-    makes the generator seek images of such labels on which the two differ.
-    Logits are (B, K) and intended labels (B,); the temperature softens both.
-    """
-    hard = (ensemble.argmax(1) == labels) & (student.argmax(1) != labels)
-    log_p = (student / temperature).log_softmax(1)
-    log_q = (ensemble / temperature).log_softmax(1)
-    kl = F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(1)
-    return -(hard * kl).sum() / hard.sum().clamp_min(1)
 
 
 def excess_length(embeddings: Tensor, gamma: float) -> Tensor:

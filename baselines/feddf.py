@@ -58,6 +58,7 @@ class Config:
     clip: float = 5.0  # of the gradient's norm
     # which of a round's models the server keeps; the best is of eleven, from the first to the last
     keep: str = choice("last", "best", later=True)
+    mean: str = choice("logits", "probabilities", later=True)  # of the teachers'; the code: logits
 
     def __post_init__(self) -> None:
         check_proxy(self.proxy)
@@ -85,11 +86,11 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         order = batches(len(learnt), config.batch, config.steps, rng)
         judged = None
         if config.keep == "best":
-            distance = distance_from(teachers, held_out, task)
+            distance = distance_from(teachers, held_out, task, config.mean)
             judged = Judged(distance, every=math.ceil(config.steps / 10))
         server, curve = distil(
             average,
-            labelled_batches(teachers, learnt, order, task),
+            labelled_batches(teachers, learnt, order, task, config.mean),
             task,
             adam,
             losses.soft_distillation,
@@ -102,7 +103,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
             start, end = loss_curve_ends(curve)
             probes = {
                 "before": predictor(average, task),
-                "teacher": partial(mean_logits, teachers, task=task),
+                "teacher": partial(mean_logits, teachers, task=task, mean=config.mean),
             }
             diagnostics = {"distil_loss_start": start, "distil_loss_end": end}
             yield Snapshot(t, predictor(server, task), probes=probes, diagnostics=diagnostics)
@@ -114,7 +115,7 @@ def stages(task: Task, config: Config) -> Waves:
 
 
 def labelled_batches(
-    teachers: list[nn.Module], proxy: Tensor, order: Tensor, task: Task
+    teachers: list[nn.Module], proxy: Tensor, order: Tensor, task: Task, mean: str = "logits"
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of normalised images (B, C, H, W) and the ensemble's mean logits (B, K).
 
@@ -125,20 +126,25 @@ def labelled_batches(
         proxy: uint8 images (n, C, H, W).
         order: for each step, the indices into ``proxy`` of its batch (steps, B).
         task: gives the precision.
+        mean: what the teachers' mean is taken of, as :func:`mean_logits` takes it.
     """
     used, position = order.unique(return_inverse=True)
     images = proxy[used.to(proxy.device)]
-    parts = [mean_logits(teachers, normalise(part), task) for part in images.split(IMAGES_PER_PASS)]
+    parts = [
+        mean_logits(teachers, normalise(part), task, mean) for part in images.split(IMAGES_PER_PASS)
+    ]
     logits = torch.cat(parts)
     for batch in position.to(proxy.device):
         batch_images = normalise(images[batch]).contiguous(memory_format=torch.channels_last)
         yield batch_images, logits[batch]
 
 
-def distance_from(teachers: list[nn.Module], proxy: Tensor, task: Task) -> Callable[[State], float]:
-    """A student's KL divergence from the ensemble's mean logits on proxy images (n, C, H, W)."""
+def distance_from(
+    teachers: list[nn.Module], proxy: Tensor, task: Task, mean: str = "logits"
+) -> Callable[[State], float]:
+    """A student's KL divergence from the ensemble's mean on proxy images (n, C, H, W)."""
     images = [normalise(part) for part in proxy.split(IMAGES_PER_PASS)]
-    logits = torch.cat([mean_logits(teachers, part, task) for part in images])
+    logits = torch.cat([mean_logits(teachers, part, task, mean) for part in images])
 
     def distance(student: State) -> float:
         predict = predictor(student, task)

@@ -47,7 +47,7 @@ from mosaic.fl.task import Task
 from mosaic.fl.training import losses
 from mosaic.fl.training.distillation import distil
 from mosaic.fl.training.prediction import predictor
-from mosaic.fl.training.teachers import source_predictions
+from mosaic.fl.training.teachers import mean_of, source_predictions
 from mosaic.generator_ensemble import Ensemble
 from mosaic.meta_model import train_meta
 from mosaic.prototypes import client_prototypes, joined
@@ -95,6 +95,7 @@ class Config(GeneratorConfig, CvaeConfig):
     meta: str = choice("linear", "gate", "transformer")  # the code: transformer
     meta_patience: int = added_later(20)  # epochs without a gain; the code: 150 steps, no stop
     teacher: str = choice("meta", "experts", "source")  # the paper: meta
+    mean: str = choice("logits", "probabilities", later=True)  # of the teacher "experts"
     sampling: str = choice("uniform", "size")  # which generator draws an image; the code: uniform
     distil_steps: int = scaled_steps(1500, "server")  # the code's
     distil_batch: int = 320  # 32 of each of ten generators
@@ -141,7 +142,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     )
     teachers: dict[str, Teacher] = {
         "meta": lambda images, _: meta(predictions(experts, task, images)),
-        "experts": lambda images, _: predictions(experts, task, images).mean(1),
+        "experts": lambda images, _: mean_of(predictions(experts, task, images), config.mean, 1),
         "source": partial(source_predictions, clients.models, task),
     }
 
@@ -161,7 +162,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         round=task.rounds,
         predict=predictor(student, task),
         synthesise=ensemble.draw,
-        probes=probes(task, clients, experts, meta, config.teacher),
+        probes=probes(task, clients, experts, meta, config.teacher, config.mean),
         diagnostics=meta_numbers | diagnostics(generators, label_counts, curve),
     )
     yield snapshot

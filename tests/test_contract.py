@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from contract_runs import SMALL, config_of, images, learnable, logits_of, run
+from contract_runs import config_of, images, learnable, logits_of, run
 
 from benchmarks.planning.method_flops import PARTS
 from benchmarks.planning.methods import METHODS, facts_of
@@ -136,7 +136,7 @@ def test_a_student_starts_from_what_its_method_declares(method, task, store):
     random model.
     """
     task = dataclasses.replace(task, rounds=1)
-    config = SMALL[method]
+    config = config_of(method)
     snapshot = list(METHODS[method].run(task, config))[-1]
     start = {"average": federated_model(task, 1), "random": initial_model(task.spec, task.seed)}[
         facts_of(method, config)["student"]

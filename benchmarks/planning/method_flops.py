@@ -36,7 +36,7 @@ def fedavg(task: Task, config: Any) -> Iterator[Part]:
 
 
 def only_rounds(task: Task, config: Any) -> Iterator[Part]:
-    """The cached rounds and nothing else that counts: the clients' ensemble."""
+    """The cached rounds and nothing else that counts: the clients' ensemble, heads."""
     yield federated_rounds(task)
 
 
@@ -46,6 +46,14 @@ def fedrolex(task: Task, config: Any) -> Iterator[Part]:
         yield federated_rounds(task)
     else:
         yield own_rounds(task)
+
+
+def prototype_head(task: Task, config: Any) -> Iterator[Part]:
+    """The models that Mosaic starts from; the head's training does not count beside them."""
+    if config.protocol == "rounds":
+        yield federated_rounds(task)
+    else:
+        yield independent_training(task)
 
 
 def rounds_of_its_own(task: Task, config: Any) -> Iterator[Part]:
@@ -156,6 +164,18 @@ def dfrd(task: Task, config: Any) -> Iterator[Part]:
     )
 
 
+def dfdg(task: Task, config: Any) -> Iterator[Part]:
+    """DFDG: two generators learn in turn; each batch of both is labelled once and learnt again."""
+    yield federated_rounds(task)
+
+    drawn, learnt = _conditional(task, "multiply", config.latent, config.ngf)
+    labelled = drawn + all_clients(task)
+    step = learnt + all_clients(task, images=True) + classifier(task.spec)
+    images = config.turns * 2 * config.batch
+    yield at_server(images * (config.generator_steps * step + 2 * labelled))
+    yield at_server(server_training(task, images * config.student_steps))
+
+
 def fedftg(task: Task, config: Any) -> Iterator[Part]:
     """FedFTG."""
     return in_turns(
@@ -249,12 +269,18 @@ PARTS: dict[str, Callable[[Task, Any], Iterable[Part]]] = {
     "heterofl": rounds_of_its_own,
     "fedrolex": fedrolex,
     "ensemble": only_rounds,
+    "fens": rounds_of_its_own,
+    "prototype_head": prototype_head,
+    "ccvr": only_rounds,
+    "fedcgs": only_rounds,
+    "fedpft": only_rounds,
     "fedgen": rounds_of_its_own,
     "fedftg": fedftg,
     "dfrd": dfrd,
     "feddf": feddf,
     "dense": dense,
     "coboosting": coboosting,
+    "dfdg": dfdg,
     "fedcvae": fedcvae,
     "federatedfactory": federatedfactory,
     "mosaic": mosaic,

@@ -65,6 +65,7 @@ NEEDS = {
     "BatchNorm statistics": True,
     "generators": True,
     "prototypes": True,
+    "feature statistics": True,
     "proxy images": False,
     "raw data": False,
 }

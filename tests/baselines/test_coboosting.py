@@ -10,7 +10,6 @@ from baselines import coboosting, dense
 from baselines.coboosting import (
     Config,
     hardness,
-    images_of_epoch,
     perturbed,
     reweighted,
     weighted,
@@ -134,11 +133,3 @@ def test_distil_steps_are_the_students_and_the_forecast_knows_them(method, confi
     name = method.__name__.rpartition(".")[2]
     forecast = sum(part.flops for part in PARTS[name](task, config))
     assert forecast == pytest.approx(account.total().flops, rel=0.2)
-
-
-def test_a_batch_of_the_student_has_images_of_several_epochs():
-    pool = [torch.full((32, 1, 2, 2), float(epoch)) for epoch in range(3)]
-    config = dataclasses.replace(SMALL, epochs=3, distil_steps=12)
-    batches = images_of_epoch(pool, config, 2, torch.Generator().manual_seed(0))
-    assert len(batches) == 6  # half of 12: the third of 1 + 2 + 3 batches
-    assert all(batch.unique().numel() == 3 for batch in batches)

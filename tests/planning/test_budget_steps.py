@@ -36,7 +36,10 @@ def test_each_method_spends_its_budget_or_its_papers_steps(method, scale, widths
     found = spent(method, task, METHODS[method].Config(**settings, **steps))
     for side in SIDES:
         full = papers(method, side)
-        has_its_budget = found[side] == pytest.approx(getattr(BUDGETS[scale], side), rel=0.05)
+        budget = getattr(BUDGETS[scale], side)
+        # DFDG's turns cost a tenth of the budget each: nobody can be nearer than half of one.
+        tolerance = 0.06 if method == "dfdg" else 0.05
+        has_its_budget = found[side] == pytest.approx(budget, rel=tolerance)
         assert has_its_budget or steps.items() >= full.items(), (steps, found)
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mosaic.fl.models.live_network import initial_model
 from mosaic.fl.models.spec import State
 from mosaic.fl.stages import federated_model
 from mosaic.fl.task import Task
+from mosaic.fl.training.sgd import batches
 
 
 def first_student(task: Task, kind: str) -> State:
@@ -33,6 +34,28 @@ def steps_of_epoch(total: int, epoch: int, epochs: int) -> int:
     so_far = round(total * epoch * (epoch + 1) / passes)
     before = round(total * epoch * (epoch - 1) / passes)
     return so_far - before
+
+
+def batches_of_epoch(
+    pool: list[Tensor], total: int, epoch: int, epochs: int, rng: torch.Generator
+) -> list[Tensor]:
+    """The student's images of an epoch, in batches (B, C, H, W) in random order.
+
+    Args:
+        pool: one batch of images (B, C, H, W) per epoch so far.
+        total: the student's steps in all epochs; 0: each epoch has the batches of the pool as they
+            are. Otherwise the images of all of them are mixed.
+        epoch: from 1.
+        epochs: how many there are.
+        rng: of the order.
+    """
+    if total == 0:
+        order = torch.randperm(len(pool), generator=rng).tolist()
+        return [pool[i] for i in order]
+
+    images = torch.cat(pool)
+    steps = steps_of_epoch(total, epoch, epochs)
+    return [images[i] for i in batches(len(images), len(pool[0]), steps, rng)]
 
 
 class KeptMomentum:

@@ -116,6 +116,22 @@ def noise_collapse(noise: Tensor, drawn: Tensor, power: int = 2) -> Tensor:
     return (-(noise_distance * drawn_distance).mean()).exp()
 
 
+def transferability(
+    ensemble: Tensor, student: Tensor, labels: Tensor, temperature: float
+) -> Tensor:
+    """L_tran = -KL(student || ensemble), the mean over the hard samples of a batch (DFRD, DFDG).
+
+    A sample is hard where the ensemble is right and the student is wrong. Minimising this loss
+    makes the generator seek images of such labels on which the two differ.
+    Logits are (B, K) and intended labels (B,); the temperature softens both.
+    """
+    hard = (ensemble.argmax(1) == labels) & (student.argmax(1) != labels)
+    log_p = (student / temperature).log_softmax(1)
+    log_q = (ensemble / temperature).log_softmax(1)
+    kl = F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(1)
+    return -(hard * kl).sum() / hard.sum().clamp_min(1)
+
+
 def adversarial_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     """-log D(x) - log(1 - D(G(z))), means over the batches (Goodfellow et al., 2014, Eq. 1).
 

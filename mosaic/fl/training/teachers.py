@@ -1,5 +1,6 @@
 """The clients' models as teachers: frozen networks whose logits are computed together."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -67,9 +68,28 @@ def teacher_logits(teachers: Sequence[nn.Module], images: Tensor, task: Task) ->
         return logits_with_gradient(teachers, images)
 
 
-def mean_logits(teachers: Sequence[nn.Module], images: Tensor, task: Task) -> Tensor:
-    """The plain ensemble: the mean (B, K) of all teachers' logits for images (B, C, H, W)."""
-    return teacher_logits(teachers, images, task).mean(0)
+def mean_logits(
+    teachers: Sequence[nn.Module], images: Tensor, task: Task, mean: str = "logits"
+) -> Tensor:
+    """The plain ensemble: the mean (B, K) of all teachers' logits for images (B, C, H, W).
+
+    With ``mean="probabilities"`` it is that of their probabilities, as :func:`mean_of` gives it.
+    """
+    return mean_of(teacher_logits(teachers, images, task), mean)
+
+
+def mean_of(logits: Tensor, mean: str, dim: int = 0) -> Tensor:
+    """The ensemble's logits (B, K), of its members' logits f (N, B, K).
+
+    Args:
+        logits: the members' logits.
+        mean: "logits": their mean. "probabilities": log (1/N) sum_k softmax(f_k), where a member
+            that is too sure counts no more than any other.
+        dim: the dimension of the members, if it is not the first.
+    """
+    if mean == "logits":
+        return logits.mean(dim)
+    return logits.log_softmax(-1).logsumexp(dim) - math.log(logits.shape[dim])
 
 
 def clients_mean(clients: Sequence[State], task: Task) -> Predict:

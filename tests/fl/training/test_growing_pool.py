@@ -8,7 +8,7 @@ from torch import nn
 
 from mosaic.fl.models.live_network import initial_model
 from mosaic.fl.training.distillation import distil
-from mosaic.fl.training.growing_pool import KeptMomentum, steps_of_epoch
+from mosaic.fl.training.growing_pool import KeptMomentum, batches_of_epoch, steps_of_epoch
 
 
 def test_the_papers_200_epochs_are_one_pass_over_the_batches_so_far():
@@ -59,3 +59,12 @@ def test_two_calls_of_distil_with_kept_momentum_are_one_call(task, store):
     half, _ = learn(start, batches[:3], optimiser=twice)
     found, _ = learn(half, batches[3:], optimiser=twice)
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+def test_a_batch_of_the_student_has_images_of_several_epochs():
+    pool = [torch.full((32, 1, 2, 2), float(epoch)) for epoch in range(3)]
+    mixed = batches_of_epoch(pool, 12, 3, 3, torch.Generator().manual_seed(0))
+    assert len(mixed) == 6  # half of 12: the third of 1 + 2 + 3 batches
+    assert all(batch.shape == (32, 1, 2, 2) and len(batch.unique()) == 3 for batch in mixed)
+    as_made = batches_of_epoch(pool, 0, 3, 3, torch.Generator().manual_seed(0))
+    assert sorted(batch.unique().item() for batch in as_made) == [0, 1, 2]
