@@ -50,7 +50,7 @@ def rank_diagram(records: pd.DataFrame) -> Figure | None:
 
 
 def _critical(ranks: pd.DataFrame) -> float:
-    return critical_difference(len(ranks), int(ranks["n"].max()))
+    return critical_difference(len(ranks), int(max(ranks["n"], default=0)))
 
 
 def _n_rows(ranks: pd.DataFrame) -> int:
@@ -67,7 +67,7 @@ def _draw_setting(axes: Axes, name: str, ranks: pd.DataFrame, colours: dict[str,
     _draw_bars(axes, joined)
     _draw_methods(axes, ranks, colours, first_row=len(joined) + 1)
     _draw_critical_difference(axes, _critical(ranks), n_rows)
-    n_blocks = int(ranks["n"].max())
+    n_blocks = int(max(ranks["n"], default=0))
     axes.set_title(f"mean ranks on {name}, {n_blocks} pairs of omega and seed; 1 is best")
 
 

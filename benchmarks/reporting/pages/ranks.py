@@ -29,7 +29,7 @@ def rank_page(ranks: pd.DataFrame, records: pd.DataFrame, setting: tuple, refere
         mean_rank = NOTHING if math.isnan(rank) else f"{rank:.2f}"
         rows.append([label, mean_rank, versus.get(label, NOTHING)])
 
-    n_blocks = int(ranks["n"].max())
+    n_blocks = int(max(ranks["n"], default=0))
     note = (
         f"Mean rank (1 is best) over the {n_blocks} blocks (omega and seed) that every competitor "
         "finished. – : there is no such block. Win / tie / loss: of "
