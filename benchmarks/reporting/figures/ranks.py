@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.reporting import comparison
 from benchmarks.reporting.figures.style import LOOK, method_styles
+from benchmarks.reporting.figures.text import CHARACTERS_PER_INCH, TICK_CHARACTERS, wrapped
 from benchmarks.reporting.frames import groups
 from benchmarks.reporting.names import setting_name
 from benchmarks.reporting.significance import critical_difference
@@ -53,10 +54,23 @@ def _critical(ranks: pd.DataFrame) -> float:
     return critical_difference(len(ranks), int(max(ranks["n"], default=0)))
 
 
+def _texts(ranks: pd.DataFrame) -> list[str]:
+    """The labels as they are drawn, which may be several lines each."""
+    return [wrapped(one_line(label), TICK_CHARACTERS) for label in ranks["label"]]
+
+
+def _n_left(texts: list[str]) -> int:
+    """How many methods, the best ones, are named at the left."""
+    return math.ceil(len(texts) / 2)
+
+
 def _n_rows(ranks: pd.DataFrame) -> int:
-    """Rows of a setting: half of its methods, its bars, and the critical difference."""
+    """Rows of a setting: the lines of the longer side, its bars, and the critical difference."""
+    texts = _texts(ranks)
+    n_left = _n_left(texts)
+    lines = [text.count("\n") + 1 for text in texts]
     n_bars = len(cliques(ranks["rank"].tolist(), _critical(ranks)))
-    return math.ceil(len(ranks) / 2) + n_bars + 4
+    return max(sum(lines[:n_left]), sum(lines[n_left:])) + n_bars + 4
 
 
 def _draw_setting(axes: Axes, name: str, ranks: pd.DataFrame, colours: dict[str, object]) -> None:
@@ -68,7 +82,8 @@ def _draw_setting(axes: Axes, name: str, ranks: pd.DataFrame, colours: dict[str,
     _draw_methods(axes, ranks, colours, first_row=len(joined) + 1)
     _draw_critical_difference(axes, _critical(ranks), n_rows)
     n_blocks = int(max(ranks["n"], default=0))
-    axes.set_title(f"mean ranks on {name}, {n_blocks} pairs of omega and seed; 1 is best")
+    title = f"mean ranks on {name}, {n_blocks} pairs of omega and seed; 1 is best"
+    axes.set_title(wrapped(title, CHARACTERS_PER_INCH * WIDTH))
 
 
 def cliques(ranks: list[float], critical: float) -> list[tuple[float, float]]:
@@ -96,9 +111,9 @@ def _draw_axis(axes: Axes, n_methods: int, n_rows: int) -> None:
     axes.set_xlim(1, n_methods)
     axes.set_ylim(n_rows, 0)
     axes.xaxis.tick_top()
-    step = max(1, n_methods // 10)
-    axes.set_xticks(range(1, n_methods + 1, step))
-    axes.yaxis.set_visible(False)
+    ticks = range(1, n_methods + 1, max(1, n_methods // 10))
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.set_yticks([])
     axes.grid(False)
     for side in ("left", "right", "bottom"):
         axes.spines[side].set_visible(False)
@@ -112,19 +127,31 @@ def _draw_bars(axes: Axes, joined: list[tuple[float, float]]) -> None:
 def _draw_methods(
     axes: Axes, ranks: pd.DataFrame, colours: dict[str, object], first_row: int
 ) -> None:
-    """The better half is named at the left, the best on top; the others at the right."""
-    n_left = math.ceil(len(ranks) / 2)
+    """The better half is named at the left, the best on top; the others at the right, upwards."""
+    texts = _texts(ranks)
+    n_left = _n_left(texts)
+    names = list(zip(ranks["label"], ranks["rank"], texts, strict=True))
+    for at_left, side in ((True, names[:n_left]), (False, names[: n_left - 1 : -1])):
+        row = float(first_row)
+        for label, rank, text in side:
+            n_lines = text.count("\n") + 1
+            _draw_method(axes, rank, text, row + n_lines / 2, at_left, colours[label])
+            row += n_lines
+
+
+def _draw_method(
+    axes: Axes, rank: float, text: str, row: float, at_left: bool, colour: object
+) -> None:
+    """A line from the axis down to the method's row, and out to its name."""
     left, right = axes.get_xlim()
-    rows = zip(ranks["label"], ranks["rank"], strict=True)
-    for place, (label, rank) in enumerate(rows):
-        at_left = place < n_left
-        row = first_row + (place if at_left else len(ranks) - 1 - place) + 1
-        edge = left if at_left else right
-        axes.plot([rank, rank, edge], [0, row, row], color=colours[label], linewidth=0.8)
+    edge = left if at_left else right
+    outwards = -1 if at_left else 1
+    axes.plot([rank, rank, edge], [0, row, row], color=colour, linewidth=0.8)
+    for content, distance in ((f"{rank:.1f}", 3), (text, 26)):
         axes.annotate(
-            f"{one_line(label)} {rank:.1f}",
+            content,
             (edge, row),
-            xytext=(-3 if at_left else 3, 0),
+            xytext=(outwards * distance, 0),
             textcoords="offset points",
             ha="right" if at_left else "left",
             va="center",
