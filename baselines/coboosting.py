@@ -13,8 +13,11 @@ Differs from the paper and its code:
 - A step that would take the last positive weight to 0 is not made. Only rounding can cause it, and
   the code would then divide by 0.
 - The perturbation is of 8/255 in the space of the images, [-1, 1], as in the code for grey images.
-- The student's momentum starts at zero in each epoch. The result is the last epoch's student, not
-  the best one on the test set.
+- The result is the last epoch's student, not the best one on the test set.
+- With ``distil_steps=0`` the student's momentum starts at zero in each epoch, its batches are those
+  that the generators made, and the ensemble's weights are also fitted to the newest batch.
+  Otherwise, as in the code, momentum is kept, each batch has images of many generators, and the
+  weights are fitted to the batches of earlier epochs.
 """
 
 import math
@@ -29,13 +32,13 @@ from torch import Tensor, nn
 from mosaic.fl.contract import Snapshot, choice, scaled_steps
 from mosaic.fl.costs import metered
 from mosaic.fl.device import autocast, device
-from mosaic.fl.models.live_network import initial_model
 from mosaic.fl.rng import stream
-from mosaic.fl.stages import Waves, federated_model, final_client_models, waves_of_all_rounds
+from mosaic.fl.stages import Waves, final_client_models, waves_of_all_rounds
 from mosaic.fl.synthesis.upsampling import fitted_batch
 from mosaic.fl.task import Task
 from mosaic.fl.training import losses
 from mosaic.fl.training.distillation import distil, loss_curve_ends
+from mosaic.fl.training.growing_pool import KeptMomentum, batches_of_epoch, first_student
 from mosaic.fl.training.prediction import frozen_network, predictor
 from mosaic.fl.training.teachers import (
     drawn_from,
@@ -58,6 +61,9 @@ class Config:
     student: str = choice("average", "random")  # initial weights; the paper: random
     epochs: int = scaled_steps(200, "server")  # each adds one batch to the pool of images
     synthesis_steps: int = 30  # of the generator and its noise, per epoch
+    # of the student in all epochs, in proportion to their images; the paper's 200 epochs have
+    # 20,100; 0: one pass over all images per epoch
+    distil_steps: int = scaled_steps(0, "server", papers=20_100)
     batch: int = 128
     latent: int = 256  # values of a noise vector
     synthesis_lr: float = 1e-3  # Adam, beta1 0.5
@@ -70,6 +76,7 @@ class Config:
     perturb_temperature: float = 4.0  # of the probabilities whose gradient it follows
     student_lr: float = 0.01  # SGD, momentum 0.9, weight decay 1e-4, cosine over the epochs
     temperature: float = 4.0  # of the student's distillation
+    mean: str = choice("logits", "probabilities", later=True)  # of the clients'; the code: logits
 
 
 SPACE = {
@@ -88,14 +95,10 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     Its ``distil_loss_end`` is that of the last epoch's pass over the images.
     """
     teachers = teachers_of(task, final_client_models(task))
-    if config.student == "average":
-        start = federated_model(task, task.rounds)
-    else:
-        start = initial_model(task.spec, task.seed)
-
+    start = student = first_student(task, config.student)
     weights = torch.full((len(teachers),), 1 / len(teachers), device=device())
     soften = partial(losses.soft_distillation, temperature=config.temperature)
-    student = start
+    momentum = KeptMomentum(0.9, weight_decay=1e-4)
     curve: list[float] = []
     pool: list[Tensor] = []  # batches of images, one per epoch
     labels: list[Tensor] = []  # their intended labels (B,)
@@ -114,17 +117,21 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         #     batch of the pool.
         if epoch > 0:
             step = config.ensemble_step * config.ensemble_decay**epoch
-            for of_batch, intended in zip(logits, labels, strict=True):
-                weights = reweighted(weights, of_batch, intended, step)
+            fitted = epoch + 1 if config.distil_steps == 0 else epoch
+            for of_batch, intended in zip(logits[:fitted], labels[:fitted], strict=True):
+                weights = reweighted(weights, of_batch, intended, step, config.mean)
 
         # (3) The student learns from the ensemble, on images perturbed to be harder.
         rng = stream(task.seed, "lessons", epoch)
-        order = torch.randperm(len(pool), generator=rng).tolist()
-        shuffled = [pool[i] for i in order]
-        batches = labelled_batches(task, config, teachers, weights, shuffled, rng)
+        shuffled = batches_of_epoch(pool, config.distil_steps, epoch + 1, config.epochs, rng)
+        if not shuffled:
+            continue
+        harder = labelled_batches(task, config, teachers, weights, shuffled, rng)
         lr = config.student_lr * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
-        sgd = partial(torch.optim.SGD, lr=lr, momentum=0.9, weight_decay=1e-4, fused=True)
-        student, curve = distil(student, batches, task, sgd, soften, frozen_norms=False, clip=CLIP)
+        if config.distil_steps == 0:
+            momentum = KeptMomentum(0.9, weight_decay=1e-4)
+        sgd = partial(momentum, lr=lr)
+        student, curve = distil(student, harder, task, sgd, soften, frozen_norms=False, clip=CLIP)
 
     yield Snapshot(
         round=task.rounds,
@@ -132,7 +139,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         synthesise=partial(drawn_from, torch.cat(pool)),
         probes={
             "before": predictor(start, task),
-            "teacher": partial(ensemble, teachers, weights, task),
+            "teacher": partial(ensemble, teachers, weights, task, mean=config.mean),
         },
         diagnostics={
             "distil_loss_end": loss_curve_ends(curve)[1],
@@ -147,19 +154,25 @@ def stages(task: Task, config: Config) -> Waves:
     return waves_of_all_rounds(task)
 
 
-def weighted(logits: Tensor, weights: Tensor) -> Tensor:
+def weighted(logits: Tensor, weights: Tensor, mean: str = "logits") -> Tensor:
     """The ensemble's logits (B, K): sum_k w_k f_k / sum_k w_k.
 
     Args:
         logits: the clients' f_k (N, B, K).
         weights: w (N,), of which at least one is positive.
+        mean: "logits", or "probabilities": log sum_k w_k softmax(f_k) / sum_k w_k.
     """
-    return torch.einsum("n,nbk->bk", weights, logits) / weights.sum()
+    if mean == "logits":
+        return torch.einsum("n,nbk->bk", weights, logits) / weights.sum()
+    probabilities = torch.einsum("n,nbk->bk", weights, logits.softmax(2)) / weights.sum()
+    return probabilities.clamp_min(torch.finfo(torch.float32).tiny).log()
 
 
-def ensemble(teachers: list[nn.Module], weights: Tensor, task: Task, images: Tensor) -> Tensor:
+def ensemble(
+    teachers: list[nn.Module], weights: Tensor, task: Task, images: Tensor, mean: str = "logits"
+) -> Tensor:
     """The weighted ensemble's logits (B, K) for images (B, C, H, W)."""
-    return weighted(teacher_logits(teachers, images, task), weights)
+    return weighted(teacher_logits(teachers, images, task), weights, mean)
 
 
 def labelled_batches(
@@ -173,7 +186,7 @@ def labelled_batches(
     """The student's batches of an epoch: perturbed images, and the ensemble's logits for them."""
     for images in pool:
         harder = perturbed(task, config, teachers, weights, images, rng)
-        yield harder, ensemble(teachers, weights, task, harder)
+        yield harder, ensemble(teachers, weights, task, harder, config.mean)
 
 
 def synthesis_loss(
@@ -198,7 +211,7 @@ def synthesis_loss(
         labels: the labels (B,) that the images were drawn for.
     """
     with autocast(task.precision):
-        logits = weighted(logits_with_gradient(teachers, images), weights)
+        logits = weighted(logits_with_gradient(teachers, images), weights, config.mean)
         student_logits = student(images).float()
     weight = hardness(logits.detach(), labels, config.hardness)
     kl = losses.soft_distillation(student_logits, logits, config.adv_temperature)
@@ -212,7 +225,9 @@ def hardness(logits: Tensor, labels: Tensor, h: float) -> Tensor:
     return (1 - confidence) ** h
 
 
-def reweighted(weights: Tensor, logits: Tensor, labels: Tensor, step: float) -> Tensor:
+def reweighted(
+    weights: Tensor, logits: Tensor, labels: Tensor, step: float, mean: str = "logits"
+) -> Tensor:
     """The ensemble's weights after one step down its cross entropy, by the gradient's signs.
 
     Args:
@@ -220,12 +235,13 @@ def reweighted(weights: Tensor, logits: Tensor, labels: Tensor, step: float) -> 
         logits: the clients' logits (N, B, K) for a batch of images.
         labels: the images' intended labels (B,).
         step: by how much each weight moves.
+        mean: what the ensemble is the mean of.
 
     Returns:
         New weights (N,) in [0, 1]; the old ones where all new ones would be 0.
     """
     variable = weights.clone().requires_grad_()
-    loss = F.cross_entropy(weighted(logits, variable), labels)
+    loss = F.cross_entropy(weighted(logits, variable, mean), labels)
     (gradient,) = torch.autograd.grad(loss, variable)
     moved = (weights - step * gradient.sign()).clamp(0, 1)
     return torch.where(moved.sum() > 0, moved, weights)
@@ -259,7 +275,7 @@ def perturbed(
     shapes = (task.spec, images.shape[1:], len(teachers), task.widths)
     with metered("perturb", *shapes, items=len(images)):
         with autocast(task.precision):
-            logits = weighted(logits_with_gradient(teachers, variable), weights)
+            logits = weighted(logits_with_gradient(teachers, variable), weights, config.mean)
         mix = (2 * torch.rand(logits.shape, generator=rng) - 1).to(logits.device)
         (mix * (logits / config.perturb_temperature).softmax(1)).sum().backward()
     assert variable.grad is not None

@@ -19,8 +19,10 @@ With ``protocol="end"``:
   average. So DENSE is run in the Mosaic and DFRD studies; ``student="random"`` is the paper's.
 - Images stay in memory and are labelled by the teachers once. They are not cropped and flipped
   again in each pass.
-- The student's momentum starts at zero in each epoch. The result is the last epoch's student, not
-  the best one on the test set.
+- The result is the last epoch's student, not the best one on the test set.
+- With ``distil_steps=0`` the student's momentum starts at zero in each epoch, and its batches are
+  those that the generators made. Otherwise, as in the code, momentum is kept and each batch has
+  images of many generators.
 
 With ``protocol="every round"``, compared with the studies' code:
 - L_BN has weight 1; it is 0 there.
@@ -54,6 +56,9 @@ class Config:
     # protocol="end"
     epochs: int = scaled_steps(200, "server")  # each adds one batch to the pool of images
     synthesis_steps: int = 30  # of the generator and its noise, per epoch
+    # of the student in all epochs, in proportion to their images; the paper's 200 epochs have
+    # 20,100; 0: one pass over all images per epoch
+    distil_steps: int = scaled_steps(0, "server", papers=20_100)
     batch: int = 256
     latent: int = 256
     synthesis_lr: float = 1e-3  # Adam, beta1 0.5
@@ -68,7 +73,9 @@ class Config:
     temperature: float = 20.0
 
     # protocol="every round"
-    round_turns: int = scaled_steps(10, "server")  # per round: generator steps, then student steps
+    round_turns: float = scaled_steps(
+        10, "server"
+    )  # per round: generator steps, then student steps
     round_generator_steps: int = 1  # per turn
     round_student_steps: int = 5  # per turn
     round_batch: int = 64
@@ -77,6 +84,9 @@ class Config:
     round_generator_lr: float = 2e-4  # Adam, beta1 0.5, starting again in each turn
     round_student_lr: float = 0.01  # SGD, weight decay 1e-4
     round_temperature: float = 10.0  # the KL is not scaled by its square
+
+    # both protocols: what the mean of the teachers' predictions is taken of; the code: logits
+    mean: str = choice("logits", "probabilities", later=True)
 
 
 SPACE = {

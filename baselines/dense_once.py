@@ -15,15 +15,16 @@ from torch import Tensor, nn
 
 from mosaic.fl.contract import Snapshot
 from mosaic.fl.device import autocast
-from mosaic.fl.models.live_network import initial_model
 from mosaic.fl.rng import stream
-from mosaic.fl.stages import federated_model, final_client_models
+from mosaic.fl.stages import final_client_models
 from mosaic.fl.synthesis.upsampling import fitted_batch
 from mosaic.fl.task import Task
 from mosaic.fl.training import losses
 from mosaic.fl.training.distillation import distil, loss_curve_ends
+from mosaic.fl.training.growing_pool import KeptMomentum, first_student, steps_of_epoch
 from mosaic.fl.training.prediction import frozen_network, predictor
-from mosaic.fl.training.teachers import drawn_from, mean_logits, teachers_of
+from mosaic.fl.training.sgd import shuffled_batches
+from mosaic.fl.training.teachers import drawn_from, mean_logits, mean_of, teachers_of
 
 if TYPE_CHECKING:  # dense.py imports this file
     from baselines.dense import Config
@@ -35,12 +36,9 @@ def run_once(task: Task, config: Config) -> Iterator[Snapshot]:
     Its ``distil_loss_end`` is that of the last epoch's pass over the images.
     """
     teachers = teachers_of(task, final_client_models(task))
-    if config.student == "average":
-        start = federated_model(task, task.rounds)
-    else:
-        start = initial_model(task.spec, task.seed)
+    start = first_student(task, config.student)
 
-    sgd = partial(torch.optim.SGD, lr=config.student_lr, momentum=0.9, fused=True)
+    momentum = KeptMomentum(0.9)
     soften = partial(losses.soft_distillation, temperature=config.temperature)
     student = start
     curve: list[float] = []
@@ -52,11 +50,20 @@ def run_once(task: Task, config: Config) -> Iterator[Snapshot]:
         loss = partial(synthesis_loss, task, config, teachers, network)
         images, _ = fitted_batch(task, config, epoch, loss)
         pool.append(images)
-        labels.append(mean_logits(teachers, images, task))
+        labels.append(mean_logits(teachers, images, task, config.mean))
 
         # (2) The student learns from the ensemble on all images so far, in random order.
-        order = torch.randperm(len(pool), generator=stream(task.seed, "dense", epoch)).tolist()
-        batches = ((pool[i], labels[i]) for i in order)
+        rng = stream(task.seed, "dense", epoch)
+        if config.distil_steps == 0:
+            order = torch.randperm(len(pool), generator=rng).tolist()
+            batches = ((pool[i], labels[i]) for i in order)
+            momentum = KeptMomentum(0.9)
+        else:
+            steps = steps_of_epoch(config.distil_steps, epoch, config.epochs)
+            if steps == 0:
+                continue
+            batches = shuffled_batches(torch.cat(pool), torch.cat(labels), config.batch, steps, rng)
+        sgd = partial(momentum, lr=config.student_lr)
         student, curve = distil(student, batches, task, sgd, soften, frozen_norms=False)
 
     yield Snapshot(
@@ -65,7 +72,7 @@ def run_once(task: Task, config: Config) -> Iterator[Snapshot]:
         synthesise=partial(drawn_from, torch.cat(pool)),
         probes={
             "before": predictor(start, task),
-            "teacher": partial(mean_logits, teachers, task=task),
+            "teacher": partial(mean_logits, teachers, task=task, mean=config.mean),
         },
         diagnostics={"distil_loss_end": loss_curve_ends(curve)[1]},
     )
@@ -93,7 +100,7 @@ def synthesis_loss(
         labels: the labels (B,) that the images were drawn for.
     """
     with autocast(task.precision):
-        ensemble, mismatch = logits_and_mismatch(teachers, images)
+        ensemble, mismatch = logits_and_mismatch(teachers, images, config.mean)
         student_logits = student(images).float()
 
     # L_adv: minus the KL divergence of the images on which the two first choices differ
@@ -108,16 +115,19 @@ def synthesis_loss(
     return loss - config.weight_adv * adversarial
 
 
-def logits_and_mismatch(teachers: list[nn.Module], images: Tensor) -> tuple[Tensor, Tensor]:
+def logits_and_mismatch(
+    teachers: list[nn.Module], images: Tensor, mean: str = "logits"
+) -> tuple[Tensor, Tensor]:
     """The ensemble's logits, and L_BN, both with a gradient to the images.
 
     Args:
         teachers: the clients' frozen networks.
         images: (B, C, S, S).
+        mean: what the ensemble is the mean of, as :func:`mean_of` takes it.
 
     Returns:
-        The mean over teachers of their logits (B, K), and the mean over teachers of the difference
-        between the images' statistics and the running ones at their BatchNorm layers (a scalar).
+        The ensemble's logits (B, K), and the mean over teachers of the difference between the
+        images' statistics and the running ones at their BatchNorm layers (a scalar).
     """
     logits = []
     mismatch = []
@@ -125,4 +135,4 @@ def logits_and_mismatch(teachers: list[nn.Module], images: Tensor) -> tuple[Tens
         with losses.StatisticsMatch(teacher) as statistics:
             logits.append(teacher(images).float())
         mismatch.append(statistics.norms())
-    return torch.stack(logits).mean(0), torch.stack(mismatch).mean()
+    return mean_of(torch.stack(logits), mean), torch.stack(mismatch).mean()

@@ -19,7 +19,12 @@ from baselines.dense_once import logits_and_mismatch
 from mosaic.fl.contract import Snapshot
 from mosaic.fl.device import autocast
 from mosaic.fl.rng import stream
-from mosaic.fl.rounds import average_round, client_updates, require_all_clients
+from mosaic.fl.rounds import (
+    average_round,
+    client_updates,
+    require_all_clients,
+    turns_of_round,
+)
 from mosaic.fl.stages import federated_model
 from mosaic.fl.synthesis.conditional import (
     ConditionalGenerator,
@@ -58,7 +63,7 @@ def run_every_round(task: Task, config: Config) -> Iterator[Snapshot]:
         server = average
         rng = stream(task.seed, "dense", "round", t)
         curve: list[float] = []
-        for _ in range(config.round_turns):
+        for _ in range(turns_of_round(config.round_turns, t)):
             student = frozen_network(server, task.spec, task.batch_norm)
             fit_generator(generator, teachers, student, task, config, rng)
             batches = labelled_batches(generator, teachers, task, config, rng)
@@ -73,7 +78,7 @@ def run_every_round(task: Task, config: Config) -> Iterator[Snapshot]:
                 synthesise=partial(synthesise, copy.deepcopy(generator), task, config, None),
                 probes={
                     "before": predictor(average, task),
-                    "teacher": partial(mean_logits, teachers, task=task),
+                    "teacher": partial(mean_logits, teachers, task=task, mean=config.mean),
                 },
                 diagnostics=diagnostics,
             )
@@ -96,7 +101,7 @@ def fit_generator(
     def loss_of(noise: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         with autocast(task.precision):
             images = generator(noise, labels)
-            ensemble, mismatch = logits_and_mismatch(teachers, images)
+            ensemble, mismatch = logits_and_mismatch(teachers, images, config.mean)
             student_logits = student(images.detach()).float()
         known = F.cross_entropy(ensemble, labels)
         differ = disagreement(ensemble, student_logits, labels, config.round_temperature)
@@ -127,7 +132,7 @@ def labelled_batches(
     """The student's batches of a turn: images (B, C, S, S) and the ensemble's logits (B, K)."""
     for _ in range(config.round_student_steps):
         images, _ = synthesise(generator, task, config, None, config.round_batch, rng)
-        yield images, mean_logits(teachers, images, task)
+        yield images, mean_logits(teachers, images, task, config.mean)
 
 
 def disagreement(ensemble: Tensor, student: Tensor, labels: Tensor, temperature: float) -> Tensor:

@@ -40,7 +40,12 @@ from mosaic.fl.contract import Snapshot, choice, scaled_steps
 from mosaic.fl.device import autocast, device
 from mosaic.fl.models.live_network import LiveNetwork
 from mosaic.fl.rng import stream
-from mosaic.fl.rounds import average_round, client_updates, require_all_clients
+from mosaic.fl.rounds import (
+    average_round,
+    client_updates,
+    require_all_clients,
+    turns_of_round,
+)
 from mosaic.fl.stages import federated_model
 from mosaic.fl.synthesis.conditional import (
     ConditionalGenerator,
@@ -81,7 +86,7 @@ class Config:
     differs.
     """
 
-    turns: int = scaled_steps(10, "server")  # per round: generator steps, then student steps
+    turns: float = scaled_steps(10, "server")  # per round: generator steps, then student steps
     generator_steps: int = 5  # per turn; README: 2
     student_steps: int = 1  # per turn; README: 5
     batch: int = 64
@@ -135,7 +140,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         server = average
         curve: list[float] = []
         diagnostics = {}
-        for _ in range(config.turns):
+        for _ in range(turns_of_round(config.turns, t)):
             student = frozen_network(server, task.spec, task.batch_norm)
             diagnostics["generator_fidelity"] = fit_generator(
                 generator, teachers, ensemble, student, sample, task, config
@@ -204,7 +209,7 @@ def fit_generator(
             logits = ensemble(logits_with_gradient(teachers, images), labels)
             student_logits = student(images.detach()).float()
         fidelity = F.cross_entropy(logits, labels)
-        transfer = transferability(logits, student_logits, labels, config.temperature)
+        transfer = losses.transferability(logits, student_logits, labels, config.temperature)
         embeddings = generator.embedding(labels)
         loss = fidelity + config.beta_tran * transfer
         loss = loss + config.beta_div * losses.noise_collapse(code, images)
@@ -220,22 +225,6 @@ def fit_generator(
         work=("dfrd", config, task.spec, generator.size, len(teachers), task.widths),
         advice="generator_lr or the betas",
     )
-
-
-def transferability(
-    ensemble: Tensor, student: Tensor, labels: Tensor, temperature: float
-) -> Tensor:
-    """L_tran = -KL(student || ensemble), the mean over the hard samples of a batch.
-
-    A sample is hard where the ensemble is right and the student is wrong. Minimising this loss
-    makes the generator seek images of such labels on which the two differ.
-    Logits are (B, K) and intended labels (B,); the temperature softens both.
-    """
-    hard = (ensemble.argmax(1) == labels) & (student.argmax(1) != labels)
-    log_p = (student / temperature).log_softmax(1)
-    log_q = (ensemble / temperature).log_softmax(1)
-    kl = F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(1)
-    return -(hard * kl).sum() / hard.sum().clamp_min(1)
 
 
 def excess_length(embeddings: Tensor, gamma: float) -> Tensor:

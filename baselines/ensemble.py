@@ -17,7 +17,6 @@ Differs from the one-shot papers:
 As in these papers, the mean is plain: clients are not weighted by n_k.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -28,7 +27,7 @@ from mosaic.fl.device import device
 from mosaic.fl.models.spec import State
 from mosaic.fl.stages import Waves, final_client_models, waves_of_all_rounds
 from mosaic.fl.task import Task
-from mosaic.fl.training.teachers import mean_logits, teacher_logits, teachers_of
+from mosaic.fl.training.teachers import mean_logits, teachers_of
 
 PAPER = ""
 PROTOCOL = "once, after the rounds"
@@ -70,14 +69,6 @@ def ensemble_of(task: Task, config: Config, clients: Sequence[State]) -> Predict
     members = teachers_of(task, clients)
 
     def predict(images: Tensor) -> Tensor:
-        images = images.to(device())
-        if config.mean == "logits":
-            return mean_logits(members, images, task)
-        return log_mean_probabilities(teacher_logits(members, images, task))
+        return mean_logits(members, images.to(device()), task, config.mean)
 
     return predict
-
-
-def log_mean_probabilities(logits: Tensor) -> Tensor:
-    """log (1/N) sum_k softmax(f_k), (B, K), of the clients' logits f (N, B, K)."""
-    return logits.log_softmax(2).logsumexp(0) - math.log(len(logits))

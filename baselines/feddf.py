@@ -8,29 +8,32 @@ measured on images that it has learnt from.
 Differs from the paper and its code:
 - The server takes a fixed number of steps per round. The authors take up to 10,000, stop after
   1,000 without a gain on a labelled validation set, and keep the model that is best on it. Here a
-  server has no such data.
+  server has no such data. With ``keep="best"`` it keeps the model that is nearest to the ensemble
+  on half of the proxy images, which it does not learn from; no labels are needed.
 - The average that the student starts from is weighted by the clients' sample counts, as for all
   methods here. In the code it is uniform.
 - Clients of different widths share one student, the server's model. The authors have one student
   per architecture.
 """
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from mosaic.fl.contract import Snapshot, scaled_steps
+from mosaic.fl.contract import Snapshot, choice, scaled_steps
 from mosaic.fl.data.proxy import check_proxy, proxy_images
 from mosaic.fl.data.transforms import normalise
+from mosaic.fl.models.spec import State
 from mosaic.fl.rng import stream
 from mosaic.fl.rounds import average_round, client_updates, require_all_clients
 from mosaic.fl.stages import Waves, federated_model, waves_of_one_shot
 from mosaic.fl.task import Task
 from mosaic.fl.training import losses
-from mosaic.fl.training.distillation import distil, loss_curve_ends
+from mosaic.fl.training.distillation import Judged, distil, loss_curve_ends
 from mosaic.fl.training.prediction import predictor
 from mosaic.fl.training.sgd import batches
 from mosaic.fl.training.teachers import mean_logits, teachers_of
@@ -53,6 +56,9 @@ class Config:
     batch: int = 64
     lr: float = 1e-3  # Adam, cosine over the round's steps
     clip: float = 5.0  # of the gradient's norm
+    # which of a round's models the server keeps; the best is of eleven, from the first to the last
+    keep: str = choice("last", "best", later=True)
+    mean: str = choice("logits", "probabilities", later=True)  # of the teachers'; the code: logits
 
     def __post_init__(self) -> None:
         check_proxy(self.proxy)
@@ -65,6 +71,8 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     """Run T rounds of FedAvg, each followed by distillation of the clients' ensemble."""
     require_all_clients(task)
     proxy = proxy_images(task, config.proxy, config.proxy_size)
+    n_held_out = len(proxy) // 2 if config.keep == "best" else 0
+    held_out, learnt = proxy[:n_held_out], proxy[n_held_out:]
     adam = partial(falling_adam, lr=config.lr, steps=config.steps)
     server = federated_model(task, 0)
     for t in range(1, task.rounds + 1):
@@ -75,22 +83,27 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         # (2) The average learns the ensemble's logits for proxy images.
         teachers = teachers_of(task, clients)
         rng = stream(task.seed, "lessons", t)
-        order = batches(len(proxy), config.batch, config.steps, rng)
+        order = batches(len(learnt), config.batch, config.steps, rng)
+        judged = None
+        if config.keep == "best":
+            distance = distance_from(teachers, held_out, task, config.mean)
+            judged = Judged(distance, every=math.ceil(config.steps / 10))
         server, curve = distil(
             average,
-            labelled_batches(teachers, proxy, order, task),
+            labelled_batches(teachers, learnt, order, task, config.mean),
             task,
             adam,
             losses.soft_distillation,
             frozen_norms=False,
             clip=config.clip,
+            judged=judged,
         )
 
         if task.scored(t):
             start, end = loss_curve_ends(curve)
             probes = {
                 "before": predictor(average, task),
-                "teacher": partial(mean_logits, teachers, task=task),
+                "teacher": partial(mean_logits, teachers, task=task, mean=config.mean),
             }
             diagnostics = {"distil_loss_start": start, "distil_loss_end": end}
             yield Snapshot(t, predictor(server, task), probes=probes, diagnostics=diagnostics)
@@ -102,7 +115,7 @@ def stages(task: Task, config: Config) -> Waves:
 
 
 def labelled_batches(
-    teachers: list[nn.Module], proxy: Tensor, order: Tensor, task: Task
+    teachers: list[nn.Module], proxy: Tensor, order: Tensor, task: Task, mean: str = "logits"
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of normalised images (B, C, H, W) and the ensemble's mean logits (B, K).
 
@@ -113,14 +126,32 @@ def labelled_batches(
         proxy: uint8 images (n, C, H, W).
         order: for each step, the indices into ``proxy`` of its batch (steps, B).
         task: gives the precision.
+        mean: what the teachers' mean is taken of, as :func:`mean_logits` takes it.
     """
     used, position = order.unique(return_inverse=True)
     images = proxy[used.to(proxy.device)]
-    parts = [mean_logits(teachers, normalise(part), task) for part in images.split(IMAGES_PER_PASS)]
+    parts = [
+        mean_logits(teachers, normalise(part), task, mean) for part in images.split(IMAGES_PER_PASS)
+    ]
     logits = torch.cat(parts)
     for batch in position.to(proxy.device):
         batch_images = normalise(images[batch]).contiguous(memory_format=torch.channels_last)
         yield batch_images, logits[batch]
+
+
+def distance_from(
+    teachers: list[nn.Module], proxy: Tensor, task: Task, mean: str = "logits"
+) -> Callable[[State], float]:
+    """A student's KL divergence from the ensemble's mean on proxy images (n, C, H, W)."""
+    images = [normalise(part) for part in proxy.split(IMAGES_PER_PASS)]
+    logits = torch.cat([mean_logits(teachers, part, task, mean) for part in images])
+
+    def distance(student: State) -> float:
+        predict = predictor(student, task)
+        predicted = torch.cat([predict(part) for part in images])
+        return losses.soft_distillation(predicted, logits).item()
+
+    return distance
 
 
 def falling_adam(

@@ -13,8 +13,8 @@ are those of its scripts):
   protocol is worth with cheap modules, not what the paper reached with its own. The more colour and
   detail the images have, the less the results say about the paper.
 - A client's steps are divided evenly among its classes, so that its work is that of FedCVAE's
-  clients. In the code each module trains equally long, and a client with ten classes works ten
-  times as much as one with one.
+  clients. With ``steps_per="module"``, as in the code, each module trains equally long, and a
+  client with ten classes works ten times as much as one with one.
 - 20,000 images in all; in the code 10,000 per class, of which a tenth is held out. The classifier
   trains for 10,000 steps of 64 images with Adam at 1e-3, as FedCVAE's here, so that the two differ
   in modules and balance alone. The code trains for 300 epochs at batch 128, with SGD of momentum
@@ -38,7 +38,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mosaic.fl.channel import upload
-from mosaic.fl.contract import Snapshot, scaled_steps
+from mosaic.fl.contract import Snapshot, choice, scaled_steps
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.rng import stream
 from mosaic.fl.stages import Waves, federated_model
@@ -60,11 +60,11 @@ STUDENT = ("random", "trained")
 class Config(CvaeConfig):
     """Settings of FederatedFactory.
 
-    Those of the modules (``cvae_latent``, ``cvae_hidden``, ``cvae_steps`` per client,
-    ``cvae_batch``, ``cvae_lr``, ``cvae_kl``, ``cvae_truncation``) are inherited from
-    ``CvaeConfig``.
+    Those of the modules (``cvae_latent``, ``cvae_hidden``, ``cvae_steps``, ``cvae_batch``,
+    ``cvae_lr``, ``cvae_kl``, ``cvae_truncation``) are inherited from ``CvaeConfig``.
     """
 
+    steps_per: str = choice("client", "module", later=True)  # what cvae_steps are of
     images: int = 20_000  # of all classes, that the classifier learns from; the code: 10,000 each
     classifier_steps: int = scaled_steps(10_000, "server")
     classifier_batch: int = 64  # the code: 128
@@ -80,7 +80,8 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     shards = open_federation(task).shards
     label_counts = torch.stack([upload(shard.label_counts, "counts") for shard in shards])
     uploads: list[Any] = [
-        client_modules(task, cvae_config(config), shard.client) for shard in shards
+        client_modules(task, cvae_config(config), shard.client, config.steps_per == "client")
+        for shard in shards
     ]
     states = [state for of_client in uploads for state in of_client["states"]]
 
@@ -113,7 +114,8 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 
 def stages(task: Task, config: Config) -> Waves:
     """The cached stages that ``run`` calls, in waves."""
-    modules = partial(client_modules, task, cvae_config(config))
+    together = config.steps_per == "client"
+    modules = partial(client_modules, task, cvae_config(config), together=together)
     return [[partial(modules, client) for client in range(task.n_clients)]]
 
 

@@ -14,10 +14,14 @@ Differs from the paper, its code and the studies' code:
 - The generator maximises the discrepancy through the student and the clients' models alike, as in
   the text. In the authors' code the clients' logits are constants in it.
 - Each step has new noise and labels, and is one step for all clients, as in the studies. In the
-  authors' code a turn has one batch, and the generator takes one step per client. Labels are drawn
-  at random, not dealt out in exact proportions.
+  authors' code a turn has one batch, and the generator takes one step per client, at 0.01: with ten
+  clients ``generator_steps=10`` and ``generator_lr=0.01``. Labels are drawn at random, not dealt
+  out in exact proportions.
 - Both optimisers start again in each turn, as in the studies' code. With one step per turn, Adam
-  follows the signs of the gradient. In the authors' code they start again in each round.
+  follows the signs of the gradient. In the authors' code they start again in each round, which
+  ``generator_adam="per round"`` does for the generator's.
+- The diversity loss takes the mean squared difference of images, as in the studies' code. The
+  authors' takes the absolute one.
 - The KL is taken at temperature 10 without the factor T^2, as in the studies; the paper has T = 1.
   Learning rates are the studies'. The authors' are 0.01 (Adam) and 0.1 (SGD), and fall by 0.2 % per
   round.
@@ -45,13 +49,19 @@ from mosaic.fl.channel import upload
 from mosaic.fl.contract import Snapshot, choice, scaled_steps
 from mosaic.fl.device import autocast, device
 from mosaic.fl.rng import stream
-from mosaic.fl.rounds import average_round, client_updates, require_all_clients
+from mosaic.fl.rounds import (
+    average_round,
+    client_updates,
+    require_all_clients,
+    turns_of_round,
+)
 from mosaic.fl.stages import federated_model
 from mosaic.fl.synthesis.conditional import (
     ConditionalGenerator,
     NoiseAndLabels,
     draw,
     labels_by_counts,
+    new_adam,
     server_generator,
     synthesise,
     train_generator,
@@ -82,13 +92,15 @@ Discrepancy = Callable[[Tensor, tuple[Tensor, Tensor]], Tensor]
 class Config:
     """Settings of FedFTG: the studies' defaults. A comment says where the authors' are the same."""
 
-    turns: int = scaled_steps(10, "server")  # per round: generator steps, then student steps
-    generator_steps: int = 1  # per turn; the authors'. In some of the studies 5
+    turns: float = scaled_steps(10, "server")  # per round: generator steps, then student steps
+    generator_steps: int = 1  # per turn; in some of the studies 5; the authors': one per client
     student_steps: int = 5  # per turn; the authors'. In some of the studies 1
     batch: int = 64
     latent: int = 100  # values of a noise vector; the authors' too
     ngf: int = 64  # width of the generator, which has 4.27 M parameters
     generator_lr: float = 2e-4  # Adam, beta1 0.5
+    # when it starts again; the authors': per round
+    generator_adam: str = choice("per turn", "per round", later=True)
     beta_md: float = 1.0  # weight of the discrepancy in the generator's loss; the authors' too
     beta_div: float = 1.0  # weight of the diversity loss; the authors' too
     temperature: float = 10.0
@@ -139,10 +151,13 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         server = average
         curve: list[float] = []
         diagnostics = {}
-        for _ in range(config.turns):
+        adam = new_adam(generator, config.generator_lr)
+        for _ in range(turns_of_round(config.turns, t)):
+            if config.generator_adam == "per turn":
+                adam = new_adam(generator, config.generator_lr)
             student = frozen_network(server, task.spec, task.batch_norm)
             diagnostics["generator_loss"] = fit_generator(
-                generator, ensemble, student, differ, sample, task, config
+                generator, adam, ensemble, student, differ, sample, task, config
             )
             batches = labelled_batches(generator, ensemble, sample, task, config)
             server, of_turn = distil(server, batches, task, sgd, differ, frozen_norms=True)
@@ -179,6 +194,7 @@ def new_ensemble(config: Config, label_counts: Tensor, teachers: list[nn.Module]
 
 def fit_generator(
     generator: ConditionalGenerator,
+    adam: torch.optim.Adam,
     ensemble: Ensemble,
     student: nn.Module,
     differ: Discrepancy,
@@ -212,6 +228,7 @@ def fit_generator(
         loss_of,
         work=("fedftg", config, task.spec, generator.size, task.widths, n_teachers),
         advice="generator_lr or beta_md",
+        adam=adam,
     )
 
 

@@ -6,9 +6,9 @@ ones'. Only wide clients train the outer channels. At full width it is FedAvg to
 
 Differs from the paper and its code:
 - Clients weigh n_k instead of 1, and keep their width in all rounds.
-- No logits are masked by default, as for all methods here. ``mask="zero"`` is the paper's masked
-  cross entropy. All clients count in the classifier's rows of all classes; in the code a client
-  counts only in those of classes it has.
+- By default no logits are masked, and all clients count in the classifier's rows of all classes.
+  ``mask="zero"`` is the paper's masked cross entropy. ``rows="own"`` is its code's average: a
+  client counts only in the rows of classes that it has.
 - BatchNorm follows the task's policy. The code measures its statistics on the whole pooled training
   set.
 - No scaler: the BatchNorm layer right behind it would cancel any factor.
@@ -17,24 +17,18 @@ Differs from the paper and its code:
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
-import torch.nn.functional as F
-from torch import Tensor, nn
-
+from mosaic.fl.absent_classes import counted, local_loss
 from mosaic.fl.aggregation import average_parts
 from mosaic.fl.channel import download, upload
 from mosaic.fl.contract import Snapshot, choice
-from mosaic.fl.data.federation import Shard
-from mosaic.fl.device import device
 from mosaic.fl.models.spec import State
 from mosaic.fl.rounds import participants
 from mosaic.fl.stages import federated_model
 from mosaic.fl.submodel import Window, cut, window
 from mosaic.fl.task import Task
-from mosaic.fl.training.losses import cross_entropy
 from mosaic.fl.training.prediction import predictor
-from mosaic.fl.training.sgd import Loss, train
+from mosaic.fl.training.sgd import train
 
 PAPER = "Diao et al., ICLR 2021"
 PROTOCOL = "every round"
@@ -47,6 +41,8 @@ class Config:
 
     # of logits of classes that a client lacks, in its local training; the paper: zero
     mask: str = choice("none", "zero")
+    # of the classifier, which a client's model counts in; the code: own
+    rows: str = choice("all", "own", later=True)
 
 
 SPACE = {}
@@ -72,30 +68,9 @@ def one_round(task: Task, config: Config, server: State, t: int) -> State:
             received = download(cut(server, task.layout, channels))
 
             # (2) It trains the sub-model on its own data and uploads it.
-            loss = loss_of(shard, config)
+            loss = local_loss(shard, config.mask)
             trained = train(received, shard, task, round=t, width=shard.width, loss=loss)
-            yield upload(trained), channels
+            yield counted(upload(trained), shard, task, channels, config.rows)
 
     # (3) Each coordinate is averaged over the clients that hold it.
     return average_parts(server, clients(), [shard.size for shard in shards], task.layout)
-
-
-def loss_of(shard: Shard, config: Config) -> Loss:
-    """The loss of a client, given its number of samples per class."""
-    if config.mask == "none":
-        return cross_entropy
-    return partial(masked_cross_entropy, absent=(shard.label_counts == 0).to(device()))
-
-
-def masked_cross_entropy(
-    model: nn.Module, images: Tensor, labels: Tensor, absent: Tensor
-) -> Tensor:
-    """Cross entropy whose logits of ``absent`` classes are 0.
-
-    Args:
-        model: the client's network.
-        images: a batch (B, C, H, W).
-        labels: (B,).
-        absent: whether the client has no sample of a class (K,), boolean.
-    """
-    return F.cross_entropy(model(images).float().masked_fill(absent, 0.0), labels)

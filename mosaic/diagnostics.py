@@ -16,12 +16,17 @@ from mosaic.fl.models.spec import State
 from mosaic.fl.task import Task
 from mosaic.fl.training.distillation import loss_curve_ends
 from mosaic.fl.training.prediction import predictor
-from mosaic.fl.training.teachers import clients_mean
+from mosaic.fl.training.teachers import clients_mean, mean_of
 from mosaic.starting_models import Clients
 
 
 def probes(
-    task: Task, clients: Clients, experts: list[State], meta: nn.Module, teacher: str
+    task: Task,
+    clients: Clients,
+    experts: list[State],
+    meta: nn.Module,
+    teacher: str,
+    mean: str = "logits",
 ) -> dict[str, Predict]:
     """The models that the harness scores on the test set, for diagnosis only.
 
@@ -32,6 +37,7 @@ def probes(
         meta: the meta model over the experts.
         teacher: "meta", "experts" or "source". The source teacher needs to know which client drew
             an image; it has no logits for a real one, and so no probe.
+        mean: what the teacher "experts" is the mean of, "logits" or "probabilities".
 
     Returns:
         By name: "before" (the server's model before distillation), "ensemble" (the mean of the
@@ -49,7 +55,7 @@ def probes(
     if teacher == "meta":
         named["teacher"] = lambda images: meta(logits(images))
     elif teacher == "experts":
-        named["teacher"] = named["experts"]
+        named["teacher"] = lambda images: mean_of(logits(images), mean, 1)
     return named
 
 

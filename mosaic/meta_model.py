@@ -118,41 +118,71 @@ def train_meta(
     n, n_experts, n_classes = experts.shape
     torch.manual_seed(int(torch.randint(2**62, (), generator=rng)))
     meta = META[kind](n_experts, n_classes).to(experts.device)
-    adam = torch.optim.Adam(meta.parameters(), lr=LR)
+    held_out, best_epoch = fit(
+        meta, experts, prototypes, rng, patience, "meta", kind, n_experts, n_classes
+    )
 
-    order = torch.randperm(n, generator=rng).to(experts.device)
-    n_held_out = max(1, n // 5)
-    held_out = order[:n_held_out]
-    kept = order[n_held_out:]
     labels = prototypes["labels"]
-    weights = prototypes["weights"] / prototypes["weights"].mean()
-
-    best, best_loss, best_epoch = copy.deepcopy(meta.state_dict()), math.inf, 0
-    epoch = 0
-    while epoch < MOST_EPOCHS and epoch - best_epoch < patience:
-        with torch.no_grad():
-            logits = meta.eval()(experts[held_out])
-        loss = weighted_loss(logits, labels[held_out], weights[held_out]).item()
-        if loss < best_loss - LEAST_GAIN:
-            best, best_loss, best_epoch = copy.deepcopy(meta.state_dict()), loss, epoch
-
-        shuffled = kept[torch.randperm(len(kept), generator=rng).to(kept.device)]
-        meta.train()
-        for batch in shuffled.split(BATCH):
-            with torch.enable_grad(), metered("meta", kind, n_experts, n_classes, items=len(batch)):
-                adam.zero_grad(set_to_none=True)
-                weighted_loss(meta(experts[batch]), labels[batch], weights[batch]).backward()
-            adam.step()
-        epoch += 1
-
-    meta.load_state_dict(best)
-    meta.eval().requires_grad_(False)
     return meta, {
         "meta_accuracy": accuracy(meta(experts[held_out]), labels[held_out]),
         "meta_accuracy_of_mean": accuracy(experts[held_out].mean(1), labels[held_out]),
         "meta_epochs": best_epoch,
         "prototypes": n,
     }
+
+
+def fit(
+    model: nn.Module,
+    inputs: Tensor,
+    prototypes: Prototypes,
+    rng: torch.Generator,
+    patience: int,
+    *what: object,
+) -> tuple[Tensor, int]:
+    """Train a small model on the prototypes until the loss on a held-out fifth no longer falls.
+
+    Args:
+        model: it is trained in place, and left with the best held-out loss, in eval mode and
+            without gradients.
+        inputs: what the model gets for each of P prototypes (P, ...).
+        prototypes: their ``labels`` and ``weights`` are used.
+        rng: source of the held-out fifth and the batches.
+        patience: training stops after so many epochs without a better held-out loss.
+        *what: what the FLOP meter knows a step by.
+
+    Returns:
+        Which prototypes were held out, and the best epoch.
+    """
+    adam = torch.optim.Adam(model.parameters(), lr=LR)
+
+    order = torch.randperm(len(inputs), generator=rng).to(inputs.device)
+    n_held_out = max(1, len(inputs) // 5)
+    held_out = order[:n_held_out]
+    kept = order[n_held_out:]
+    labels = prototypes["labels"]
+    weights = prototypes["weights"] / prototypes["weights"].mean()
+
+    best, best_loss, best_epoch = copy.deepcopy(model.state_dict()), math.inf, 0
+    epoch = 0
+    while epoch < MOST_EPOCHS and epoch - best_epoch < patience:
+        with torch.no_grad():
+            logits = model.eval()(inputs[held_out])
+        loss = weighted_loss(logits, labels[held_out], weights[held_out]).item()
+        if loss < best_loss - LEAST_GAIN:
+            best, best_loss, best_epoch = copy.deepcopy(model.state_dict()), loss, epoch
+
+        shuffled = kept[torch.randperm(len(kept), generator=rng).to(kept.device)]
+        model.train()
+        for batch in shuffled.split(BATCH):
+            with torch.enable_grad(), metered(*what, items=len(batch)):
+                adam.zero_grad(set_to_none=True)
+                weighted_loss(model(inputs[batch]), labels[batch], weights[batch]).backward()
+            adam.step()
+        epoch += 1
+
+    model.load_state_dict(best)
+    model.eval().requires_grad_(False)
+    return held_out, best_epoch
 
 
 def weighted_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:

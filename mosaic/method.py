@@ -47,9 +47,10 @@ from mosaic.fl.task import Task
 from mosaic.fl.training import losses
 from mosaic.fl.training.distillation import distil
 from mosaic.fl.training.prediction import predictor
+from mosaic.fl.training.teachers import mean_of, source_predictions
 from mosaic.generator_ensemble import Ensemble
 from mosaic.meta_model import train_meta
-from mosaic.prototypes import Prototypes, client_prototypes
+from mosaic.prototypes import client_prototypes, joined
 from mosaic.starting_models import gather
 from mosaic.starting_models import stages as starting_stages
 
@@ -89,9 +90,12 @@ class Config(GeneratorConfig, CvaeConfig):
 
     generator: str = choice("dcgan", "cvae")  # what clients train; the paper: dcgan
     k: int = 10  # prototypes per client and class; the code's
+    # BatchNorm where prototypes are embedded: the task's policy, or the code's running statistics
+    prototype_norm: str = choice("task", "average", later=True)
     meta: str = choice("linear", "gate", "transformer")  # the code: transformer
     meta_patience: int = added_later(20)  # epochs without a gain; the code: 150 steps, no stop
     teacher: str = choice("meta", "experts", "source")  # the paper: meta
+    mean: str = choice("logits", "probabilities", later=True)  # of the teacher "experts"
     sampling: str = choice("uniform", "size")  # which generator draws an image; the code: uniform
     distil_steps: int = scaled_steps(1500, "server")  # the code's
     distil_batch: int = 320  # 32 of each of ten generators
@@ -124,7 +128,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     # (1) Each client trains a generator and computes prototypes of its classes; both are uploaded
     # once.
     generators, ensemble = ENSEMBLES[config.generator](task, config, label_counts)
-    prototypes = joined(client_prototypes(task, config.k, config.protocol))
+    prototypes = joined(client_prototypes(task, *prototype_settings(task, config)))
 
     # (2) One expert per class, and a meta model that learns from the prototypes to combine them.
     experts = class_experts(task, clients, label_counts)
@@ -138,7 +142,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     )
     teachers: dict[str, Teacher] = {
         "meta": lambda images, _: meta(predictions(experts, task, images)),
-        "experts": lambda images, _: predictions(experts, task, images).mean(1),
+        "experts": lambda images, _: mean_of(predictions(experts, task, images), config.mean, 1),
         "source": partial(source_predictions, clients.models, task),
     }
 
@@ -158,7 +162,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         round=task.rounds,
         predict=predictor(student, task),
         synthesise=ensemble.draw,
-        probes=probes(task, clients, experts, meta, config.teacher),
+        probes=probes(task, clients, experts, meta, config.teacher, config.mean),
         diagnostics=meta_numbers | diagnostics(generators, label_counts, curve),
     )
     yield snapshot
@@ -187,7 +191,7 @@ def stages(task: Task, config: Config) -> Waves:
     else:
         generator = partial(client_generator, task, generator_config(config))
     last_wave: list[partial] = [partial(generator, client) for client in range(task.n_clients)]
-    last_wave.append(partial(client_prototypes, task, config.k, config.protocol))
+    last_wave.append(partial(client_prototypes, task, *prototype_settings(task, config)))
     return [*starting_stages(task, config.protocol), last_wave]
 
 
@@ -230,38 +234,15 @@ def generator_config(config: Config) -> GeneratorConfig:
     return GeneratorConfig(**{f.name: getattr(config, f.name) for f in fields(GeneratorConfig)})
 
 
-def joined(prototypes: list[Prototypes]) -> Prototypes:
-    """All clients' prototypes as one set."""
-    names = ("features", "labels", "weights")
-    return {name: torch.cat([of_client[name] for of_client in prototypes]) for name in names}
+def prototype_settings(task: Task, config: Config) -> tuple[int, str, str]:
+    """The arguments of ``client_prototypes`` after the task."""
+    norm = "average" if config.prototype_norm == "average" else task.batch_norm
+    return config.k, config.protocol, norm
 
 
 def head(expert: State, features: Tensor) -> Tensor:
     """An expert's logits (P, K) for penultimate features (P, F)."""
     return features @ expert["linear.weight"].T + expert["linear.bias"]
-
-
-def source_predictions(
-    clients: Sequence[State], task: Task, images: Tensor, drawn_by: Tensor
-) -> Tensor:
-    """The source teacher: for each image the logits of the client whose generator drew it.
-
-    Args:
-        clients: the clients' models, each used with its own running BatchNorm statistics.
-        task: gives the clients' widths.
-        images: (B, C, H, W).
-        drawn_by: the client (B,) of each image.
-
-    Returns:
-        Logits (B, K).
-    """
-    task = replace(task, batch_norm="average")
-    logits = torch.empty(len(images), task.source.n_classes, device=images.device)
-    for client in drawn_by.unique().tolist():
-        of_client = (drawn_by == client).nonzero().flatten()
-        predict = predictor(clients[client], task, task.width(client))
-        logits[of_client] = predict(images[of_client])
-    return logits
 
 
 def labelled_batches(

@@ -13,6 +13,8 @@ Differs from the authors' code:
 """
 
 import warnings
+from dataclasses import replace
+from functools import partial
 
 import torch
 from sklearn.cluster import KMeans
@@ -35,25 +37,33 @@ Prototypes = dict[str, Tensor]
 
 
 @stage(version=2)
-def client_prototypes(task: Task, k: int, protocol: str) -> list[Prototypes]:
+def client_prototypes(task: Task, k: int, protocol: str, norm: str) -> list[Prototypes]:
     """All clients' prototypes, uploaded.
 
     Args:
         task: the federated problem.
         k: prototypes per client and class.
         protocol: "rounds" or "oneshot".
+        norm: the BatchNorm statistics: "average" for running ones, "batch" for those of a batch of
+            up to 512 images of the client.
 
     Returns:
         One set of prototypes per client.
     """
     prototypes = []
     for shard in open_federation(task).shards:
-        of_client = prototypes_of(embedded(task, shard, protocol), shard, k)
+        of_client = prototypes_of(embedded(task, shard, protocol, norm), shard, k)
         prototypes.append(upload(of_client, "prototypes"))
     return prototypes
 
 
-def embedded(task: Task, shard: Shard, protocol: str) -> Tensor:
+def joined(prototypes: list[Prototypes]) -> Prototypes:
+    """All clients' prototypes as one set."""
+    names = ("features", "labels", "weights")
+    return {name: torch.cat([of_client[name] for of_client in prototypes]) for name in names}
+
+
+def embedded(task: Task, shard: Shard, protocol: str, norm: str) -> Tensor:
     """The features of a client's samples.
 
     Args:
@@ -61,17 +71,19 @@ def embedded(task: Task, shard: Shard, protocol: str) -> Tensor:
         shard: the client's data.
         protocol: "rounds" (features of the server's model, which the client downloads) or "oneshot"
             (features of its own model).
+        norm: as in :func:`client_prototypes`.
 
     Returns:
         Features (n, F) of the server's width. The features of a narrow model are at the channels
         that it has; the others are 0.
     """
     images = shard.images[shard.indices]
+    embed = partial(features, task=replace(task, batch_norm=norm), images=images)
     if protocol == "rounds":
-        return features(download(federated_model(task, task.rounds)), task, images)
+        return embed(download(federated_model(task, task.rounds)))
 
     model = independent_client_model(task, shard.client)
-    own_features = features(model, task, images, width=shard.width)
+    own_features = embed(model, width=shard.width)
 
     # The last group of channels are the features, in the networks that have narrower versions
     last = channel_groups(task.model)[-1]

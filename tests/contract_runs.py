@@ -3,14 +3,18 @@
 import torch
 
 from baselines import (
+    ccvr,
     coboosting,
     dense,
+    dfdg,
     dfrd,
     fedcvae,
     feddf,
     federatedfactory,
     fedftg,
     fedgen,
+    fedpft,
+    fens,
 )
 from benchmarks.planning.methods import METHODS
 from mosaic import method as mosaic
@@ -33,12 +37,16 @@ SMALL_CVAE = {
 
 # A few steps of everything; methods without settings are as they are
 SMALL = {
+    "fedpft": fedpft.Config(mixtures=2, epochs=1),
+    "ccvr": ccvr.Config(virtual=50, epochs=2),
     "coboosting": coboosting.Config(epochs=2, synthesis_steps=2, batch=32, latent=8),
+    "dfdg": dfdg.Config(turns=2, generator_steps=2, batch=16, latent=8, ngf=4),
     "dfrd": dfrd.Config(turns=2, generator_steps=2, batch=16, latent=8, ngf=4),
     "dense": dense.Config(epochs=2, synthesis_steps=2, batch=32, latent=8),
     "feddf": feddf.Config(steps=3, batch=16),
     "fedcvae": fedcvae.Config(**SMALL_CVAE, kd_steps=8),
     "federatedfactory": federatedfactory.Config(**SMALL_CVAE),
+    "fens": fens.Config(hidden=10, aggregator_rounds=60, server_lr=0.02),
     "fedftg": fedftg.Config(turns=2, batch=16, latent=8, ngf=4),
     "fedgen": fedgen.Config(generator_steps=4, batch=16),
     "mosaic": mosaic.Config(

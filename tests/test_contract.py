@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from contract_runs import SMALL, config_of, images, learnable, logits_of, run
+from contract_runs import config_of, images, learnable, logits_of, run
 
 from benchmarks.planning.method_flops import PARTS
 from benchmarks.planning.methods import METHODS, facts_of
@@ -136,7 +136,7 @@ def test_a_student_starts_from_what_its_method_declares(method, task, store):
     random model.
     """
     task = dataclasses.replace(task, rounds=1)
-    config = SMALL[method]
+    config = config_of(method)
     snapshot = list(METHODS[method].run(task, config))[-1]
     start = {"average": federated_model(task, 1), "random": initial_model(task.spec, task.seed)}[
         facts_of(method, config)["student"]
@@ -150,7 +150,7 @@ def test_a_student_starts_from_what_its_method_declares(method, task, store):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_forecast_of_a_methods_flops_is_what_was_measured(method, first_run):
-    forecast = sum(flops for _, flops in PARTS[method](learnable(), config_of(method)))
+    forecast = sum(part.flops for part in PARTS[method](learnable(), config_of(method)))
     measured = first_run[method][1].total().flops
     # a class's images cannot fill its module's batches here; FedGen's generator is no small part of
     # so small networks

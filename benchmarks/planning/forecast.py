@@ -38,8 +38,8 @@ def total_flops(cells: Iterable[Cell]) -> float:
     for cell in cells:
         if cell.method not in PARTS:
             continue
-        for i, (name, flops) in enumerate(PARTS[cell.method](cell.task, cell.config)):
-            parts[name or (cell.key, i)] = flops
+        for i, part in enumerate(PARTS[cell.method](cell.task, cell.config)):
+            parts[part.name or (cell.key, i)] = part.flops
     return sum(parts.values())
 
 

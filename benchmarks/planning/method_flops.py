@@ -1,86 +1,28 @@
 """FLOPs of each method, from those of its networks and the steps of its loop."""
 
-import math
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from baselines.fedavg import at_smallest_width
+from baselines.fedrolex import Config as FedRolex
+from benchmarks.planning.flop_parts import (
+    Part,
+    all_clients,
+    at_clients,
+    at_server,
+    client_cvaes,
+    client_gans,
+    decoder_units,
+    federated_rounds,
+    independent_training,
+    local_training,
+    own_rounds,
+    server_training,
+)
 from benchmarks.planning.network_flops import classifier, dcgan, perceptron, server_generator
-from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config, n_pixels
+from mosaic.fl.data.federation import open_federation
 from mosaic.fl.task import Task
-from mosaic.method import Config, generator_config
-
-Part = tuple[Hashable, float]
-"""A name and FLOPs. Cells whose parts have the same name share the work; None: it is one cell's."""
-
-
-# Parts that several methods have
-
-
-def all_clients(task: Task, **gradients: bool) -> float:
-    """One image through all clients' models; ``gradients`` as in ``classifier``."""
-    total = 0.0
-    for client in range(task.n_clients):
-        spec = task.spec_at(task.width(client))
-        total += classifier(spec, **gradients)
-    return total
-
-
-def server_training(task: Task, images: float) -> float:
-    """Steps of the server's model on so many images."""
-    return images * classifier(task.spec, weights=True)
-
-
-def local_training(task: Task) -> float:
-    """All clients' local steps of all rounds; NaN for epochs, which depend on the data."""
-    if task.epochs:
-        return math.nan
-    images_per_client = task.participation * task.rounds * task.steps * task.batch_size
-    return images_per_client * all_clients(task, weights=True)
-
-
-def federated_rounds(task: Task) -> Part:
-    """The rounds of FedAvg or FedRolex, which are cached."""
-    return ("warm_up", task), local_training(task)
-
-
-def independent_training(task: Task) -> Part:
-    """Each client alone, which is cached."""
-    return ("lone_model", task), local_training(task)
-
-
-def client_gans(task: Task, config: Config) -> Part:
-    """Mosaic's generators at the clients, which are cached."""
-    source = task.source
-    batch_norm = config.discriminator_norm == "batch"
-    _, learnt, discriminated = dcgan(
-        config.latent, config.ngf, source.channels, source.size, batch_norm
-    )
-
-    images = config.generator_steps * config.generator_batch
-    per_image = task.n_clients * (learnt + discriminated) + all_clients(task, images=True)
-    return ("client_generator", task, generator_config(config)), images * per_image
-
-
-def decoder_units(task: Task, config: CvaeConfig, n_classes: int) -> tuple[int, ...]:
-    """The units of a CVAE's decoder, from the noise and the label to the pixels."""
-    hidden = config.cvae_hidden
-    return config.cvae_latent + n_classes, hidden, hidden, n_pixels(task)
-
-
-def client_cvaes(task: Task, config: CvaeConfig, n_classes: int) -> Part:
-    """The clients' CVAEs, which are cached; ``n_classes`` is 0 for those of a single class."""
-    hidden = config.cvae_hidden
-    decoder = decoder_units(task, config, n_classes)
-    encoder = decoder[-1] + n_classes, hidden, hidden, 2 * config.cvae_latent
-
-    # Forward, and back to weights and inputs; the encoder's input takes no gradient.
-    step = 3 * perceptron(*decoder) + 3 * perceptron(*encoder) - perceptron(*encoder[:2])
-    images = task.n_clients * config.cvae_steps * config.cvae_batch
-
-    name = ("client_cvae", n_classes > 0, task.without_models(), cvae_config(config))
-    return name, images * step
 
 
 def local(task: Task, config: Any) -> Iterator[Part]:
@@ -94,19 +36,43 @@ def fedavg(task: Task, config: Any) -> Iterator[Part]:
 
 
 def only_rounds(task: Task, config: Any) -> Iterator[Part]:
-    """The cached rounds and nothing else that counts: FedRolex, and the clients' ensemble."""
+    """The cached rounds and nothing else that counts: the clients' ensemble, heads."""
     yield federated_rounds(task)
+
+
+def fedrolex(task: Task, config: Any) -> Iterator[Part]:
+    """With its own loss or average FedRolex shares its rounds with no other method."""
+    if config == FedRolex():
+        yield federated_rounds(task)
+    else:
+        yield own_rounds(task)
+
+
+def prototype_head(task: Task, config: Any) -> Iterator[Part]:
+    """The models that Mosaic starts from; the head's training does not count beside them."""
+    if config.protocol == "rounds":
+        yield federated_rounds(task)
+    else:
+        yield independent_training(task)
 
 
 def rounds_of_its_own(task: Task, config: Any) -> Iterator[Part]:
     """Local steps of the method's own, and a server that only averages."""
-    yield None, local_training(task)
+    yield own_rounds(task)
+
+
+def moon(task: Task, config: Any) -> Iterator[Part]:
+    """From a client's second round on, each image passes two more networks."""
+    yield own_rounds(task)
+    again = local_training(replace(task, rounds=task.rounds - 1))
+    yield at_clients(2 * again * classifier(task.spec) / classifier(task.spec, weights=True))
 
 
 def one_shot_synthesis(task: Task, config: Any, per_taught_image: float) -> Iterator[Part]:
     """DENSE and Co-Boosting at the end of the rounds.
 
-    Each epoch fits one more batch to all clients' models, then passes over all batches so far.
+    Each epoch fits one more batch to all clients' models. Then the student takes its steps: one
+    pass over all batches so far, or the epoch's part of ``distil_steps``.
 
     Args:
         task: the task.
@@ -120,10 +86,10 @@ def one_shot_synthesis(task: Task, config: Any, per_taught_image: float) -> Iter
     fitted = learnt + all_clients(task, images=True) + classifier(task.spec, images=True)
 
     images = config.epochs * config.batch
-    yield None, images * (config.synthesis_steps * fitted + all_clients(task))
+    yield at_server(images * (config.synthesis_steps * fitted + all_clients(task)))
 
-    taught = images * (config.epochs + 1) / 2
-    yield None, taught * per_taught_image + server_training(task, taught)
+    taught = config.distil_steps * config.batch or images * (config.epochs + 1) / 2
+    yield at_server(taught * per_taught_image + server_training(task, taught))
 
 
 def dense(task: Task, config: Any) -> Iterator[Part]:
@@ -175,14 +141,14 @@ def in_turns(
         student_steps: the student's steps per turn.
         generators: how many generators draw the student's images.
     """
-    yield None, local_training(task)
+    yield own_rounds(task)
 
     drawn, learnt = generator
     per_generator_image = learnt + all_clients(task, images=True) + classifier(task.spec)
     per_student_image = drawn + all_clients(task) + classifier(task.spec, weights=True)
     per_turn = generator_steps * per_generator_image
     per_turn += student_steps * generators * per_student_image
-    yield None, task.rounds * turns * batch * per_turn
+    yield at_server(task.rounds * turns * batch * per_turn)
 
 
 def dfrd(task: Task, config: Any) -> Iterator[Part]:
@@ -196,6 +162,18 @@ def dfrd(task: Task, config: Any) -> Iterator[Part]:
         student_steps=config.student_steps,
         generators=2 if task.rounds > 1 else 1,
     )
+
+
+def dfdg(task: Task, config: Any) -> Iterator[Part]:
+    """DFDG: two generators learn in turn; each batch of both is labelled once and learnt again."""
+    yield federated_rounds(task)
+
+    drawn, learnt = _conditional(task, "multiply", config.latent, config.ngf)
+    labelled = drawn + all_clients(task)
+    step = learnt + all_clients(task, images=True) + classifier(task.spec)
+    images = config.turns * 2 * config.batch
+    yield at_server(images * (config.generator_steps * step + 2 * labelled))
+    yield at_server(server_training(task, images * config.student_steps))
 
 
 def fedftg(task: Task, config: Any) -> Iterator[Part]:
@@ -212,10 +190,10 @@ def fedftg(task: Task, config: Any) -> Iterator[Part]:
 
 def feddf(task: Task, config: Any) -> Iterator[Part]:
     """FedDF labels each proxy image once per round."""
-    yield None, local_training(task)
+    yield own_rounds(task)
     images = config.steps * config.batch
     labelled = min(images, config.proxy_size) * all_clients(task)
-    yield None, task.rounds * (labelled + server_training(task, images))
+    yield at_server(task.rounds * (labelled + server_training(task, images)))
 
 
 def fedcvae(task: Task, config: Any) -> Iterator[Part]:
@@ -227,16 +205,21 @@ def fedcvae(task: Task, config: Any) -> Iterator[Part]:
 
     drawn = perceptron(*decoder_units(task, config, n_classes))
     if config.variant == "kd":
-        yield None, config.kd_steps * config.kd_batch * 4 * drawn
-    yield None, config.images * drawn
-    yield None, server_training(task, config.classifier_steps * config.classifier_batch)
+        yield at_server(config.kd_steps * config.kd_batch * 4 * drawn)
+    yield at_server(config.images * drawn)
+    yield at_server(server_training(task, config.classifier_steps * config.classifier_batch))
 
 
 def federatedfactory(task: Task, config: Any) -> Iterator[Part]:
-    """FederatedFactory."""
-    yield client_cvaes(task, config, 0)
-    yield None, config.images * perceptron(*decoder_units(task, config, 0))
-    yield None, server_training(task, config.classifier_steps * config.classifier_batch)
+    """FederatedFactory; its modules may be as many as there are clients and classes."""
+    modules = client_cvaes(task, config, 0)
+    if config.steps_per == "client":
+        yield modules
+    else:
+        n_modules = int((open_federation(task).label_counts > 0).sum())
+        yield at_clients(modules.flops * n_modules / task.n_clients, (modules.name, "module"))
+    yield at_server(config.images * perceptron(*decoder_units(task, config, 0)))
+    yield at_server(server_training(task, config.classifier_steps * config.classifier_batch))
 
 
 def mosaic(task: Task, config: Any) -> Iterator[Part]:
@@ -261,16 +244,16 @@ def mosaic(task: Task, config: Any) -> Iterator[Part]:
         labelled = source.n_classes * classifier(task.spec)
 
     images = config.distil_steps * config.distil_batch
-    yield None, images * (drawn + labelled) + server_training(task, images)
+    yield at_server(images * (drawn + labelled) + server_training(task, images))
 
     if config.finetune_rounds:
-        yield None, local_training(replace(task, rounds=config.finetune_rounds))
+        yield at_clients(local_training(replace(task, rounds=config.finetune_rounds)))
 
 
 def centralised(task: Task, config: Any) -> Iterator[Part]:
     """As many steps as all clients together, of the server's model; they are cached."""
     name = ("pooled_model", task.without_clients(), task.n_clients)
-    yield name, local_training(replace(task, widths=()))
+    yield Part(name, local_training(replace(task, widths=())), "local")
 
 
 PARTS: dict[str, Callable[[Task, Any], Iterable[Part]]] = {
@@ -278,17 +261,26 @@ PARTS: dict[str, Callable[[Task, Any], Iterable[Part]]] = {
     "fedavg": fedavg,
     "fedprox": rounds_of_its_own,
     "fedrs": rounds_of_its_own,
+    "fedlc": rounds_of_its_own,
     "fedbn": rounds_of_its_own,
     "scaffold": rounds_of_its_own,
+    "feddyn": rounds_of_its_own,
+    "moon": moon,
     "heterofl": rounds_of_its_own,
-    "fedrolex": only_rounds,
+    "fedrolex": fedrolex,
     "ensemble": only_rounds,
+    "fens": rounds_of_its_own,
+    "prototype_head": prototype_head,
+    "ccvr": only_rounds,
+    "fedcgs": only_rounds,
+    "fedpft": only_rounds,
     "fedgen": rounds_of_its_own,
     "fedftg": fedftg,
     "dfrd": dfrd,
     "feddf": feddf,
     "dense": dense,
     "coboosting": coboosting,
+    "dfdg": dfdg,
     "fedcvae": fedcvae,
     "federatedfactory": federatedfactory,
     "mosaic": mosaic,

@@ -41,7 +41,7 @@ def configure(method: str, work: dict[str, float], settings: dict[str, Any]) -> 
     config = known_method(method).Config
     values = {}
     for field in dataclasses.fields(config):
-        if "work" in field.metadata:
+        if field.metadata.get("work") and field.default:
             factor = work[field.metadata["work"]]
             default: Any = field.default
             values[field.name] = max(1, round(default * factor))

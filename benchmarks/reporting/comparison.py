@@ -5,11 +5,12 @@ seed, since a seed fixes the partition and the initial weights for all of them. 
 last round. All accuracies and differences here are fractions (0 to 1, -1 to 1), times are seconds
 and traffic is bytes; tables turn fractions into per cent.
 
-Three choices that a reader should know:
+Four choices that a reader should know:
 - The sign of a difference is method - reference: positive means that the method is better than the
   reference.
 - Floor (``local``) and ceiling (``centralised``) are measured but do not compete: they take no part
   in ranks, in bold, or in the family that Holm's correction counts.
+- The tests of all groups are one family, because one reads all of a suite's tables.
 - Where every pair differs by the same amount there is no test (see ``significance``).
 """
 
@@ -98,40 +99,47 @@ def paired_differences(records: pd.DataFrame, reference: str) -> pd.DataFrame:
 
     Returns:
         One row per group and method with ``difference`` (mean), ``sd`` (ddof 1), ``ci`` (half
-        width, 95 %), ``n`` pairs (seeds that both finished), ``p`` (two-sided paired t-test),
-        ``p_wilcoxon`` (signed ranks; only where at least 6 pairs differ), and ``p_holm`` (``p``
-        after Holm's correction over the ``holm_over`` competitors of that group with a p value).
-        Groups without the reference have no row. With fewer than 2 pairs every spread and p value
-        is NaN.
+        width, 95 %), ``n`` pairs (seeds that both finished), ``effect``, ``p``, ``p_signs``,
+        ``p_wilcoxon`` and ``p_better`` of :func:`significance.paired_test`, and ``p_holm`` (``p``
+        after Holm's correction over the ``holm_over`` comparisons with competitors in all groups:
+        a suite is one family of tests). Groups without the reference have no row. With fewer than
+        2 pairs every spread and p value is NaN.
     """
     rows = []
-    order = method_order(records)
-    for group, last in groups(selected_rounds(records, "last"), GROUP):
-        by_seed = last.pivot(index="seed", columns="label", values="accuracy")  # (seeds, methods)
-        if reference not in by_seed:
-            continue
+    for _, last in groups(selected_rounds(records, "last"), GROUP):
+        rows += _tests_in_group(last, reference, method_order(records))
+    return _corrected(rows)
 
-        labels = [label for label in order if label in by_seed and label != reference]
-        tests = [paired_test(by_seed.loc[:, label] - by_seed.loc[:, reference]) for label in labels]
 
-        # Holm's family: the competitors with a p value.
-        family = np.full(len(labels), np.nan)
-        for i, label in enumerate(labels):
-            if not is_frame(label):
-                family[i] = tests[i]["p"]
-        corrected = holm(family)
-        holm_over = int(np.isfinite(family).sum())
+def _tests_in_group(last: pd.DataFrame, reference: str, order: list[str]) -> list[dict]:
+    """The tests of all methods of one group against the reference; none where it is absent.
 
-        for label, test, p_holm in zip(labels, tests, corrected, strict=True):
-            row = dict(zip(GROUP, group, strict=True))
-            row |= {"label": label, "reference": reference}
-            row |= test
-            row |= {"p_holm": p_holm, "holm_over": holm_over}
-            rows.append(row)
+    Args:
+        last: the group's last rounds.
+        reference: label of the method that the others are compared with.
+        order: the labels of all methods in the order of the rows.
+    """
+    by_seed = last.pivot(index="seed", columns="label", values="accuracy")  # (seeds, methods)
+    if reference not in by_seed:
+        return []
+    where = last.iloc[0][GROUP].to_dict()
+    rows = []
+    for label in order:
+        if label in by_seed and label != reference:
+            test = paired_test(by_seed.loc[:, label] - by_seed.loc[:, reference])
+            rows.append({**where, "label": label, "reference": reference, **test})
+    return rows
 
-    columns = [*GROUP, "label", "reference", "n", "difference", "sd", "ci"]
-    columns += ["p", "p_wilcoxon", "p_holm", "holm_over"]
-    return pd.DataFrame(rows, columns=columns)
+
+def _corrected(rows: list[dict]) -> pd.DataFrame:
+    """The tests as a table, with Holm's correction over those of competitors that have a p."""
+    columns = [*GROUP, "label", "reference", "n", "difference", "sd", "ci", "effect"]
+    columns += ["p", "p_signs", "p_wilcoxon", "p_better"]
+    table = pd.DataFrame(rows, columns=columns)
+    family = table["p"].astype(float).where(~table["label"].map(is_frame).astype(bool))
+    table["p_holm"] = holm(family.to_numpy())
+    table["holm_over"] = int(np.isfinite(family).sum())
+    return table
 
 
 def best_methods(records: pd.DataFrame) -> pd.DataFrame:
@@ -140,25 +148,34 @@ def best_methods(records: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per group and competitor that finished at least one seed. ``best``: it has the
         highest mean. ``bold``: it is best and its paired difference to *every* other competitor is
-        significant after Holm's correction at .05. ``worse``: it is significantly worse than the
-        best. With one seed, or with no other competitor, nothing is bold.
+        significant at .05, after Holm's correction over the comparisons with the best in all
+        groups. ``worse``: it is significantly worse than the best. With one seed, or with no other
+        competitor, nothing is bold.
     """
-    rows = []
     last = competitors(selected_rounds(records, "last")).dropna(subset=["accuracy"])
+    tests = []
+    winners: dict[tuple, str] = {}
     for group, members in groups(last, GROUP):
         means = cast(pd.Series, members.groupby("label", sort=False)["accuracy"].mean())
-        best = str(means.idxmax())
+        winners[group] = str(means.idxmax())
+        tests += _tests_in_group(members, winners[group], method_order(members))
 
-        others = paired_differences(members, best).set_index("label")
-        worse = (others["p_holm"] < ALPHA) & (others["difference"] < 0)
-        surely_best = len(worse) > 0 and bool(worse.all())
+    table = _corrected(tests)
+    table["worse"] = (table["p_holm"] < ALPHA) & (table["difference"] < 0)
+    worse = table.set_index([*GROUP, "label"])["worse"]
 
+    rows = []
+    for group, members in groups(last, GROUP):
+        best = winners[group]
+        others = [label for label in members["label"].unique() if label != best]
+        verdicts = {label: bool(worse[*group, label]) for label in others}
+        surely_best = bool(others) and all(verdicts.values())
         for label in members["label"].unique():
             row = dict(zip(GROUP, group, strict=True))
             row["label"] = label
             row["best"] = label == best
             row["bold"] = label == best and surely_best
-            row["worse"] = label != best and bool(worse[label])
+            row["worse"] = verdicts.get(label, False)
             rows.append(row)
     return pd.DataFrame(rows, columns=[*GROUP, "label", "best", "bold", "worse"])
 
@@ -176,12 +193,12 @@ def win_tie_loss(records: pd.DataFrame, reference: str, tie: float = 0.0005) -> 
         ``label``, ``wins``, ``ties``, ``losses`` and ``n`` blocks (a block is one seed of one
         group); empty where the reference finished no cell.
     """
-    blocks = _blocks(records)  # (blocks, methods)
-    if reference not in blocks:
+    accuracies = blocks(records)
+    if reference not in accuracies:
         return pd.DataFrame(columns=["label", "wins", "ties", "losses", "n"])
 
-    others = blocks.drop(columns=reference)
-    gain = others.rsub(blocks.loc[:, reference], axis=0)
+    others = accuracies.drop(columns=reference)
+    gain = others.rsub(accuracies.loc[:, reference], axis=0)
     counts = pd.DataFrame(
         {
             "wins": (gain >= tie).sum(),
@@ -199,7 +216,7 @@ def average_ranks(records: pd.DataFrame) -> pd.DataFrame:
     Rank 1 is best and equal accuracies share a rank. A method without some blocks (skipped, failed)
     narrows the blocks for all: ranks among different competitors would not be comparable.
     """
-    complete = _blocks(records).dropna()  # may be empty: then no method has a rank
+    complete = blocks(records).dropna()  # may be empty: then no method has a rank
     ranks = complete.rank(axis=1, ascending=False).mean()
     table = ranks.rename_axis("label").rename("rank").reset_index().assign(n=len(complete))
     return table.sort_values("rank", kind="stable", ignore_index=True)
@@ -250,12 +267,17 @@ def selected_rounds(records: pd.DataFrame, mark: str) -> pd.DataFrame:
     return rows
 
 
+def of_setting(table: pd.DataFrame, setting: tuple) -> pd.DataFrame:
+    """The rows of a data set, a number of clients and widths."""
+    return table.loc[(table[SETTING] == list(setting)).all(axis=1)]
+
+
 def competitors(records: pd.DataFrame) -> pd.DataFrame:
     """The records without those of the floor and the ceiling."""
     return records.loc[~records["label"].isin([FLOOR, CEILING])]
 
 
-def _blocks(records: pd.DataFrame) -> pd.DataFrame:
+def blocks(records: pd.DataFrame) -> pd.DataFrame:
     """Last-round accuracy of the competitors: (blocks, methods); a block is one seed of a group."""
     last = competitors(selected_rounds(records, "last"))
     present = set(last["label"])

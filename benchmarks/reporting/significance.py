@@ -1,4 +1,4 @@
-"""Tests of paired differences: t and Wilcoxon tests, Holm's correction, detectable differences.
+"""Tests of paired differences, Holm's correction, detectable differences, and tests of ranks.
 
 Where every pair differs by the same amount there is no estimate of the noise, so a paired t-test
 says nothing: p is 1 if that amount is zero and NaN otherwise. NaN is never significant.
@@ -17,8 +17,11 @@ POWER = 0.8
 EXACT = 1e-12
 """Fractions that differ by less than this are equal: only rounding makes them differ."""
 
-MIN_PAIRS_WILCOXON = 6
-"""With fewer pairs that differ, the signed-rank test cannot reach p = .05."""
+MIN_PAIRS_EXACT = 6
+"""With fewer pairs that differ, neither exact test (signs, signed ranks) can reach p = .05."""
+
+MARGIN = 0.01
+"""A difference that matters: one percentage point."""
 
 
 def paired_test(differences: pd.Series) -> dict[str, Any]:
@@ -28,8 +31,10 @@ def paired_test(differences: pd.Series) -> dict[str, Any]:
         differences: one per seed, as fractions; NaN where one of the pair is missing.
 
     Returns:
-        ``n`` pairs, ``difference`` (mean), ``sd`` (ddof 1), ``ci`` (half width, 95 %), ``p``
-        (two-sided paired t-test) and ``p_wilcoxon`` (signed ranks). What cannot be computed is NaN.
+        ``n`` pairs, ``difference`` (mean), ``sd`` (ddof 1), ``ci`` (half width, 95 %), ``effect``
+        (difference over sd, Cohen's d of pairs), ``p`` (two-sided paired t-test), ``p_signs``
+        (:func:`sign_flip_test`), ``p_wilcoxon`` (signed ranks) and ``p_better``
+        (:func:`probability_above` a difference of MARGIN). What cannot be computed is NaN.
     """
     from scipy import stats
 
@@ -51,7 +56,7 @@ def paired_test(differences: pd.Series) -> dict[str, Any]:
     # differences of rounding.
     differing = np.round(known[np.abs(known) >= EXACT], 12)
     p_wilcoxon = math.nan
-    if len(differing) >= MIN_PAIRS_WILCOXON:
+    if len(differing) >= MIN_PAIRS_EXACT:
         p_wilcoxon = float(cast(Any, stats.wilcoxon(differing)).pvalue)
 
     return {
@@ -59,9 +64,91 @@ def paired_test(differences: pd.Series) -> dict[str, Any]:
         "difference": mean,
         "sd": sd,
         "ci": half_width(sd, n),
+        "effect": mean / sd if sd > 0 else math.nan,
         "p": p,
+        "p_signs": sign_flip_test(differing),
         "p_wilcoxon": p_wilcoxon,
+        "p_better": probability_above(MARGIN, mean, sd, n),
     }
+
+
+def sign_flip_test(differences: np.ndarray) -> float:
+    """The two-sided p of a mean under all changes of sign, which needs no normal distribution.
+
+    Args:
+        differences: one per seed, none of them 0.
+
+    Returns:
+        The exact p, a multiple of 2^(1-n); NaN for fewer than MIN_PAIRS_EXACT differences.
+    """
+    from scipy import stats
+
+    if len(differences) < MIN_PAIRS_EXACT:
+        return math.nan
+
+    def mean(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
+        return np.mean(a - b, axis=axis)
+
+    # Exchanging the two values of a pair (d, 0) changes the sign of d.
+    test = stats.permutation_test(
+        (differences, np.zeros(len(differences))),
+        mean,
+        permutation_type="samples",
+        n_resamples=2 ** len(differences),  # so many: all of them, each once
+    )
+    return float(test.pvalue)
+
+
+def probability_above(margin: float, mean: float, sd: float, n: int) -> float:
+    """The probability that the true mean difference exceeds a margin.
+
+    The Bayesian t-test with the prior that says nothing: the true mean is distributed as mean +
+    sd / sqrt(n) t, with n - 1 degrees of freedom. It is baycomp's correlated t-test (Benavoli et
+    al., JMLR 18, 2017) at correlation 0, which is that of seeds with data splits of their own; one
+    line needs no package. (autorank compares over many data sets, which there are not here.)
+
+    Args:
+        margin: the difference.
+        mean: of n paired differences.
+        sd: their sample standard deviation.
+        n: their number; the result is NaN for fewer than 2, or without spread.
+    """
+    from scipy import stats
+
+    if n < 2 or not sd > 0:
+        return math.nan
+    return float(stats.t.sf((margin - mean) / (sd / math.sqrt(n)), n - 1))
+
+
+def friedman_test(ranks: np.ndarray) -> float:
+    """The p of Friedman's test that all methods have the same mean rank.
+
+    Args:
+        ranks: or accuracies: blocks x methods; NaN for fewer than 3 methods or 2 blocks.
+    """
+    from scipy import stats
+
+    n_blocks, n_methods = ranks.shape
+    if n_methods < 3 or n_blocks < 2:
+        return math.nan
+    return float(stats.friedmanchisquare(*ranks.T).pvalue)
+
+
+def critical_difference(n_methods: int, n_blocks: int) -> float:
+    """The difference of mean ranks from which on Nemenyi's test tells two methods apart, at .05.
+
+    Demsar, Statistical Comparisons of Classifiers over Multiple Data Sets, JMLR 7, 2006, Eq. 4.
+
+    Args:
+        n_methods: k; NaN for fewer than 2.
+        n_blocks: N; NaN for none.
+    """
+    from scipy import stats
+
+    if n_methods < 2 or n_blocks < 1:
+        return math.nan
+    q = stats.studentized_range.ppf(1 - ALPHA, n_methods, math.inf) / math.sqrt(2)
+    return float(q * math.sqrt(n_methods * (n_methods + 1) / (6 * n_blocks)))
 
 
 def half_width(sd: float, n: int) -> float:

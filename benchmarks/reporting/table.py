@@ -53,7 +53,7 @@ AS_WIDE_AS_THE_PAGE = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\
 LIGATURES = re.compile(r"(?<=([-'`,]))(?=\1)|(?<=[?!])(?=`)")
 """Where LaTeX would make one sign of two, such as a dash of "--"."""
 
-MARKDOWN = re.compile(r"([\\|*_`<\[&~$])")
+MARKDOWN = re.compile(r"([\\|*_`<\[&~$]|#$)")
 """What Markdown, or mathematics in it, would take for more than a character."""
 
 

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -77,6 +78,19 @@ def write_tables(
     return paths
 
 
+@dataclass(frozen=True)
+class Tests:
+    """The tests of a suite, which are one family over all its settings.
+
+    Attributes:
+        verdicts: what ``comparison.best_methods`` makes of its records.
+        differences: what ``comparison.paired_differences`` makes of them.
+    """
+
+    verdicts: pd.DataFrame
+    differences: pd.DataFrame
+
+
 def check_pages(pages: Sequence[str]) -> None:
     """Check the names of pages that a suite asks for.
 
@@ -94,7 +108,7 @@ def make_pages(
     pages: Sequence[str] = (),
     failures: Failures | None = None,
 ) -> Iterator[Page]:
-    """All tables in the order they are printed: per setting, then over all settings.
+    """All tables in the order they are printed, setting by setting.
 
     A table of differences is left out where the reference finished nowhere.
 
@@ -104,19 +118,17 @@ def make_pages(
         pages: names of further pages.
         failures: get the pages that cannot be made; None: their errors are raised.
     """
+    tests = Tests(
+        comparison.best_methods(records), comparison.paired_differences(records, reference)
+    )
     for setting, here in groups(records, comparison.SETTING):
-        for name, make in _pages_of_setting(here, setting, reference, pages).items():
+        for name, make in _pages_of_setting(here, setting, reference, pages, tests).items():
             with part(f"{name} of {setting_name(*setting)} in table.md and table.tex", failures):
                 yield from list(make())
 
-    with part("the ranks in table.md and table.tex", failures):
-        ranks = comparison.average_ranks(records)
-        if len(ranks) > 1:
-            yield rank_page(ranks, records, reference)
-
 
 def _pages_of_setting(
-    here: pd.DataFrame, setting: tuple, reference: str, pages: Sequence[str]
+    here: pd.DataFrame, setting: tuple, reference: str, pages: Sequence[str], tests: Tests
 ) -> dict[str, Callable[[], Iterable[Page]]]:
     """What makes the tables of one setting, by their names in errors, in their order.
 
@@ -125,27 +137,38 @@ def _pages_of_setting(
         setting: data set, number of clients and widths.
         reference: label of the method that the others are compared with.
         pages: names of further pages.
+        tests: those of the whole suite.
     """
 
     @functools.cache
     def summary() -> pd.DataFrame:
         return comparison.summarise(here)
 
+    def accuracies() -> Iterator[Page]:
+        verdicts = comparison.of_setting(tests.verdicts, setting)
+        yield accuracy_page(here, summary(), verdicts, setting, reference)
+
     def differences() -> Iterator[Page]:
-        table = comparison.paired_differences(here, reference)
+        table = comparison.of_setting(tests.differences, setting)
         if len(table):
             yield difference_page(here, table, setting, reference)
+
+    def ranks() -> Iterator[Page]:
+        table = comparison.average_ranks(here)
+        if len(table) > 1:
+            yield rank_page(table, here, setting, reference)
 
     def traffic() -> Iterator[Page]:
         if wants_communication(here, pages):
             yield communication_page(here, setting)
 
     return {
-        "the accuracies": lambda: [accuracy_page(here, summary(), setting, reference)],
+        "the accuracies": accuracies,
         "the published values": lambda: published_pages(here, setting),
         "the communication": traffic,
         "the costs": lambda: [cost_page(here, summary(), setting)],
         "the budgets": lambda: [budget_page(here)],
         "the selected rounds": lambda: [selection_page(here, summary(), setting)],
         "the differences": differences,
+        "the ranks": ranks,
     }

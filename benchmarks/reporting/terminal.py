@@ -98,16 +98,24 @@ class ResultTable:
 
     Args:
         records: the setting's rows per cell and scored round.
+        verdicts: what ``comparison.best_methods`` makes of the suite's rows, those of this setting.
         setting: data set, number of clients and widths.
         details: the file that has all columns, named under the table.
     """
 
-    def __init__(self, records: pd.DataFrame, setting: tuple, details: str = "table.md"):
+    def __init__(
+        self,
+        records: pd.DataFrame,
+        verdicts: pd.DataFrame,
+        setting: tuple,
+        details: str = "table.md",
+    ):
         self.records = records
+        self.verdicts = verdicts
         self.setting = setting
         self.details = details
         self.summary = comparison.summarise(records)
-        self.page = accuracy_page(records, self.summary, setting, None)
+        self.page = accuracy_page(records, self.summary, verdicts, setting, None)
         self.row_names = [row[0] for row in self.page.rows]
 
     def __rich_console__(
@@ -136,7 +144,7 @@ class ResultTable:
 
     def _page_without_sd(self) -> Page:
         summary = self.summary.assign(accuracy_sd=math.nan)
-        return accuracy_page(self.records, summary, self.setting, None)
+        return accuracy_page(self.records, summary, self.verdicts, self.setting, None)
 
     def _layout(self, width: int, encoding: str) -> Layout:
         """The first of the layouts that fits into the width, or the last one."""
@@ -220,8 +228,10 @@ def terminal_table(records: pd.DataFrame, details: str = "table.md") -> Group:
         details: the file that has all columns, named where some were left out.
     """
     tables = []
+    verdicts = comparison.best_methods(records)
     for setting, here in groups(records, comparison.SETTING):
-        tables.append(ResultTable(here, setting, details))
+        of_setting = comparison.of_setting(verdicts, setting)
+        tables.append(ResultTable(here, of_setting, setting, details))
     return Group(*tables)
 
 

@@ -65,6 +65,7 @@ NEEDS = {
     "BatchNorm statistics": True,
     "generators": True,
     "prototypes": True,
+    "feature statistics": True,
     "proxy images": False,
     "raw data": False,
 }
@@ -91,16 +92,21 @@ def added_later(default: Any) -> Any:
     return field(default=default, metadata={"later": True})
 
 
-def scaled_steps(default: int, side: str) -> Any:
+def scaled_steps(default: int, side: str, papers: int | None = None) -> Any:
     """A ``Config`` field that counts training steps.
 
-    ``--scale`` multiplies all such fields of one side by the same factor, for every method.
+    ``--scale`` multiplies all such fields of one side by the same factor, for every method; with an
+    equal budget each method gets the share of the paper's steps that the budget pays for.
 
     Args:
         default: The paper's number of steps.
         side: Who takes the steps, "client" or "server".
+        papers: The paper's number of steps where ``default`` is 0, which leaves the number to
+            another field. Such a field is one that was added later: see :func:`added_later`.
     """
-    return field(default=default, metadata={"work": side})
+    if papers is None:
+        return field(default=default, metadata={"work": side, "papers": default})
+    return field(default=0, metadata={"work": side, "papers": papers, "later": True})
 
 
 def choice(default: str, *others: str, later: bool = False) -> Any:

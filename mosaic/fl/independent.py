@@ -4,7 +4,7 @@ from mosaic.fl.cache import stage
 from mosaic.fl.data.federation import Shard, open_federation
 from mosaic.fl.models.live_network import initial_model
 from mosaic.fl.models.spec import State
-from mosaic.fl.submodel import cut, window
+from mosaic.fl.submodel import cut, rolling_window
 from mosaic.fl.task import Task
 from mosaic.fl.training.sgd import train
 
@@ -17,7 +17,7 @@ def client_start(task: Task, shard: Shard, shift: int) -> State:
         shard: The client's shard.
         shift: The first channel of the client's window.
     """
-    channels = window(task.spec_at(shard.width), shift=shift)
+    channels = rolling_window(task, shard.width, shift)
     return cut(initial_model(task.spec, task.seed), task.layout, channels)
 
 

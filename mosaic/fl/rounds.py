@@ -6,10 +6,11 @@ With ``server`` the model after round t - 1, round t is
     server = average_round(task, server, clients, t)
 
 At full width this is FedAvg (McMahan et al., AISTATS 2017, Alg. 1). Where clients have a width
-below 1, each trains a sub-model, cut from the server's by a window that moves by one channel per
-round, and this is FedRolex (Alam et al., NeurIPS 2022, Alg. 1).
+below 1, each trains a sub-model, cut from the server's by a window that moves in each round, and
+this is FedRolex (Alam et al., NeurIPS 2022, Alg. 1).
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
@@ -23,7 +24,7 @@ from mosaic.fl.independent import client_start, independent_client_model, one_sh
 from mosaic.fl.models.live_network import live_network
 from mosaic.fl.models.spec import State
 from mosaic.fl.rng import stream
-from mosaic.fl.submodel import Window, cut, window
+from mosaic.fl.submodel import Window, cut, rolling_window
 from mosaic.fl.task import Task
 from mosaic.fl.training.losses import cross_entropy
 from mosaic.fl.training.sgd import Loss, train
@@ -54,7 +55,7 @@ def client_update(
     task: Task, server: State, t: int, shard: Shard, loss_of: LossOf | None = None
 ) -> State:
     """The part of one client, that of ``shard``, in :func:`client_updates`."""
-    channels = window(task.spec_at(shard.width), shift=t)
+    channels = rolling_window(task, shard.width, t)
     received = download(cut(server, task.layout, channels))
 
     # A one-shot task has a single round. If the client trains in it from the common initial weights
@@ -130,10 +131,20 @@ def average_round(
     """
     shards = participants(task, t)
     weights = [1 if equal else shard.size for shard in shards]
-    windows = (window(task.spec_at(shard.width), shift=t) for shard in shards)
+    windows = (rolling_window(task, shard.width, t) for shard in shards)
     return average_parts(server, zip(clients, windows, strict=True), weights, task.layout)
 
 
 def client_windows(task: Task, t: int) -> list[Window]:
     """The channels of each client's sub-model in round ``t``."""
-    return [window(task.spec_at(shard.width), shift=t) for shard in open_federation(task).shards]
+    return [rolling_window(task, shard.width, t) for shard in open_federation(task).shards]
+
+
+def turns_of_round(turns: float, t: int) -> int:
+    """How often the server's generator and student take turns in round ``t``.
+
+    Args:
+        turns: per round, on average: with 2.5 they are 2, 3, 2, 3, ...
+        t: the round, from 1.
+    """
+    return math.floor(turns * t + 1e-9) - math.floor(turns * (t - 1) + 1e-9)

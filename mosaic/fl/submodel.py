@@ -6,24 +6,30 @@ channels (HeteroFL, Diao et al., ICLR 2021). With a shift that grows by one per 
 rolling window (FedRolex, Alam et al., NeurIPS 2022). At width 1 it is the whole model.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
 from mosaic.fl.models.registry import channel_groups, full_channels, scaled_channels
 from mosaic.fl.models.spec import Layout, Spec, State
+from mosaic.fl.task import Task
 
 Window = dict[str, Tensor | None]
 """The channels (ceil(r c),) of each group; None for all of them."""
 
 
-def window(spec: Spec, shift: int = 0) -> Window:
+def window(spec: Spec, shift: int = 0, turn: int | None = None) -> Window:
     """The window of a client of width ``spec.width``.
 
     The channels of images, the pixels and the classes are never cut.
 
     Args:
         spec: The client's network.
-        shift: The first channel.
+        shift: The first channel, if ``turn`` is None.
+        turn: How many shifts go once around. The first channel is then ``shift`` times
+            ceil(c / turn), c being the group's channels. In ``turn`` rounds that follow one another
+            each channel is in some window, unless it is narrower than that step.
     """
     channels: Window = {"image": None, "pixels": None, "classes": None}
     for group in channel_groups(spec.model):
@@ -32,8 +38,19 @@ def window(spec: Spec, shift: int = 0) -> Window:
         if n_kept == n_full:
             channels[group] = None
         else:
-            channels[group] = ((torch.arange(n_kept) + shift) % n_full).sort().values
+            step = 1 if turn is None else math.ceil(n_full / turn)
+            channels[group] = ((torch.arange(n_kept) + shift * step) % n_full).sort().values
     return channels
+
+
+def rolling_window(task: Task, width: float, t: int) -> Window:
+    """The window of a client of a width in round ``t``: it moves in each round.
+
+    With ``task.roll`` "channel" it moves by one channel, as in FedRolex's paper; with "turn" so far
+    that it goes once around in the task's rounds.
+    """
+    turn = task.rounds if task.roll == "turn" else None
+    return window(task.spec_at(width), shift=t, turn=turn)
 
 
 def cut(state: State, layout: Layout, channels: Window) -> State:
@@ -55,6 +72,22 @@ def cut(state: State, layout: Layout, channels: Window) -> State:
                 tensor = tensor.index_select(dim, indices.to(tensor.device))
         part[name] = tensor
     return part
+
+
+def own_rows(
+    part: State, layout: Layout, channels: Window, classes: Tensor
+) -> tuple[State, Window]:
+    """A sub-model and its window without the classifier's rows of all other classes.
+
+    Args:
+        part: The sub-model, with the rows of all classes.
+        layout: The whole model's layout.
+        channels: The sub-model's window.
+        classes: The classes (k,) whose rows are kept, ascending.
+    """
+    rows: Window = dict.fromkeys(channels)
+    rows["classes"] = classes
+    return cut(part, layout, rows), channels | {"classes": classes}
 
 
 def coordinates(tensor: Tensor, groups: tuple[str, ...], channels: Window) -> tuple:

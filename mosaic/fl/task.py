@@ -4,12 +4,13 @@ import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from mosaic.fl.contract import added_later
+from mosaic.fl.contract import added_later, choice
 from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.data.partition import LAWS
 from mosaic.fl.data.source import Source
 from mosaic.fl.errors import InputError, did_you_mean, not_a_choice
 from mosaic.fl.models.live_network import layout_of
+from mosaic.fl.models.norms import NORMS
 from mosaic.fl.models.registry import MODELS
 from mosaic.fl.models.spec import Layout, Spec
 
@@ -61,6 +62,18 @@ class Task:
 
     participation: float = added_later(1.0)  # share of the clients drawn for each round, in (0, 1]
 
+    # The BatchNorm statistics of the clients' models where they are teachers; as batch_norm
+    teacher_norm: str = choice("average", "batch", later=True)
+
+    # How far the window of a narrow client's sub-model moves per round: see submodel.rolling_window
+    roll: str = choice("channel", "turn", later=True)
+
+    norm: str = choice(*NORMS, later=True)  # the networks' normalisation layers
+
+    # Tables of samples per client and class that are drawn, until each client has min_samples; then
+    # the first one is repaired
+    max_draws: int = added_later(1)
+
     # The hash of a partition file, from partition_file.register_partition; only with law "file"
     partition: str = added_later("")
 
@@ -77,6 +90,7 @@ class Task:
         _check_at_least("base_width", self.base_width, 1)
         _check_at_least("n_clients", self.n_clients, 1)
         _check_at_least("min_samples", self.min_samples, 1)
+        _check_at_least("max_draws", self.max_draws, 1)
         _check_at_least("threads", self.threads, 1)
         _check_at_least("lr", self.lr, 0)
         _check_at_least("momentum", self.momentum, 0)
@@ -89,6 +103,9 @@ class Task:
         if self.model not in MODELS:
             raise did_you_mean("model", self.model, MODELS)
         _check_one_of("batch_norm", self.batch_norm, ("average", "batch"))
+        _check_one_of("teacher_norm", self.teacher_norm, ("average", "batch"))
+        _check_one_of("roll", self.roll, ("channel", "turn"))
+        _check_one_of("norm", self.norm, NORMS)
         _check_one_of("precision", self.precision, ("fp32", "bf16"))
 
         if not 0 <= self.validation < 1:
@@ -136,7 +153,13 @@ class Task:
         """The network of a client of a width in (0, 1]."""
         source = self.source
         return Spec(
-            self.model, source.channels, source.n_classes, self.base_width, width, source.size
+            model=self.model,
+            channels=source.channels,
+            n_classes=source.n_classes,
+            base_width=self.base_width,
+            width=width,
+            size=source.size,
+            norm=self.norm,
         )
 
     @cached_property
@@ -170,7 +193,15 @@ class Task:
         if self.partition:
             return replace(self, omega=math.inf, min_samples=1, widths=())
 
-        return replace(self, omega=math.inf, law="class", min_samples=1, n_clients=1, widths=())
+        return replace(
+            self,
+            omega=math.inf,
+            law="class",
+            min_samples=1,
+            max_draws=1,
+            n_clients=1,
+            widths=(),
+        )
 
     def without_models(self) -> "Task":
         """The task with default networks and training: for what depends on the clients' data only.
@@ -184,6 +215,7 @@ class Task:
             "omega",
             "law",
             "min_samples",
+            "max_draws",
             "n_clients",
             "seed",
             "partition",

@@ -6,8 +6,16 @@ from math import e, log
 import pytest
 import torch
 
-from baselines import coboosting
-from baselines.coboosting import Config, hardness, perturbed, reweighted, weighted
+from baselines import coboosting, dense
+from baselines.coboosting import (
+    Config,
+    hardness,
+    perturbed,
+    reweighted,
+    weighted,
+)
+from benchmarks.planning.method_flops import PARTS
+from mosaic.fl.costs import Account, opened
 from mosaic.fl.data.loading import load
 from mosaic.fl.data.transforms import normalise
 from mosaic.fl.models.live_network import initial_model
@@ -15,6 +23,7 @@ from mosaic.fl.stages import federated_model, final_client_models
 from mosaic.fl.training.prediction import predictor
 from mosaic.fl.training.teachers import teacher_logits, teachers_of
 
+DENSE = dense.Config(epochs=2, synthesis_steps=2, batch=32, latent=8)
 SMALL = Config(epochs=2, synthesis_steps=2, batch=32, latent=8)
 
 
@@ -112,3 +121,15 @@ def test_the_same_cell_twice_is_the_same_to_the_bit_and_its_weights_have_moved(t
     assert torch.equal(first.predict(images()), second.predict(images()))
     assert torch.equal(first.probes["teacher"](images()), second.probes["teacher"](images()))
     assert 0 <= first.diagnostics["weight_least"] < first.diagnostics["weight_most"] <= 1
+
+
+@pytest.mark.parametrize(("method", "config"), [(coboosting, SMALL), (dense, DENSE)])
+def test_distil_steps_are_the_students_and_the_forecast_knows_them(method, config, task, store):
+    config = dataclasses.replace(config, epochs=4, distil_steps=7)
+    with opened(Account()) as account:
+        list(method.run(task, config))
+    assert account.own.steps["distil"] == 7
+
+    name = method.__name__.rpartition(".")[2]
+    forecast = sum(part.flops for part in PARTS[name](task, config))
+    assert forecast == pytest.approx(account.total().flops, rel=0.2)

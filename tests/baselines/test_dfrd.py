@@ -24,6 +24,7 @@ from mosaic.fl.models.live_network import LiveNetwork, initial_model
 from mosaic.fl.stages import federated_model, final_client_models
 from mosaic.fl.synthesis.conditional import labels_by_counts, server_generator
 from mosaic.fl.task import Task
+from mosaic.fl.training import losses
 from mosaic.fl.training.prediction import frozen_network, predictor
 from mosaic.fl.training.teachers import class_shares, teachers_of
 
@@ -132,7 +133,7 @@ def test_transferability_by_hand():
     -KL(P || Q) = -log(4/3) / 2; the other sample, which both know, does not count.
     """
     ensemble, student = 2 * torch.cat([Q, Q]), 2 * torch.cat([P, Q])
-    found = dfrd.transferability(ensemble, student, torch.tensor([1, 1]), 2.0)
+    found = losses.transferability(ensemble, student, torch.tensor([1, 1]), 2.0)
     assert found.item() == pytest.approx(-log(4 / 3) / 2)
 
 
@@ -141,7 +142,7 @@ def test_transferability_is_zero_where_all_agree_and_where_no_sample_is_hard():
     neither_knows, student_knows = (P, P), (P, Q)
     for ensemble, student in ((Q, Q), neither_knows, student_knows):
         ensemble = ensemble.clone().requires_grad_()
-        loss = dfrd.transferability(ensemble, student, label, 10.0)
+        loss = losses.transferability(ensemble, student, label, 10.0)
         loss.backward()
         assert loss.item() == 0 and (ensemble.grad == 0).all()
 

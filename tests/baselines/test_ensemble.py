@@ -15,7 +15,7 @@ from method_runs import (
 from baselines import ensemble
 from mosaic.fl.stages import final_client_models
 from mosaic.fl.training.prediction import predictor
-from mosaic.fl.training.teachers import mean_logits, teacher_logits
+from mosaic.fl.training.teachers import mean_logits, mean_of, teacher_logits
 
 
 def test_an_ensemble_of_equal_clients_is_that_client(task, store):
@@ -39,7 +39,7 @@ def test_the_mean_of_probabilities_does_not_depend_on_how_confident_a_client_is(
     clients = [lambda images, logits=logits: logits for logits in of_clients]
     assert mean_logits(clients, images(), task).argmax(1).tolist() == [1]
     logits = teacher_logits(clients, images(), task)
-    probabilities = ensemble.log_mean_probabilities(logits).exp()
+    probabilities = mean_of(logits, "probabilities").exp()
     assert probabilities[0].tolist() == pytest.approx([0.587, 0.413], abs=1e-3)
 
 

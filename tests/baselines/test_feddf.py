@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from baselines import feddf
-from baselines.feddf import Config, falling_adam, labelled_batches
+from baselines.feddf import Config, distance_from, falling_adam, labelled_batches
 from benchmarks.planning.methods import facts_of
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.loading import load
@@ -113,3 +113,21 @@ def test_the_rate_falls_by_a_cosine_to_nothing():
         adam.step()
     assert rates == pytest.approx([1.0, 0.8536, 0.5, 0.1464], abs=1e-4)
     assert adam.param_groups[0]["lr"] == pytest.approx(0, abs=1e-12)
+
+
+def test_the_best_model_is_the_nearest_to_the_ensemble_on_images_it_did_not_learn_from(task, store):
+    """With a rate that ruins the student, the best is the start: FedAvg's, in each round."""
+    ruin = dataclasses.replace(SMALL, lr=10.0)
+    [*_, kept] = feddf.run(task, dataclasses.replace(ruin, keep="best"))
+    fedavg = predictor(federated_model(task, task.rounds), task)(images())
+    assert torch.equal(kept.predict(images()), fedavg)
+    [*_, last] = feddf.run(task, ruin)
+    assert not torch.equal(last.predict(images()), fedavg)
+
+
+def test_a_student_is_at_distance_zero_from_itself_as_the_only_teacher(task, store):
+    state = federated_model(task, 1)
+    alone = dataclasses.replace(task, n_clients=1)
+    distance = distance_from(teachers_of(alone, [state]), proxy_images(task, "noise", 20), task)
+    assert distance(state) == pytest.approx(0, abs=1e-6)
+    assert distance(federated_model(task, 0)) > 1e-4

@@ -21,7 +21,7 @@ from mosaic.fl.data.loading import load
 from mosaic.fl.data.transforms import normalise
 from mosaic.fl.models.live_network import initial_model
 from mosaic.fl.stages import federated_model, final_client_models
-from mosaic.fl.synthesis.conditional import labels_by_counts, server_generator
+from mosaic.fl.synthesis.conditional import draw, labels_by_counts, new_adam, server_generator
 from mosaic.fl.task import Task
 from mosaic.fl.training.losses import weighted_nll
 from mosaic.fl.training.prediction import frozen_network, predictor
@@ -168,7 +168,8 @@ def train(task: Task, teachers, student, **settings) -> float:
     differ = partial(fedftg.discrepancy, shares=ensemble.shares, temperature=config.temperature)
     rng = torch.Generator().manual_seed(0)
     sample = partial(labels_by_counts, counts, config.latent, 32, rng)
-    return fedftg.fit_generator(generator, ensemble, student, differ, sample, task, config)
+    adam = new_adam(generator, config.generator_lr)
+    return fedftg.fit_generator(generator, adam, ensemble, student, differ, sample, task, config)
 
 
 @pytest.mark.slow
@@ -195,6 +196,31 @@ def test_the_generator_learns_what_the_clients_know_and_where_the_student_differ
 def test_a_generator_that_diverges_says_so(task, store):
     with pytest.raises(FloatingPointError, match="generator_lr"):
         run(task, generator_steps=2, generator_lr=1e30)
+
+
+def test_an_adam_per_round_is_one_per_turn_where_a_round_has_one_turn(task, store):
+    for turns, same in ((1, True), (2, False)):
+        per_turn = run(task, turns=turns)[-1]
+        per_round = run(task, turns=turns, generator_adam="per round")[-1]
+        assert torch.equal(server_logits(per_turn), server_logits(per_round)) == same
+
+
+@pytest.mark.slow
+def test_the_authors_generator_draws_what_the_clients_recognise(task, store):
+    """One step per client at 0.01, with an Adam per round; the studies' draws nothing they know."""
+    task = dataclasses.replace(task, rounds=1, steps=120, base_width=8, n_train=None, lr=0.1)
+    labels = torch.arange(10).repeat(30)
+    authors = {"generator_steps": 3, "generator_lr": 0.01, "generator_adam": "per round"}
+    known = []
+    for settings in (authors, {}):
+        config = dataclasses.replace(TINY, turns=20, ngf=16, latent=16, batch=64, **settings)
+        [snapshot] = fedftg.run(task, config)
+        generator, *_ = snapshot.synthesise.args
+        noise = torch.randn(300, 16, generator=torch.Generator().manual_seed(0))
+        drawn = draw(generator, noise, labels, task, config)
+        predicted = snapshot.probes["teacher"](drawn).argmax(1)
+        known.append((predicted == labels).float().mean().item())
+    assert known[0] > 0.5 > known[1], known
 
 
 # The snapshot

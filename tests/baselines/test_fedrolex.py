@@ -50,6 +50,6 @@ def test_the_round_in_the_file_is_what_the_cached_stage_computes(task, store):
     task = dataclasses.replace(task, rounds=3, widths=(1.0, 0.5, 0.25))
     server = initial_model(task.spec, task.seed)
     for t in range(1, 4):
-        server = fedrolex.one_round(task, server, t)
+        server = fedrolex.one_round(task, fedrolex.Config(), server, t)
     cached = federated_model(task, 3)
     assert all(torch.equal(cached[name], server[name]) for name in server)

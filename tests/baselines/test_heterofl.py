@@ -2,23 +2,29 @@
 
 import dataclasses
 import math
+from functools import partial
 
 import pytest
 import torch
 from method_runs import (
     MIXED,
+    gradients,
     run,
     same,
+    some_batch,
+    some_network,
 )
 from torch import nn
 
-from baselines import heterofl
+from baselines import fedrolex, heterofl
 from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.suite import read_suite
 from mosaic.fl.models.live_network import initial_model, layout_of
 from mosaic.fl.models.spec import Spec
+from mosaic.fl.rounds import participants
 from mosaic.fl.stages import federated_model
 from mosaic.fl.submodel import cut, window
+from mosaic.fl.training.losses import masked_cross_entropy
 
 
 @pytest.mark.parametrize("model", ["cnn", "resnet18"])
@@ -80,7 +86,7 @@ def test_the_mask_by_hand_and_in_a_run(task, store):
     """
     absent = torch.tensor([False, True, False])
     logits = torch.tensor([[0.0, 5.0, math.log(2)]])
-    loss = heterofl.masked_cross_entropy(nn.Identity(), logits, torch.tensor([0]), absent)
+    loss = masked_cross_entropy(nn.Identity(), logits, torch.tensor([0]), absent)
     assert loss.item() == pytest.approx(math.log(4), rel=1e-6)
     task = dataclasses.replace(task, omega=0.05)
     masked, plain = run("heterofl", task, mask="zero"), run("heterofl", task)
@@ -88,3 +94,39 @@ def test_the_mask_by_hand_and_in_a_run(task, store):
     assert same(
         masked, run("fedrs", task, alpha=0.0)
     )  # at full width the mask is the restricted softmax's limit
+
+
+def test_with_the_mask_rows_of_absent_classes_get_no_gradient(task, store):
+    network = some_network(task)
+    images, labels = some_batch(task)
+    absent = torch.ones(10, dtype=torch.bool)
+    absent[labels] = False
+    assert absent.any()
+    loss = partial(masked_cross_entropy, absent=absent)
+    found = gradients(loss, network, images, labels)
+    assert not found["linear.weight"][absent].any() and not found["linear.bias"][absent].any()
+    assert found["linear.weight"][~absent].any(1).all()
+
+
+@pytest.mark.parametrize("method", [heterofl, fedrolex])
+def test_with_own_rows_a_class_that_nobody_in_the_round_has_keeps_its_row(method, task, store):
+    """One of three clients takes part; a class that it lacks moves with "all", not with "own"."""
+    task = dataclasses.replace(task, omega=0.01, participation=0.3, widths=MIXED, weight_decay=0.0)
+    server = federated_model(task, 0)
+    [shard] = participants(task, 1)
+    absent = shard.label_counts == 0
+    assert absent.any()
+    own = method.one_round(task, method.Config(rows="own"), server, 1)
+    everybody = method.one_round(task, method.Config(), server, 1)
+    for name in ("linear.weight", "linear.bias"):
+        assert torch.equal(own[name][absent], server[name][absent])
+        assert not torch.equal(everybody[name][absent], server[name][absent])
+        assert torch.equal(own[name][~absent], everybody[name][~absent])
+
+
+def test_fedrolex_with_its_two_parts_is_heterofl_where_no_window_moves(task, store):
+    task = dataclasses.replace(task, omega=0.05, widths=(1.0, 1.0, 1.0))
+    parts = {"mask": "zero", "rows": "own"}
+    rolling = run("fedrolex", task, **parts)
+    assert same(rolling, run("heterofl", task, **parts))
+    assert not same(rolling, run("fedrolex", task))

@@ -53,8 +53,8 @@ def test_what_cells_share_is_forecast_once():
     )
     by_label = {cell.label: cell for cell in cells}
     together = total_flops([by_label["mosaic"], by_label["mosaic-source"]])
-    generators = dict(PARTS["mosaic"](by_label["mosaic"].task, by_label["mosaic"].config))
-    shared = sum(flops for key, flops in generators.items() if key)
+    parts = PARTS["mosaic"](by_label["mosaic"].task, by_label["mosaic"].config)
+    shared = sum(part.flops for part in parts if part.name)
     assert (
         together
         == total_flops([by_label["mosaic"]]) + total_flops([by_label["mosaic-source"]]) - shared

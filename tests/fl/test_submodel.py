@@ -7,9 +7,16 @@ import torch
 from helpers import same
 
 from mosaic.fl.models.live_network import initial_model, layout_of
-from mosaic.fl.models.registry import MODELS, full_channels, new_network, scaled_channels
+from mosaic.fl.models.registry import (
+    MODELS,
+    channel_groups,
+    full_channels,
+    new_network,
+    scaled_channels,
+)
 from mosaic.fl.models.spec import Spec
-from mosaic.fl.submodel import coordinates, cut, put, window
+from mosaic.fl.submodel import coordinates, cut, put, rolling_window, window
+from mosaic.fl.task import Task, capacity_widths
 
 NARROWING = [name for name, model in MODELS.items() if model.narrows]
 GROUPS = ("c1", "c2", "c3", "c4")
@@ -125,3 +132,24 @@ def test_a_channel_count_is_the_ceiling_of_its_share():
     spec = spec_of("cnn")
     assert [scaled_channels(replace(spec, width=w), "c1") for w in (0.25, 0.01, 1.0)] == [2, 1, 6]
     assert scaled_channels(replace(spec, base_width=25, width=0.28), "c1") == 7
+
+
+def untrained(task: Task) -> dict[str, int]:
+    """How many channels of each group no client's window has in any of the task's rounds."""
+    missed = {}
+    for group in channel_groups(task.model):
+        held = torch.zeros(full_channels(task.spec, group), dtype=torch.bool)
+        for t in range(1, task.rounds + 1):
+            for width in task.widths:
+                channels = rolling_window(task, width, t)[group]
+                held[slice(None) if channels is None else channels] = True
+        missed[group] = int((~held).sum())
+    return missed
+
+
+def test_a_window_that_goes_once_around_has_every_channel_in_some_round():
+    """At rho = 10 the widest client has half of the 64 channels, so 32 + 19 are reached."""
+    widths = capacity_widths(10, rho=10, sigma=4)
+    task = Task(n_clients=10, widths=widths, rounds=20, base_width=16)
+    assert untrained(task)["c4"] == 13
+    assert set(untrained(replace(task, roll="turn")).values()) == {0}

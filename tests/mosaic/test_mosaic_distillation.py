@@ -12,6 +12,7 @@ from mosaic.fl.data.transforms import normalise
 from mosaic.fl.models.live_network import initial_model
 from mosaic.fl.stages import final_client_models
 from mosaic.fl.training.prediction import features, predictor
+from mosaic.fl.training.teachers import source_predictions
 from mosaic.method import (
     Config,
     distillation_loss,
@@ -19,7 +20,6 @@ from mosaic.method import (
     head,
     labelled_batches,
     run,
-    source_predictions,
 )
 
 

@@ -20,9 +20,22 @@ def test_a_narrow_clients_own_features_stand_at_its_channels(task, store):
     task = replace(task, widths=(1.0, 0.5, 0.25))
     shard = open_federation(task).shards[2]
     own = features(independent_client_model(task, 2), task, shard.images[shard.indices], width=0.25)
-    wide = embedded(task, shard, "oneshot")
+    wide = embedded(task, shard, "oneshot", "average")
     assert own.shape[1] == 4 and wide.shape[1] == 16  # c4 is four base widths of 4
     assert torch.equal(wide[:, :4], own) and not wide[:, 4:].any()
+
+
+def test_with_running_statistics_an_embedding_does_not_depend_on_the_clients_other_images(
+    task, store
+):
+    """With those of a batch it does, and a client of one class standardises that class away."""
+    task = replace(task, batch_norm="batch")
+    shard = open_federation(task).shards[0]
+    fewer = replace(shard, indices=shard.indices[:10])
+    for norm, same in (("average", True), ("batch", False)):
+        of_all = embedded(task, shard, "rounds", norm)
+        of_fewer = embedded(task, fewer, "rounds", norm)
+        assert torch.allclose(of_all[:10], of_fewer, atol=1e-5) == same
 
 
 def test_the_mean_stands_for_a_class_with_fewer_than_k_samples_and_k_centres_for_the_others(task):
@@ -50,8 +63,8 @@ def test_prototypes_stand_for_all_samples_and_are_uploaded_once(task, store):
     federation = open_federation(task)
     for _ in range(2):  # a miss and a hit
         with opened(Account()) as account:
-            prototypes = client_prototypes(task, 3, "rounds")
-            client_prototypes(task, 3, "rounds")
+            prototypes = client_prototypes(task, 3, "rounds", "average")
+            client_prototypes(task, 3, "rounds", "average")
         assert account.total().upload["prototypes"] == n_bytes(prototypes)
     assert [int(p["weights"].sum()) for p in prototypes] == federation.sizes
 

@@ -77,7 +77,8 @@ def test_a_scale_has_one_factor_a_side_for_all_methods(scale):
     size, factors = SCALES[scale], {}
     for cell in cells(scale=scale):
         for field in dataclasses.fields(cell.config):
-            if "work" in field.metadata and field.name not in size.methods.get(cell.method, {}):
+            is_scaled = "work" in field.metadata and field.default
+            if is_scaled and field.name not in size.methods.get(cell.method, {}):
                 wanted = max(
                     1, round(field.default * getattr(size, f"{field.metadata['work']}_work"))
                 )

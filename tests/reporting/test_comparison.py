@@ -173,6 +173,59 @@ def test_floor_and_ceiling_are_no_part_of_the_family():
     }
 
 
+def test_the_tests_of_all_settings_are_one_family():
+    """In one setting p = .02 for two rivals, .04 after Holm; with a second setting .08.
+
+    Differences 1 - s, 1, 1 + s have t = sqrt(3) / s with 2 degrees of freedom.
+    """
+    s = math.sqrt(3) / stats.t.isf(0.01, 2)
+    rival = np.array([-1 + s, -1, -1 - s]) / 10
+    accuracies = {"mosaic": [0.9, 0.9, 0.9], "dense": 0.9 + rival, "fedavg": 0.9 + rival}
+    alone = records_of(accuracies)
+    both = pd.concat([alone, records_of(accuracies, omega=1.0)])
+    for records, n, p in ((alone, 2, 0.04), (both, 4, 0.08)):
+        table = comparison.paired_differences(records, "mosaic")
+        assert table["holm_over"].unique().tolist() == [n]
+        assert table["p_holm"].min() == pytest.approx(p)
+        assert comparison.best_methods(records)["bold"].any() == (n == 2)
+
+
+def test_signs_by_hand():
+    """Of the 2^6 signs of six differences two give a mean as far from 0 as all of one sign."""
+    six = np.array([0.01, 0.02, 0.03, 0.04, 0.05, 0.06])
+    assert significance.sign_flip_test(six) == pytest.approx(2 / 64)
+    # The mean of -1 2 3 4 5 6 is below that of all positive ones, and equal to no other: 4 of 64.
+    assert significance.sign_flip_test(six * [-1, 1, 1, 1, 1, 1]) == pytest.approx(4 / 64)
+    assert math.isnan(significance.sign_flip_test(six[:5]))
+
+
+def test_the_probability_of_a_difference_by_hand():
+    """A mean of the margin is above it with 1/2; t with 1 degree of freedom is Cauchy's: 3/4."""
+    assert significance.probability_above(0.01, 0.01, 0.02, 5) == pytest.approx(0.5)
+    above = significance.probability_above(0.01, 0.01 + 0.02 / math.sqrt(2), 0.02, 2)
+    assert above == pytest.approx(0.75)
+    assert math.isnan(significance.probability_above(0.01, 0.5, 0.0, 3))
+
+
+def test_critical_difference_is_that_of_the_literature():
+    """Demsar, 2006: q is 1.960 for 2 methods and 2.728 for 5, section 3.2.2, table 5."""
+    assert significance.critical_difference(2, 1) == pytest.approx(1.960, abs=1e-3)
+    assert significance.critical_difference(5, 30) == pytest.approx(
+        2.728 / 30**0.5 * 5**0.5, rel=1e-3
+    )
+    assert math.isnan(significance.critical_difference(1, 10))
+
+
+def test_friedman_by_hand():
+    """Three methods in the same order in 4 blocks.
+
+    The statistic is 12 n / (k (k + 1)) sum (R - 2)^2 = 4 (1 + 0 + 1) = 8, and p = e^-4.
+    """
+    ranks = np.tile([1.0, 2.0, 3.0], (4, 1))
+    assert significance.friedman_test(ranks) == pytest.approx(math.exp(-4))
+    assert math.isnan(significance.friedman_test(ranks[:, :2]))
+
+
 def test_bold_only_where_sure_of_all():
     clear = {
         "mosaic": [0.80, 0.81, 0.82],

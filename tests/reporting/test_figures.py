@@ -11,6 +11,7 @@ from benchmarks.planning.methods import facts_of
 from benchmarks.reporting.figures import accuracy as plots
 from benchmarks.reporting.figures import heatmaps, style
 from benchmarks.reporting.figures.images import generated_images, label_distribution
+from benchmarks.reporting.figures.ranks import cliques
 from benchmarks.reporting.figures.style import method_styles
 from benchmarks.reporting.figures.suite_figures import write_figures
 
@@ -195,7 +196,7 @@ def test_infinite_omega_stands_at_the_end_of_the_axis(tmp_path):
     axes = plots.accuracy_vs_omega(records).axes[0]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["0.1", "inf"]
     assert list(axes.get_xticks()) == pytest.approx([0.1, 1.0])  # infinity: ten times the largest
-    assert len(write_figures(records, tmp_path)) == 10
+    assert len(write_figures(records, tmp_path)) == 12
     assert not plt.get_fignums()  # nothing is left in pyplot's global state
 
 
@@ -256,3 +257,10 @@ def test_heat_maps_take_the_values_of_a_grid_from_the_settings_of_its_cells(tmp_
     grid = heatmaps._grid(records, ["k", "norm"])
     assert grid.values == {"k": [2.0, 10.0], "norm": ["batch", "none"]}
     assert grid.means[(10.0, "none")] == pytest.approx(60.0)
+
+
+def test_methods_are_joined_whose_mean_ranks_cannot_be_told_apart():
+    """At a critical difference of 1: 1.0 with 1.5, 1.5 with 2.4, and 4.0 with none."""
+    assert cliques([1.0, 1.5, 2.4, 4.0], 1.0) == [(1.0, 1.5), (1.5, 2.4)]
+    assert cliques([1.0, 1.5, 1.9], 1.0) == [(1.0, 1.9)]
+    assert cliques([1.0, 3.0], 1.0) == []

@@ -62,6 +62,7 @@ def test_every_label_is_in_every_figure(labels, drawn, tmp_path):
         "accuracy_vs_seconds_at_100mbits",
         "accuracy_vs_seconds_at_10mbits",
         "bytes_by_kind",
+        "mean_ranks",
     }
     for name, figure in drawn.items():
         texts = texts_of(figure)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.reporting.figures.accuracy import accuracy_vs_omega, learning_curves
 from benchmarks.reporting.figures.cost import accuracy_vs_cost, bytes_by_kind
+from benchmarks.reporting.figures.ranks import rank_diagram
 from benchmarks.reporting.figures.style import save
 from benchmarks.reporting.pages.communication import LINKS, wants_communication
 from benchmarks.reporting.parts import Failures, part
@@ -55,4 +56,5 @@ def _figures(
             draw = partial(accuracy_vs_cost, what="seconds", mbits=mbits)
             figures[f"accuracy_vs_seconds_at_{mbits}mbits"] = draw
     figures["bytes_by_kind"] = bytes_by_kind
+    figures["mean_ranks"] = rank_diagram
     return figures

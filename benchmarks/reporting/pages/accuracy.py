@@ -5,7 +5,6 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.planning.methods import CEILING, FLOOR
-from benchmarks.reporting import comparison
 from benchmarks.reporting.frames import of_label
 from benchmarks.reporting.names import method_order, omega_names, seeds_name, setting_name
 from benchmarks.reporting.pages.budget import data_free
@@ -22,22 +21,27 @@ FIRST_OMEGA = 2
 
 
 def accuracy_page(
-    records: pd.DataFrame, summary: pd.DataFrame, setting: tuple, reference: str | None
+    records: pd.DataFrame,
+    summary: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    setting: tuple,
+    reference: str | None,
 ) -> Page:
     """The accuracies of one setting, a row per method and a column per omega.
 
     Args:
         records: the setting's rows per cell and scored round.
         summary: what ``comparison.summarise`` makes of them.
+        verdicts: what ``comparison.best_methods`` makes of the suite's rows, those of this setting.
         setting: data set, number of clients and widths.
         reference: label of the method that the note on power is about; None leaves it out.
     """
     omegas = sorted(summary["omega"].unique())
     labels = method_order(records)
     cells = {(row["label"], row["omega"]): row for row in summary.to_dict("records")}
-    verdict = comparison.best_methods(records).set_index(["label", "omega"])
-    worse = set(verdict.loc[verdict["worse"]].index)
-    surely_best = set(verdict.loc[verdict["bold"]].index)
+    verdicts = verdicts.set_index(["label", "omega"])
+    worse = set(verdicts.loc[verdicts["worse"].astype(bool)].index)
+    surely_best = set(verdicts.loc[verdicts["bold"].astype(bool)].index)
 
     rows = []
     bold = set()
@@ -94,7 +98,8 @@ def _reading_notes(labels: list[str], seeds: str, several_seeds: bool) -> list[s
         notes.append(
             "± is the sample standard deviation over seeds (ddof 1). Bold: the best mean, where "
             "its paired difference to every other competitor is significant (paired t-test, Holm "
-            "over those differences, α = .05). †: significantly worse than the best mean."
+            "over these differences in all tables, α = .05). †: significantly worse than the best "
+            "mean."
         )
     if FLOOR in labels or CEILING in labels:
         notes.append(

@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.reporting.frames import groups, has_values
-from benchmarks.reporting.names import omega_names, omega_values, setting_name
+from benchmarks.reporting.frames import has_values
+from benchmarks.reporting.names import omega_values, setting_name
+from benchmarks.reporting.significance import MIN_PAIRS_EXACT
 from benchmarks.reporting.table import Page, p_value, rules_between, short, signed
 
 
@@ -25,28 +26,28 @@ def difference_page(
         "points": ("difference", _points),
         "sd": ("sd", _width),
         "± 95% CI": ("ci", _width),
+        "d": ("effect", short),
         "n": ("n", str),
         "p": ("p", p_value),
     }
-    if has_values(differences, "p_wilcoxon"):
+    if has_values(differences, "p_signs"):
+        columns["p signs"] = ("p_signs", p_value)
         columns["p Wilcoxon"] = ("p_wilcoxon", p_value)
     columns["p Holm"] = ("p_holm", p_value)
+    columns["P(> 1)"] = ("p_better", p_value)
 
     cells = []
     for row in differences.to_dict("records"):
         cells.append([write(row[column]) for column, write in columns.values()])
 
-    # How many tests Holm's correction counted at each omega.
-    names = omega_names(records)
-    tested = []
-    for (omega,), rows in groups(differences, ["omega"]):
-        tested.append(f"{rows['holm_over'].iloc[0]} at {names[omega]}")
-
     note = (
         f"Method minus {reference}, paired by seed, last round: positive means better than "
-        f"{reference}. p: two-sided paired t-test; Holm's correction over the tested competitors "
-        f"at each omega ({', '.join(tested)}), floor and ceiling not counted. – where there is no "
-        "test: fewer than 2 pairs, or every pair differs by the same amount."
+        f"{reference}. d: difference over sd. p: two-sided paired t-test; p signs and p Wilcoxon, "
+        f"with {MIN_PAIRS_EXACT} pairs or more: exact, without a normal distribution. p Holm: p "
+        f"corrected for the {differences['holm_over'].iloc[0]} comparisons with competitors in all "
+        f"settings, floor and ceiling not counted. P(> 1): the probability that the method is "
+        "better by more than a point (Bayesian t-test). – where there is no test: fewer than 2 "
+        "pairs, or every pair differs by the same amount."
     )
     caption = f"Paired differences to {reference} on {setting_name(*setting)} (percentage points)"
     omegas = omega_values(records)

@@ -5,15 +5,18 @@ import math
 import pandas as pd
 
 from benchmarks.reporting import comparison
-from benchmarks.reporting.table import NOTHING, Page
+from benchmarks.reporting.names import setting_name
+from benchmarks.reporting.significance import critical_difference, friedman_test
+from benchmarks.reporting.table import NOTHING, Page, p_value
 
 
-def rank_page(ranks: pd.DataFrame, records: pd.DataFrame, reference: str) -> Page:
-    """Mean ranks, and the reference's wins, ties and losses, over all settings.
+def rank_page(ranks: pd.DataFrame, records: pd.DataFrame, setting: tuple, reference: str) -> Page:
+    """Mean ranks, and the reference's wins, ties and losses, in one setting.
 
     Args:
         ranks: what ``comparison.average_ranks`` makes of the records.
-        records: rows per cell and scored round.
+        records: the setting's rows per cell and scored round.
+        setting: data set, number of clients and widths.
         reference: label of the method whose wins are counted.
     """
     counts = comparison.win_tie_loss(records, reference)
@@ -26,11 +29,21 @@ def rank_page(ranks: pd.DataFrame, records: pd.DataFrame, reference: str) -> Pag
         mean_rank = NOTHING if math.isnan(rank) else f"{rank:.2f}"
         rows.append([label, mean_rank, versus.get(label, NOTHING)])
 
+    n_blocks = int(max(ranks["n"], default=0))
     note = (
-        f"Mean rank (1 is best) over the {ranks['n'].max()} blocks (dataset, clients, widths, "
-        "omega, seed) that every competitor finished. – : there is no such block. Win / tie / "
-        f"loss: of {reference} against the row's method, over the blocks that both finished; a tie "
-        "is less than 0.05 points."
+        f"Mean rank (1 is best) over the {n_blocks} blocks (omega and seed) that every competitor "
+        "finished. – : there is no such block. Win / tie / loss: of "
+        f"{reference} against the row's method, over the blocks that both finished; a tie is less "
+        "than 0.05 points."
     )
+    notes = [note]
+    if n_blocks:
+        p = p_value(friedman_test(comparison.blocks(records).dropna().to_numpy()))
+        critical = critical_difference(len(ranks), n_blocks)
+        notes.append(
+            f"Friedman's test that all mean ranks are equal: p {p}. Two of them differ if they are "
+            f"{critical:.2f} apart (Nemenyi, α = .05). Both take blocks for independent, although "
+            "those of one omega resemble one another: read them as a description."
+        )
     header = ["method", "mean rank", f"{reference} wins / ties / loses"]
-    return Page("Ranks over all settings", header, rows, [note])
+    return Page(f"Ranks on {setting_name(*setting)}", header, rows, notes)

@@ -92,8 +92,8 @@ def split(task: Task) -> tuple[Tensor, Tensor, Partition]:
     """Split the training data of a task into validation images and the clients' images.
 
     Args:
-        task: its dataset, n_train, validation, omega, law, partition, min_samples, n_clients and
-            seed decide.
+        task: its dataset, n_train, validation, omega, law, partition, min_samples, max_draws,
+            n_clients and seed decide.
 
     Returns:
         The pool that the clients share, as positions in the training split (n,); the held-out
@@ -118,7 +118,13 @@ def split(task: Task) -> tuple[Tensor, Tensor, Partition]:
         kept = kept[order[: task.n_train]]
 
     parts = partition(
-        labels[kept], task.n_clients, task.omega, task.law, task.min_samples, task.seed
+        labels[kept],
+        task.n_clients,
+        task.omega,
+        task.law,
+        task.min_samples,
+        task.seed,
+        task.max_draws,
     )
     return kept, held_out, parts
 

@@ -60,6 +60,7 @@ def split_as_given(task: Task, labels: Tensor, held_out: Tensor) -> tuple[Tensor
     counts = [labels[positions].bincount(minlength=n_classes) for positions in clients]
     return pool, Partition(
         indices=tuple(torch.searchsorted(pool, positions) for positions in clients),
+        draws=0,
         moved=0,
         label_counts=torch.stack(counts),
         omega=math.inf,

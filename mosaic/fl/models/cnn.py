@@ -5,24 +5,24 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from mosaic.fl.fast.convolutions import Conv2d
-from mosaic.fl.fast.fused_norm import NormReluPool
+from mosaic.fl.models.norms import norm_relu_pool
 from mosaic.fl.models.spec import Spec
 
 
 class ConvBlock(nn.Sequential):
-    """3x3 convolution, BatchNorm, ReLU and, with ``pool``, 2x2 max-pooling.
+    """3x3 convolution, normalisation, ReLU and, with ``pool``, 2x2 max-pooling.
 
     (B, n_in, H, W) to (B, n_out, H, W), or to (B, n_out, H // 2, W // 2) with ``pool``.
     """
 
-    def __init__(self, n_in: int, n_out: int, pool: bool):
+    def __init__(self, n_in: int, n_out: int, pool: bool, norm: str):
         super().__init__()
         self.conv = Conv2d(n_in, n_out, 3, padding=1, bias=False)
-        self.norm = NormReluPool(n_out, pool)
+        self.norm = norm_relu_pool(norm, n_out, pool)
 
 
 class CNN(nn.Module):
-    """Four 3x3 convolutions with BatchNorm, of w, 2w, 4w and 4w channels; this project's default.
+    """Four normalised 3x3 convolutions of w, 2w, 4w and 4w channels; this project's default.
 
     The first three are followed by max-pooling, so that of 8x8 images, the smallest it takes, the
     last convolution sees one pixel. The features are the mean over the pixels that are left.
@@ -35,7 +35,7 @@ class CNN(nn.Module):
     def __init__(self, spec: Spec, channels: Sequence[int]):
         super().__init__()
         widths = [spec.channels, *channels]
-        blocks = [ConvBlock(widths[i], widths[i + 1], pool=i < 3) for i in range(4)]
+        blocks = [ConvBlock(widths[i], widths[i + 1], i < 3, spec.norm) for i in range(4)]
         self.blocks = nn.Sequential(*blocks)
         self.linear = nn.Linear(widths[4], spec.n_classes)
 
@@ -56,7 +56,7 @@ def cnn_group(name: str) -> tuple[str, ...]:
 
 
 class CNN2(nn.Module):
-    """Two 5x5 convolutions with BatchNorm, of w and 2w channels, both pooled, and a classifier.
+    """Two normalised 5x5 convolutions of w and 2w channels, both pooled, and a classifier.
 
     DENSE's network for grey images (Zhang et al., NeurIPS 2022): 29,034 parameters at w = 16, 28x28
     pixels and 10 classes. The classifier reads all pixels. There are no narrow versions.
@@ -71,9 +71,13 @@ class CNN2(nn.Module):
         first, second = channels
         self.blocks = nn.Sequential(
             nn.Sequential(
-                Conv2d(spec.channels, first, 5, padding=2), NormReluPool(first, pool=True)
+                Conv2d(spec.channels, first, 5, padding=2),
+                norm_relu_pool(spec.norm, first, pool=True),
             ),
-            nn.Sequential(Conv2d(first, second, 5, padding=2), NormReluPool(second, pool=True)),
+            nn.Sequential(
+                Conv2d(first, second, 5, padding=2),
+                norm_relu_pool(spec.norm, second, pool=True),
+            ),
         )
         self.linear = nn.Linear(second * (spec.size // 4) ** 2, spec.n_classes)
 

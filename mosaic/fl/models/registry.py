@@ -122,8 +122,18 @@ def new_network(spec: Spec) -> nn.Module:
     """The spec's network with PyTorch's initial weights, from PyTorch's global random state.
 
     Raises:
-        InputError: There is no such model, or it has no version of the spec's width.
+        InputError: There is no such model, or it has no version of the spec's width or of its
+            normalisation.
     """
     require_width(spec)
     channels = [scaled_channels(spec, group) for group in channel_groups(spec.model)]
-    return model_named(spec.model).network(spec, channels)
+    network = model_named(spec.model).network(spec, channels)
+
+    # A model from outside may not read spec.norm.
+    has_batch_norm = any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
+    if spec.norm != "batch" and has_batch_norm:
+        raise InputError(
+            f"model {spec.model!r} has BatchNorm layers whatever task.norm is, and it is "
+            f"{spec.norm!r}. Leave it at 'batch', or let the model read spec.norm."
+        )
+    return network

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from mosaic.fl.fast.convolutions import Conv2d
-from mosaic.fl.fast.fused_norm import NormReluPool
+from mosaic.fl.models.norms import norm_relu_pool, plain_norm
 from mosaic.fl.models.spec import Spec
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with BatchNorm and a shortcut (He et al., CVPR 2016, section 3.3).
+    """Two normalised 3x3 convolutions and a shortcut (He et al., CVPR 2016, section 3.3).
 
     (B, n_in, H, W) to (B, n_out, ceil(H / stride), ceil(W / stride)).
 
@@ -21,17 +21,17 @@ class BasicBlock(nn.Module):
     (channels_last; oneDNN's ``brgconv_strided:avx2``).
     """
 
-    def __init__(self, n_in: int, n_out: int, stride: int):
+    def __init__(self, n_in: int, n_out: int, stride: int, norm: str):
         super().__init__()
         self.stride = stride
         self.conv1 = nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False)
-        self.norm1 = NormReluPool(n_out)
+        self.norm1 = norm_relu_pool(norm, n_out)
         self.conv2 = nn.Conv2d(n_out, n_out, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(n_out)
+        self.norm2 = plain_norm(norm, n_out)
         self.shortcut = nn.Sequential()
         if stride != 1:
             self.shortcut.add_module("conv", nn.Conv2d(n_in, n_out, 1, bias=False))
-            self.shortcut.add_module("norm", nn.BatchNorm2d(n_out))
+            self.shortcut.add_module("norm", plain_norm(norm, n_out))
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm1(self.conv1(x))
@@ -52,15 +52,15 @@ class ResNet18(nn.Module):
     def __init__(self, spec: Spec, channels: Sequence[int]):
         super().__init__()
         self.conv = Conv2d(spec.channels, channels[0], 3, padding=1, bias=False)
-        self.norm = NormReluPool(channels[0])
+        self.norm = norm_relu_pool(spec.norm, channels[0])
 
         stages = []
         n_in = channels[0]
         for i, n_out in enumerate(channels):
             stride = 1 if i == 0 else 2
-            stages.append(
-                nn.Sequential(BasicBlock(n_in, n_out, stride), BasicBlock(n_out, n_out, 1))
-            )
+            first = BasicBlock(n_in, n_out, stride, spec.norm)
+            second = BasicBlock(n_out, n_out, 1, spec.norm)
+            stages.append(nn.Sequential(first, second))
             n_in = n_out
         self.stages = nn.Sequential(*stages)
         self.linear = nn.Linear(n_in, spec.n_classes)

@@ -29,6 +29,7 @@ class Spec:
         width: Share of the channels of every layer that this network has, in (0, 1].
         size: Height and width of the images in pixels. Of the built-in models only ``cnn2``
             depends on it.
+        norm: Its normalisation, one of ``mosaic.fl.models.norms.NORMS``.
     """
 
     model: str
@@ -37,3 +38,4 @@ class Spec:
     base_width: int
     width: float = 1.0
     size: int = 28
+    norm: str = "batch"

@@ -26,12 +26,16 @@ def client_cvae(task: Task, config: CvaeConfig, client: int) -> dict[str, State 
 
 @stage(version=1, sees=Task.without_models)
 def client_modules(
-    task: Task, config: CvaeConfig, client: int
+    task: Task, config: CvaeConfig, client: int, together: bool = True
 ) -> dict[str, list[State] | dict[str, float]]:
     """One client's modules: a VAE without labels for each class that the client has.
 
-    Together they take ``config.cvae_steps`` steps, shared out as evenly as possible, and at least
-    one each.
+    Args:
+        task: the federated problem.
+        config: the networks and how to train them.
+        client: the client's number.
+        together: whether the modules take ``config.cvae_steps`` steps together, shared out as
+            evenly as possible, and at least one each; otherwise each of them takes as many.
 
     Returns:
         "states": the decoders, uploaded, in ascending order of their classes. "losses":
@@ -40,7 +44,7 @@ def client_modules(
     shard = open_federation(task).shards[client]
     labels = shard.labels[shard.indices]
     classes = shard.classes.tolist()
-    steps_each, steps_left = divmod(config.cvae_steps, len(classes))
+    steps_each, steps_left = divmod(config.cvae_steps, len(classes) if together else 1)
 
     states = []
     losses = []

@@ -15,6 +15,31 @@ from mosaic.fl.models.spec import State
 from mosaic.fl.task import Task
 
 
+class Judged:
+    """Keeps the best of the models that a student is on its way.
+
+    Args:
+        score: A model's score; lower is better.
+        every: Steps from one judged model to the next. The start is judged too.
+
+    Attributes:
+        best: The best model so far.
+    """
+
+    def __init__(self, score: Callable[[State], float], every: int):
+        self.score = score
+        self.every = every
+        self.best: State = {}
+        self._least = math.inf
+
+    def look(self, state: State) -> None:
+        """Judge one model."""
+        value = self.score(state)
+        if not self.best or value < self._least:
+            self.best = state
+            self._least = value
+
+
 def distil(
     student: State,
     labelled: Iterable[tuple[Tensor, Any]],
@@ -23,6 +48,7 @@ def distil(
     loss: Callable[[Tensor, Any], Tensor],
     frozen_norms: bool,
     clip: float = math.inf,
+    judged: Judged | None = None,
 ) -> tuple[State, list[float]]:
     """Train a model of full width on batches of images and targets, one step per batch.
 
@@ -38,6 +64,7 @@ def distil(
         frozen_norms: Whether BatchNorm works as at test and keeps its running statistics.
             Otherwise it uses each batch's statistics and updates the running ones.
         clip: The largest norm that the gradient may have.
+        judged: If given, the best of the models that it judges is returned, not the last one.
 
     Returns:
         The trained model, and the loss of each step.
@@ -52,6 +79,8 @@ def distil(
     network = live.evaluating(task.batch_norm) if frozen_norms else live.training()
     built_optimiser = optimiser(network.parameters())
 
+    if judged is not None:
+        judged.look(student)
     values = []
     for images, targets in labelled:
         built_optimiser.zero_grad(set_to_none=True)
@@ -67,12 +96,14 @@ def distil(
             nn.utils.clip_grad_norm_(network.parameters(), clip)
         built_optimiser.step()
         values.append(value.detach())
+        if judged is not None and len(values) % judged.every == 0:
+            judged.look(live.save())
 
     losses = torch.stack(values).tolist()
     # One check at the end, so that no step waits for a number from the accelerator.
     if not math.isfinite(sum(losses)):
         raise FloatingPointError("the distillation loss is not finite: lower its learning rate")
-    return live.save(), losses
+    return live.save() if judged is None else judged.best, losses
 
 
 def loss_curve_ends(losses: Sequence[float]) -> tuple[float, float]:

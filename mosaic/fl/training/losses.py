@@ -16,6 +16,22 @@ def cross_entropy(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(model(images).float(), labels)
 
 
+def masked_cross_entropy(
+    model: nn.Module, images: Tensor, labels: Tensor, absent: Tensor
+) -> Tensor:
+    """Cross entropy whose logits of ``absent`` classes are 0, so that they get no gradient.
+
+    HeteroFL, Diao et al., ICLR 2021, section 3.
+
+    Args:
+        model: The client's network.
+        images: A batch (B, C, H, W).
+        labels: (B,).
+        absent: Whether the client has no sample of a class (K,), boolean.
+    """
+    return F.cross_entropy(model(images).float().masked_fill(absent, 0.0), labels)
+
+
 def soft_distillation(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     """T^2 KL(teacher || student), mean over the batch; 0 where they agree.
 
@@ -98,6 +114,22 @@ def noise_collapse(noise: Tensor, drawn: Tensor, power: int = 2) -> Tensor:
     noise_distance = torch.cdist(noise, noise).square() / noise.shape[1]
     drawn_distance = torch.cdist(drawn, drawn, p=power).pow(power) / drawn.shape[1]
     return (-(noise_distance * drawn_distance).mean()).exp()
+
+
+def transferability(
+    ensemble: Tensor, student: Tensor, labels: Tensor, temperature: float
+) -> Tensor:
+    """L_tran = -KL(student || ensemble), the mean over the hard samples of a batch (DFRD, DFDG).
+
+    A sample is hard where the ensemble is right and the student is wrong. Minimising this loss
+    makes the generator seek images of such labels on which the two differ.
+    Logits are (B, K) and intended labels (B,); the temperature softens both.
+    """
+    hard = (ensemble.argmax(1) == labels) & (student.argmax(1) != labels)
+    log_p = (student / temperature).log_softmax(1)
+    log_q = (ensemble / temperature).log_softmax(1)
+    kl = F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(1)
+    return -(hard * kl).sum() / hard.sum().clamp_min(1)
 
 
 def adversarial_discriminator(real: Tensor, fake: Tensor) -> Tensor:

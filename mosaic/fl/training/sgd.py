@@ -57,6 +57,11 @@ def n_steps(task: Task, n_samples: int) -> int:
     return task.steps
 
 
+def samples_per_batch(n_samples: int, batch_size: int) -> int:
+    """The samples of a batch: as many as there are, but at least 2; see :func:`batches`."""
+    return max(2, min(batch_size, n_samples))
+
+
 def batches(n_samples: int, batch_size: int, steps: int, rng: torch.Generator) -> Tensor:
     """Indices of batches, in as many passes over shuffled samples as they need.
 
@@ -70,7 +75,7 @@ def batches(n_samples: int, batch_size: int, steps: int, rng: torch.Generator) -
     Returns:
         Indices (steps, b) in [0, n_samples). A batch may reach from one pass into the next.
     """
-    b = max(2, min(batch_size, n_samples))
+    b = samples_per_batch(n_samples, batch_size)
     n_passes = math.ceil(steps * b / n_samples)
     order = torch.cat([torch.randperm(n_samples, generator=rng) for _ in range(n_passes)])
     return order[: steps * b].view(steps, b)

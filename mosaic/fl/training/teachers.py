@@ -1,5 +1,6 @@
 """The clients' models as teachers: frozen networks whose logits are computed together."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -23,9 +24,13 @@ def teachers_of(task: Task, clients: Sequence[State]) -> list[nn.Module]:
         clients: the models of clients 0 to N - 1, in this order.
 
     Returns:
-        N networks, each of its client's width and with its client's running BatchNorm statistics.
+        N networks, each of its client's width. ``task.teacher_norm`` says what their BatchNorm
+        layers use: the client's running statistics, or those of each batch.
     """
-    return [frozen_network(state, task.spec_at(task.width(i))) for i, state in enumerate(clients)]
+    return [
+        frozen_network(state, task.spec_at(task.width(i)), task.teacher_norm)
+        for i, state in enumerate(clients)
+    ]
 
 
 def reloaded(teachers: list[nn.Module], task: Task, clients: Sequence[State]) -> list[nn.Module]:
@@ -63,9 +68,28 @@ def teacher_logits(teachers: Sequence[nn.Module], images: Tensor, task: Task) ->
         return logits_with_gradient(teachers, images)
 
 
-def mean_logits(teachers: Sequence[nn.Module], images: Tensor, task: Task) -> Tensor:
-    """The plain ensemble: the mean (B, K) of all teachers' logits for images (B, C, H, W)."""
-    return teacher_logits(teachers, images, task).mean(0)
+def mean_logits(
+    teachers: Sequence[nn.Module], images: Tensor, task: Task, mean: str = "logits"
+) -> Tensor:
+    """The plain ensemble: the mean (B, K) of all teachers' logits for images (B, C, H, W).
+
+    With ``mean="probabilities"`` it is that of their probabilities, as :func:`mean_of` gives it.
+    """
+    return mean_of(teacher_logits(teachers, images, task), mean)
+
+
+def mean_of(logits: Tensor, mean: str, dim: int = 0) -> Tensor:
+    """The ensemble's logits (B, K), of its members' logits f (N, B, K).
+
+    Args:
+        logits: the members' logits.
+        mean: "logits": their mean. "probabilities": log (1/N) sum_k softmax(f_k), where a member
+            that is too sure counts no more than any other.
+        dim: the dimension of the members, if it is not the first.
+    """
+    if mean == "logits":
+        return logits.mean(dim)
+    return logits.log_softmax(-1).logsumexp(dim) - math.log(logits.shape[dim])
 
 
 def clients_mean(clients: Sequence[State], task: Task) -> Predict:
@@ -76,10 +100,10 @@ def clients_mean(clients: Sequence[State], task: Task) -> Predict:
         task: gives each client's width.
 
     Returns:
-        A function from images (B, C, H, W) to the mean (B, K) of the clients' logits, each computed
-        with the client's running BatchNorm statistics, as :func:`mean_logits` does.
+        A function from images (B, C, H, W) to the mean (B, K) of the clients' logits, with the
+        BatchNorm statistics of ``task.teacher_norm``, as :func:`mean_logits` does.
     """
-    task = replace(task, batch_norm="average")
+    task = replace(task, batch_norm=task.teacher_norm)
 
     def predict(images: Tensor) -> Tensor:
         logits = [
@@ -89,6 +113,29 @@ def clients_mean(clients: Sequence[State], task: Task) -> Predict:
         return torch.stack(logits).mean(0)
 
     return predict
+
+
+def source_predictions(
+    clients: Sequence[State], task: Task, images: Tensor, drawn_by: Tensor
+) -> Tensor:
+    """The source teacher: for each image the logits of the client whose generator drew it.
+
+    Args:
+        clients: the clients' models.
+        task: gives the clients' widths, and the BatchNorm statistics that teachers use.
+        images: (B, C, H, W).
+        drawn_by: the client (B,) of each image.
+
+    Returns:
+        Logits (B, K).
+    """
+    task = replace(task, batch_norm=task.teacher_norm)
+    logits = torch.empty(len(images), task.source.n_classes, device=images.device)
+    for client in drawn_by.unique().tolist():
+        of_client = (drawn_by == client).nonzero().flatten()
+        predict = predictor(clients[client], task, task.width(client))
+        logits[of_client] = predict(images[of_client])
+    return logits
 
 
 def class_shares(label_counts: Tensor) -> Tensor:

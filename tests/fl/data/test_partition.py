@@ -3,9 +3,11 @@
 import json
 import math
 import time
+from functools import partial
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 
 from mosaic.fl.data.partition import LAWS, Partition, _repair, partition
@@ -120,6 +122,36 @@ def test_client_law_gives_equal_sizes_and_moves_nothing():
         assert parts.moved == 0
 
 
+def smallest_by_rejection(seed: int) -> int:
+    """The smallest client of a table that is drawn until each client has ten samples."""
+    rng = np.random.default_rng(seed)
+    while True:
+        sizes = LAWS["class_balanced"](np.bincount(SKEWED), 10, 0.01, rng).sum(1)
+        if sizes.min() >= 10:
+            return sizes.min()
+
+
+SKEWED = torch.arange(60_000) % 10
+
+
+def test_the_smallest_client_has_the_size_that_drawing_again_gives():
+    """Where a repair takes the place of drawing again, three of four have exactly ten samples."""
+    again = partial(partition, SKEWED, 10, 0.01, "class_balanced", 10, max_draws=1000)
+    expected = [smallest_by_rejection(seed) for seed in range(100)]
+    parts = [again(seed) for seed in range(100)]
+    drawn = [int(part.label_counts.sum(1).min()) for part in parts]
+    assert scipy.stats.ks_2samp(drawn, expected).pvalue > 0.01
+    assert not any(part.moved for part in parts)
+    assert 2 < np.mean([part.draws for part in parts]) < 8  # a quarter of the draws is accepted
+
+
+def test_a_partition_that_no_draw_gives_is_the_first_one_repaired():
+    """Five hundred samples for fifty clients of at least ten: all must have the same size."""
+    parts = partition(torch.arange(500) % 7, 50, 0.1, "class", 10, seed=0, max_draws=20)
+    assert parts.draws == 20 and parts.moved > 0
+    assert parts.label_counts.sum(1).tolist() == [10] * 50
+
+
 def test_repair_moves_the_fewest_samples_of_classes_the_receiver_has():
     drawn = np.array([[20, 0], [6, 30], [1, 0], [0, 0]])
     # Client 2 lacks 3 and has class 0: client 0 can spare min(20, 20 - 4) = 16 of it, client 1 only
@@ -143,6 +175,7 @@ def test_certificate_by_hand():
     # Classes per client: (1 + 2) / 2.
     parts = Partition(
         (torch.tensor([0]), torch.tensor([1, 2, 3])),
+        1,
         0,
         torch.tensor([[1, 0], [1, 2]]),
         math.inf,
@@ -160,8 +193,8 @@ def test_certificate_by_hand():
 
 def test_certificates_differ_where_clients_have_other_samples():
     counts = torch.tensor([[1, 1], [1, 1]])
-    a = Partition((torch.tensor([0, 1]), torch.tensor([2, 3])), 0, counts, 1.0, "class", 0)
-    b = Partition((torch.tensor([0, 3]), torch.tensor([1, 2])), 0, counts, 1.0, "class", 0)
+    a = Partition((torch.tensor([0, 1]), torch.tensor([2, 3])), 1, 0, counts, 1.0, "class", 0)
+    b = Partition((torch.tensor([0, 3]), torch.tensor([1, 2])), 1, 0, counts, 1.0, "class", 0)
     assert a.certificate()["sha256"] != b.certificate()["sha256"]
 
 
@@ -185,6 +218,7 @@ def test_a_hundred_clients_of_sixty_thousand_samples_in_a_second(law):
         ({"n_clients": 0}, "n_clients must be a whole number from 1, not 0"),
         ({"n_clients": 2.0}, "not 2.0"),
         ({"min_samples": 0}, "min_samples must be a whole number from 1, not 0"),
+        ({"max_draws": 0}, "max_draws must be a whole number from 1, not 0"),
         ({"n_clients": 144}, "give at most 143 clients"),
         ({"law": "class_balance"}, "did you mean 'class_balanced'"),
         ({"labels": torch.zeros(0, dtype=torch.int64)}, "labels must be"),

@@ -1,12 +1,18 @@
 """The networks: sizes, layouts, any width, any image size; what BatchNorm keeps and what not."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from mosaic.fl.aggregation import average
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.errors import InputError
+from mosaic.fl.models.cnn import CNN
 from mosaic.fl.models.live_network import LiveNetwork, initial_model, layout_of, live_network
+from mosaic.fl.models.norms import NORMS, norm_relu_pool, plain_norm
 from mosaic.fl.models.registry import MODELS, channel_groups, full_channels, new_network
 from mosaic.fl.models.spec import Spec
 from mosaic.fl.stages import federated_model, final_client_models
@@ -34,10 +40,59 @@ def test_parameter_counts(model, channels, base_width, n_parameters):
     assert sum(p.numel() for p in network.parameters()) == n_parameters
 
 
+# Without BatchNorm: GroupNorm has as many parameters, a bias in its place half as many.
+@pytest.mark.parametrize("model", MODELS)
+def test_parameter_counts_of_other_normalisations(model):
+    counts = {}
+    for norm in NORMS:
+        network = new_network(replace(GREY[model], norm=norm))
+        counts[norm] = sum(p.numel() for p in network.parameters())
+    layers = [m for m in new_network(GREY[model]).modules() if isinstance(m, nn.BatchNorm2d)]
+    assert counts["group"] == counts["batch"]
+    assert counts["none"] == counts["batch"] - sum(layer.num_features for layer in layers)
+
+
+@pytest.mark.parametrize("pool", [False, True])
+def test_group_norm_is_that_of_pytorch(pool):
+    layer = norm_relu_pool("group", 6, pool)
+    nn.init.uniform_(layer.weight)
+    nn.init.uniform_(layer.bias)
+    expected = nn.GroupNorm(2, 6)  # of 4 and 6 channels, 2 is the largest common divisor
+    expected.load_state_dict(layer.state_dict())
+    x = noise(3, 6, 4, 4)
+    y = expected(x).relu()
+    assert torch.allclose(layer(x), F.max_pool2d(y, 2) if pool else y)
+    assert torch.equal(plain_norm("none", 6)(x), x)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("norm", ["group", "none"])
+def test_without_batch_norm_an_image_does_not_depend_on_the_others_of_its_batch(model, norm):
+    network = new_network(replace(GREY[model], norm=norm)).train()
+    x = noise(4, 1, 28, 28)
+    assert torch.allclose(network(x)[:2], network(x[:2]), atol=1e-6)
+
+
+def test_a_model_that_has_batch_norm_all_the_same_is_refused():
+    class Stubborn(CNN):
+        def __init__(self, spec, channels):
+            super().__init__(replace(spec, norm="batch"), channels)
+
+    MODELS["stubborn"] = replace(MODELS["cnn"], network=Stubborn)
+    try:
+        with pytest.raises(InputError, match="has BatchNorm layers whatever task.norm is"):
+            new_network(Spec("stubborn", 1, 10, 4, norm="group"))
+    finally:
+        del MODELS["stubborn"]
+
+
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_layout_names_the_channel_group_of_every_dimension_of_every_tensor(model, channels):
-    spec = Spec(model, channels, n_classes=7, base_width=6)
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_layout_names_the_channel_group_of_every_dimension_of_every_tensor(
+    model, channels, norm
+):
+    spec = Spec(model, channels, n_classes=7, base_width=6, norm=norm)
     sizes = {"image": channels, "classes": 7, "pixels": 12 * 49}
     sizes |= {group: full_channels(spec, group) for group in channel_groups(model)}
     state = initial_model(spec, 0)

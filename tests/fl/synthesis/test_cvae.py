@@ -165,6 +165,13 @@ def test_a_hit_equals_a_miss_and_bytes_are_counted(make, task, small, store):
     assert account.total().flops == again.total().flops > 0
 
 
+def test_each_module_takes_all_steps_where_they_are_the_modules(task, small, store):
+    n_classes = len(open_federation(task).shards[0].classes)
+    with opened(Account()) as account:
+        client_modules(task, replace(small, cvae_steps=5), 0, together=False)
+    assert n_classes > 1 and account.total().steps["cvae"] == 5 * n_classes
+
+
 @pytest.mark.parametrize("steps", [5, 23])
 def test_a_clients_modules_take_the_steps_of_one_cvae(steps, task, small, store):
     """Shared out as evenly as possible, and at least one each."""

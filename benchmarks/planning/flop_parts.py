@@ -1,0 +1,105 @@
+"""Parts of methods' FLOPs that several methods have."""
+
+import math
+from collections.abc import Hashable
+from typing import NamedTuple
+
+from benchmarks.planning.network_flops import classifier, dcgan, perceptron
+from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config, n_pixels
+from mosaic.fl.task import Task
+from mosaic.method import Config, generator_config
+
+
+class Part(NamedTuple):
+    """A part of what a method computes.
+
+    Attributes:
+        name: cells whose parts have the same name share the work; None: it is one cell's.
+        flops: floating-point operations; a multiply-add counts as two.
+        side: what it is for. "local": the local training, which FedAvg has too. "client": what
+            clients compute beyond it. "server": what the server computes.
+    """
+
+    name: Hashable
+    flops: float
+    side: str
+
+
+def at_clients(flops: float, name: Hashable = None) -> Part:
+    """What clients compute beyond FedAvg's local training."""
+    return Part(name, flops, "client")
+
+
+def at_server(flops: float) -> Part:
+    """What the server computes for one cell."""
+    return Part(None, flops, "server")
+
+
+def own_rounds(task: Task) -> Part:
+    """Local training of a method's own, which no other method shares."""
+    return Part(None, local_training(task), "local")
+
+
+def all_clients(task: Task, **gradients: bool) -> float:
+    """One image through all clients' models; ``gradients`` as in ``classifier``."""
+    total = 0.0
+    for client in range(task.n_clients):
+        spec = task.spec_at(task.width(client))
+        total += classifier(spec, **gradients)
+    return total
+
+
+def server_training(task: Task, images: float) -> float:
+    """Steps of the server's model on so many images."""
+    return images * classifier(task.spec, weights=True)
+
+
+def local_training(task: Task) -> float:
+    """All clients' local steps of all rounds; NaN for epochs, which depend on the data."""
+    if task.epochs:
+        return math.nan
+    images_per_client = task.participation * task.rounds * task.steps * task.batch_size
+    return images_per_client * all_clients(task, weights=True)
+
+
+def federated_rounds(task: Task) -> Part:
+    """The rounds of FedAvg or FedRolex, which are cached."""
+    return Part(("warm_up", task), local_training(task), "local")
+
+
+def independent_training(task: Task) -> Part:
+    """Each client alone, which is cached."""
+    return Part(("lone_model", task), local_training(task), "local")
+
+
+def client_gans(task: Task, config: Config) -> Part:
+    """Mosaic's generators at the clients, which are cached."""
+    source = task.source
+    batch_norm = config.discriminator_norm == "batch"
+    _, learnt, discriminated = dcgan(
+        config.latent, config.ngf, source.channels, source.size, batch_norm
+    )
+
+    images = config.generator_steps * config.generator_batch
+    per_image = task.n_clients * (learnt + discriminated) + all_clients(task, images=True)
+    return at_clients(images * per_image, ("client_generator", task, generator_config(config)))
+
+
+def decoder_units(task: Task, config: CvaeConfig, n_classes: int) -> tuple[int, ...]:
+    """The units of a CVAE's decoder, from the noise and the label to the pixels."""
+    hidden = config.cvae_hidden
+    return config.cvae_latent + n_classes, hidden, hidden, n_pixels(task)
+
+
+def client_cvaes(task: Task, config: CvaeConfig, n_classes: int) -> Part:
+    """The clients' CVAEs, which are cached; ``n_classes`` is 0 for those of a single class."""
+    hidden = config.cvae_hidden
+    decoder = decoder_units(task, config, n_classes)
+    encoder = decoder[-1] + n_classes, hidden, hidden, 2 * config.cvae_latent
+
+    # Forward, and back to weights and inputs; the encoder's input takes no gradient.
+    step = 3 * perceptron(*decoder) + 3 * perceptron(*encoder) - perceptron(*encoder[:2])
+    images = task.n_clients * config.cvae_steps * config.cvae_batch
+
+    name = ("client_cvae", n_classes > 0, task.without_models(), cvae_config(config))
+    return at_clients(images * step, name)
