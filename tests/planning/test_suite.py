@@ -43,11 +43,12 @@ def cells(name: str = "heterogeneity", scale: str = "quick", **given):
 def test_the_cells_of_heterogeneity():
     """1 data set x 2 seeds x 3 omegas; at full width HeteroFL and FedRolex are FedAvg, run once."""
     found = cells()
-    labels = set(METHODS) | {"mosaic-source", "mosaic-cvae"}
+    of_rivals = {cell.method for cell in cells("rivals")}
+    methods = {cell.method for cell in found}
+    labels = methods | {"mosaic-source", "mosaic-cvae"}
     assert len(found) == 2 * 3 * (len(labels) - 2 + len(labels))
-    assert {cell.method for cell in found} == set(METHODS) and {
-        cell.label for cell in found
-    } == labels
+    assert {cell.label for cell in found} == labels
+    assert methods | of_rivals == set(METHODS)  # each method is in one of the two suites
     assert {cell.task.omega for cell in found} == {0.01, 0.1, 1.0}
     assert {cell.task.seed for cell in found} == {0, 1}
     assert all(cell.task.widths for cell in found if cell.method == "fedrolex")
