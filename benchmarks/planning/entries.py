@@ -57,6 +57,8 @@ def entries_of(
 
     _check_entries(suite, by_label)
     _check_settings(settings, by_label)
+    for entry in chosen:
+        _check_point(entry, settings)
     return chosen
 
 
@@ -89,6 +91,10 @@ def _written_entries(suite: Suite, folder: Path | None) -> list[Entry]:
         if entry.title in (FLOOR, CEILING) and name != entry.title:
             problem = f"the label {entry.title!r} of {name} is the name of another method"
             raise InputError(f"{problem}, which every table sets apart: give another label.")
+        if entry.title == "task":
+            raise InputError(
+                f"the label 'task' of {name} is what the task's settings are called: give another."
+            )
         entries.append(entry.model_copy(update={"name": name}))
 
     # The order of METHODS is that of the tables: the floor first, the ceiling last.
@@ -136,6 +142,21 @@ def _check_settings(settings: Settings, by_label: dict[str, Entry]) -> None:
 
         method = by_label[name].name if name in by_label else name
         configure(method, NO_SCALE, values)
+
+
+def _check_point(entry: Entry, settings: Settings) -> None:
+    """A setting that a grid draws cannot be set: the labels of its points would not be true.
+
+    Raises:
+        InputError: if the user has set one.
+    """
+    for owner in (entry.name, entry.title):
+        for key in entry.grid_settings:
+            if key in settings.get(owner, {}):
+                raise InputError(
+                    f"{owner}.{key} is set, but the suite has a grid of it for {entry.grid_of}; "
+                    "leave it out, or choose other methods by --methods."
+                )
 
 
 def _grid_points(entry: Entry) -> list[Entry]:
