@@ -63,7 +63,7 @@ def test_the_printed_page_has_labels_that_look_like_numbers_or_nothing(tmp_path,
     path = tmp_path / "records.csv"
     rows = [record("fedavg", seed) | {"label": label} for seed, label in enumerate(labels)]
     pd.DataFrame(rows).to_csv(path, index=False)
-    main(str(path))
+    main([str(path)])
     printed = capsys.readouterr().out
     assert all(f"| {label} |" in printed for label in labels)
 
