@@ -165,6 +165,10 @@ def _grid_points(entry: Entry) -> list[Entry]:
         return [entry]
 
     for key, values in entry.grid.items():
+        if key in entry.set:
+            raise InputError(
+                f"{entry.title}: {key} is both in set and in grid; write it in one of them."
+            )
         what = f"{entry.name}.{key}"
         config = METHODS[entry.name].Config
         read = [checked(what, config, key, value) for value in values]

@@ -220,3 +220,18 @@ def test_a_label_is_not_that_of_the_tasks_settings(tmp_path):
     name, suite = read_suite(str(file))
     with pytest.raises(InputError, match="the label 'task'"):
         expand_cells(name, suite, "quick")
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("widths = []", "method.0.widths is an empty list"),
+        ("grid = {mu = [0.1]}\nset = {mu = 0.3}", "fedprox: mu is both in set and in grid"),
+    ],
+)
+def test_an_entry_that_would_be_left_out_or_has_two_values_is_refused(line, message, tmp_path):
+    file = tmp_path / "own.toml"
+    file.write_text(HEAD + f'[[method]]\nname = "fedprox"\n{line}\n')
+    with pytest.raises(InputError, match=message):
+        name, suite = read_suite(str(file))
+        expand_cells(name, suite, "quick")
