@@ -235,3 +235,9 @@ def test_an_entry_that_would_be_left_out_or_has_two_values_is_refused(line, mess
     with pytest.raises(InputError, match=message):
         name, suite = read_suite(str(file))
         expand_cells(name, suite, "quick")
+
+
+@pytest.mark.parametrize("name", ["methods", "datasets", "metrics"])
+def test_a_name_in_the_python_api_is_a_text(name):
+    with pytest.raises(InputError, match=f"{name} has 3"):
+        request_of("heterogeneity", "quick", {name: 3})
