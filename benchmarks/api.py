@@ -3,6 +3,7 @@
 import dataclasses
 import warnings
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_type_hints
 
 import pandas as pd
@@ -71,6 +72,10 @@ def request_of(suite: str, scale: str, options: dict[str, Any]) -> Request:
     for name in ("methods", "datasets", "omega", "clients", "widths", "metrics"):
         if values.get(name) is not None and not isinstance(values[name], list | tuple):
             values[name] = [values[name]]
+    for name in ("methods", "datasets", "metrics"):
+        for value in values.get(name) or ():
+            if not isinstance(value, str | ModuleType):
+                raise InputError(f"{name} has {value!r}, which is no name or path.")
     for name in ("out", "partition", "data_dir"):
         if values.get(name) is not None:
             values[name] = _path(name, values[name])

@@ -136,11 +136,13 @@ def widths_of(name: Any, n_clients: int) -> tuple[float, ...]:
 
 def _widths_by_law(name: str, n_clients: int) -> tuple[float, ...]:
     """The widths of "rho=5" (sigma is then 4) or "rho=5,sigma=4"."""
-    law = {"sigma": 4.0}
+    law: dict[str, float] = {}
     for part in name.split(","):
         key, value = part.split("=")
+        if key in law:
+            raise ValueError
         law[key] = float(value)
-    return _law(n_clients, **law)
+    return _law(n_clients, **{"sigma": 4.0, **law})
 
 
 def _law(n_clients: int, rho: float, sigma: float) -> tuple[float, ...]:

@@ -57,6 +57,8 @@ def entries_of(
 
     _check_entries(suite, by_label)
     _check_settings(settings, by_label)
+    for entry in chosen:
+        _check_point(entry, settings)
     return chosen
 
 
@@ -89,6 +91,10 @@ def _written_entries(suite: Suite, folder: Path | None) -> list[Entry]:
         if entry.title in (FLOOR, CEILING) and name != entry.title:
             problem = f"the label {entry.title!r} of {name} is the name of another method"
             raise InputError(f"{problem}, which every table sets apart: give another label.")
+        if entry.title == "task":
+            raise InputError(
+                f"the label 'task' of {name} is what the task's settings are called: give another."
+            )
         entries.append(entry.model_copy(update={"name": name}))
 
     # The order of METHODS is that of the tables: the floor first, the ceiling last.
@@ -138,12 +144,31 @@ def _check_settings(settings: Settings, by_label: dict[str, Entry]) -> None:
         configure(method, NO_SCALE, values)
 
 
+def _check_point(entry: Entry, settings: Settings) -> None:
+    """A setting that a grid draws cannot be set: the labels of its points would not be true.
+
+    Raises:
+        InputError: if the user has set one.
+    """
+    for owner in (entry.name, entry.title):
+        for key in entry.grid_settings:
+            if key in settings.get(owner, {}):
+                raise InputError(
+                    f"{owner}.{key} is set, but the suite has a grid of it for {entry.grid_of}; "
+                    "leave it out, or choose other methods by --methods."
+                )
+
+
 def _grid_points(entry: Entry) -> list[Entry]:
     """The entry; or one per point of its grid, labelled "mosaic lambda_e=0.5 lambda_d=2.0"."""
     if not entry.grid:
         return [entry]
 
     for key, values in entry.grid.items():
+        if key in entry.set:
+            raise InputError(
+                f"{entry.title}: {key} is both in set and in grid; write it in one of them."
+            )
         what = f"{entry.name}.{key}"
         config = METHODS[entry.name].Config
         read = [checked(what, config, key, value) for value in values]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from benchmarks.planning.methods import known_method
+from benchmarks.planning.ranges import check_range
 from benchmarks.planning.toml_files import read_toml
 from benchmarks.planning.values import read_value
 from mosaic.fl.errors import InputError, did_you_mean, not_a_choice
@@ -85,6 +86,7 @@ def checked(what: str, config: type, name: str, value: Any) -> Any:
     choices = field.metadata.get("choices", (value,))
     if value not in choices:
         raise not_a_choice(what, value, choices)
+    check_range(what, config, name, value)
     return value
 
 

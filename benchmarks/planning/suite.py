@@ -38,7 +38,7 @@ class Entry(BaseModel):
     label: str | None = None
     set: dict[str, Any] = {}
     grid: dict[str, NonEmpty[Any]] = {}
-    widths: list[str] | None = None
+    widths: NonEmpty[str] | None = None
     _grid_of: str = PrivateAttr("")
     _grid_settings: tuple[str, ...] = PrivateAttr(())
 

@@ -21,10 +21,12 @@ def read_value(what: str, kind: Any, value: Any, infinite: bool = False) -> Any:
     Args:
         what: how errors call it, e.g. "mosaic.lambda_d".
         kind: the field's type: bool, int, float, str, None, Literal, a union of these, or a list or
-            tuple of them. For Any, a text that is a value of TOML is that value.
+            tuple of them. For Any, a text that is a value of TOML, or one of Python's True and
+            None, is that value.
         value: a text, as the command line has it, or a value of TOML or Python. A whole number may
             be written 3, 3.0 or 1e3. A boolean is no number, and a number no boolean.
-        infinite: whether a float may be inf; nan is never possible.
+        infinite: whether a float may be inf; nan is never possible, nor is a text that a float
+            cannot hold, such as 1e400.
 
     Returns:
         The value; a whole number as int, and a number for a float field as float.
@@ -89,7 +91,7 @@ def _twice(what: str, first: str, second: str) -> str:
 def _read(kind: Any, value: Any, infinite: bool) -> Any:
     """The value; ValueError if it is not of the kind, TypeError if there is no such kind."""
     if kind is Any:
-        return _plain(value)
+        return _anything(value)
     if get_origin(kind) in (Union, UnionType):
         return _first_that_reads(get_args(kind), value, infinite)
     if get_origin(kind) is Literal:
@@ -104,14 +106,44 @@ def _read(kind: Any, value: Any, infinite: bool) -> Any:
     return READERS[kind](value)
 
 
-def _plain(value: Any) -> Any:
-    """A text that is a value of TOML (3, true, [1, 2]) as this value; anything else as it is."""
+def _anything(value: Any) -> Any:
+    """A value without a type: of a text what it is in TOML (3, true, [1, 2]) or Python (True).
+
+    ValueError for nan and for what a record cannot hold, such as a date.
+    """
     if isinstance(value, str):
+        return _storable(_of_text(value))
+    return _storable(value)
+
+
+def _of_text(text: str) -> Any:
+    for reader in (_nothing, _boolean, float):
         try:
-            return tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            return value
-    return value
+            value = reader(text)
+        except ValueError:
+            continue
+        return _real(text) if isinstance(value, float) else value
+    return _toml(text)
+
+
+def _toml(text: str) -> Any:
+    """What the text is in TOML; the text itself if it is nothing there."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_text(key): _storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_storable(item) for item in value)
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    return _number(value, infinite=True)
 
 
 def _first_that_reads(kinds: Sequence[Any], value: Any, infinite: bool) -> Any:
@@ -130,6 +162,9 @@ def _one_of(possible: Sequence[Any], value: Any) -> Any:
             return choice
         if isinstance(value, str) and str(choice) == value:
             return choice
+        in_toml = isinstance(choice, bool | None) and isinstance(value, str)
+        if in_toml and str(choice).lower() == value.lower():
+            return choice
     raise ValueError
 
 
@@ -146,14 +181,13 @@ def _sequence(kind: Any, value: Any, infinite: bool) -> Any:
         kinds = kinds[:1] * len(value)
     if len(kinds) != len(value):
         raise ValueError
-    parts = [part.strip() if isinstance(part, str) else part for part in value]
-    return container(_read(k, part, infinite) for k, part in zip(kinds, parts, strict=True))
+    return container(_read(k, part, infinite) for k, part in zip(kinds, value, strict=True))
 
 
 def _parts(text: str) -> Any:
     if text.startswith("["):
-        return _plain(text)
-    return text.split(",") if text else []
+        return _toml(text)
+    return [part.strip() for part in text.split(",")] if text else []
 
 
 def _nothing(value: Any) -> None:
@@ -195,10 +229,21 @@ def _real(value: Any) -> Any:
         try:
             return int(value, 0)
         except ValueError:
-            return float(value)
+            return _float(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ValueError
     return value
+
+
+def _float(text: str) -> float:
+    """A float; ValueError for a text that would become inf (1e400) or 0 (1e-400) without saying."""
+    number = float(text)
+    digits = text.lower().partition("e")[0]
+    if math.isinf(number) and "inf" not in text.lower():
+        raise ValueError
+    if number == 0 and any(character.isdecimal() and int(character) for character in digits):
+        raise ValueError
+    return number
 
 
 READERS: dict[Any, Callable[[Any], Any]] = {
@@ -211,6 +256,7 @@ READERS: dict[Any, Callable[[Any], Any]] = {
 """
 
 WORDS = {
+    Any: "none, true or false, a number, a text, or a list or table of these",
     NoneType: "none",
     bool: "true or false",
     int: "a whole number",

@@ -4,6 +4,7 @@ pandas' own types make ``frame[mask]`` a frame or a column and ``groupby(...)[na
 number, a column or a frame. These helpers say which of them it is.
 """
 
+import numbers
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -48,8 +49,8 @@ def values_of(frame: pd.DataFrame, column: str) -> list[Any]:
 def with_infinities(records: pd.DataFrame) -> pd.DataFrame:
     """The records with the texts "inf" and "-inf" as numbers.
 
-    JSON has no infinity, so records hold it as text. A column is changed if these are the only
-    texts in it; columns of other texts stay as they are.
+    JSON has no infinity, so records hold it as text. A column is changed if these and numbers are
+    all that is in it; columns of other texts, or of lists, stay as they are.
     """
     changed = {}
     for name in records.columns:
@@ -58,9 +59,14 @@ def with_infinities(records: pd.DataFrame) -> pd.DataFrame:
             continue
 
         texts = [value for value in values if isinstance(value, str)]
-        if texts and set(texts) <= INFINITIES:
+        others = [value for value in values if not isinstance(value, str) and value is not None]
+        if texts and set(texts) <= INFINITIES and all(map(_is_number, others)):
             changed[name] = values.astype(float)
 
     if not changed:
         return records
     return records.assign(**changed)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -34,7 +34,8 @@ def is_frame(label: str) -> bool:
 
 def number(value: float) -> str:
     """A number that somebody chose, such as an omega, with all of its digits: "0.1", "inf"."""
-    return f"{value:.12g}"
+    text = f"{value:.12g}"
+    return text if float(text) == value else repr(float(value))
 
 
 def setting_name(dataset: str, n_clients: int, widths: str) -> str:

@@ -77,8 +77,10 @@ def report(
         write_whole(folder / "records.csv", utf8(records.to_csv(index=False)))
     records = with_infinities(records)
     if len(with_status(records, "done")):
-        write_tables(records, folder, reference=reference, pages=pages, failures=failures)
-        _write_all_figures(records, folder, pages, failures)
+        with part("the tables", failures):
+            write_tables(records, folder, reference=reference, pages=pages, failures=failures)
+        with part("the figures", failures):
+            _write_all_figures(records, folder, pages, failures)
     write_tracebacks(failures, folder)
     return records, failures
 
@@ -101,15 +103,18 @@ def _write_all_figures(
 ) -> None:
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
-    write_heatmaps(records, figures, failures)
+    with part("the heat maps", failures):
+        write_heatmaps(records, figures, failures)
     with part("figures/label_distribution", failures):
         _write_label_distribution(records, folder)
 
     # The points of a grid have heat maps; as lines they would hide all other methods.
     others = records.loc[~is_grid_point(records)]
     if len(with_status(others, "done")):
-        write_figures(others, figures, pages=pages, failures=failures)
-        _write_pictures(others, folder, failures)
+        with part("the figures of methods", failures):
+            write_figures(others, figures, pages=pages, failures=failures)
+        with part("the generated images", failures):
+            _write_pictures(others, folder, failures)
 
 
 def _of_first_seed(records: pd.DataFrame, by: list[str]) -> pd.DataFrame:

@@ -53,7 +53,10 @@ def write_tables(
     """
     check_pages(pages)
     records = with_infinities(records)
-    made = list(make_pages(records, reference, pages, failures))
+    made: list[Page] = []
+    with part("pages of table.md and table.tex", failures):
+        for page in make_pages(records, reference, pages, failures):
+            made.append(page)
 
     def summary() -> str:
         return comparison.summarise(records).to_csv(index=False, lineterminator="\n")

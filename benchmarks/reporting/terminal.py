@@ -252,9 +252,10 @@ def print_result(
         with part("the table here", failures):
             console.print(terminal_table(records, str(details)), highlight=False)
 
-    _print_lines("warnings", "yellow", warning_summary(records))
-    _print_lines("does not apply", "dim", reason_summary(records, "skipped"))
-    _print_lines("failed", "red", reason_summary(records, "failed"))
+    with part("the warnings and reasons here", failures):
+        _print_lines("warnings", "yellow", warning_summary(records))
+        _print_lines("does not apply", "dim", reason_summary(records, "skipped"))
+        _print_lines("failed", "red", reason_summary(records, "failed"))
     if failed:
         console.print(
             f"[red]{cells_text(failed)} failed[/]; their tracebacks are in "

@@ -48,7 +48,7 @@ def identity(cell: Cell) -> dict[str, Any]:
     row["client_work"] = cell.client_work
     row["server_work"] = cell.server_work
     widths = [cell.task.width(client) for client in range(cell.task.n_clients)]
-    row["client_widths"] = " ".join(f"{width:g}" for width in widths)
+    row["client_widths"] = " ".join(repr(width).removesuffix(".0") for width in widths)
 
     row |= _prefixed("task.", task)
     row |= _prefixed("config.", dataclasses.asdict(cell.config))

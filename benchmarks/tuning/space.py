@@ -139,6 +139,10 @@ def _choices(method: str, key: str, values: Sequence[Any]) -> CategoricalDistrib
     config = known_method(method).Config
     name = f"{method}.{key}"
     values = [checked(name, config, key, value) for value in values]
+    if any(isinstance(value, list | tuple | dict) for value in values):
+        raise InputError(
+            f"{name} is a list; numbers, texts, true and false can be tuned: --set it."
+        )
     if len(set(values)) < 2:
         raise InputError(
             f"the choices of {name} are {', '.join(map(str, values))}; "

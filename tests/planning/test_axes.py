@@ -58,6 +58,7 @@ def test_widths(name, n_clients, widths):
         "1,-1",
         "rho=x",
         "rho=5,tau=3",
+        "rho=5,rho=3",
         "rho=",
         "nan",
         "rho=nan",

@@ -195,3 +195,49 @@ def test_the_last_value_counts_and_the_command_says_so(tmp_path):
 )
 def test_a_text_of_the_command_line_is_kept_until_its_type_is_known(text, value):
     assert read_settings([text]) == {"x": {"y": value}}
+
+
+GRID = """methods = []
+[[method]]
+name = "fedprox"
+label = "prox"
+grid = {mu = [0.5]}
+"""
+
+
+@pytest.mark.parametrize("owner", ["fedprox", "prox mu=0.5"])
+def test_a_setting_that_a_grid_draws_cannot_be_set(owner, tmp_path):
+    file = tmp_path / "own.toml"
+    file.write_text(HEAD + GRID)
+    name, suite = read_suite(str(file))
+    with pytest.raises(InputError, match=f"{owner}.mu is set, but the suite has a grid of it"):
+        expand_cells(name, suite, "quick", settings={owner: {"mu": 3.0}})
+
+
+def test_a_label_is_not_that_of_the_tasks_settings(tmp_path):
+    file = tmp_path / "own.toml"
+    file.write_text(HEAD + '[[method]]\nname = "fedprox"\nlabel = "task"\n')
+    name, suite = read_suite(str(file))
+    with pytest.raises(InputError, match="the label 'task'"):
+        expand_cells(name, suite, "quick")
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("widths = []", "method.0.widths is an empty list"),
+        ("grid = {mu = [0.1]}\nset = {mu = 0.3}", "fedprox: mu is both in set and in grid"),
+    ],
+)
+def test_an_entry_that_would_be_left_out_or_has_two_values_is_refused(line, message, tmp_path):
+    file = tmp_path / "own.toml"
+    file.write_text(HEAD + f'[[method]]\nname = "fedprox"\n{line}\n')
+    with pytest.raises(InputError, match=message):
+        name, suite = read_suite(str(file))
+        expand_cells(name, suite, "quick")
+
+
+@pytest.mark.parametrize("name", ["methods", "datasets", "metrics"])
+def test_a_name_in_the_python_api_is_a_text(name):
+    with pytest.raises(InputError, match=f"{name} has 3"):
+        request_of("heterogeneity", "quick", {name: 3})

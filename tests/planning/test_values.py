@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Literal
 
 import numpy as np
@@ -49,6 +50,16 @@ READ = [
     (list, [1, "a"], [1, "a"]),
     (Any, "3", 3),
     (Any, "text", "text"),
+    (Any, "False", False),
+    (Any, "none", None),
+    (Any, "5.", 5.0),
+    (Any, "0x10", 16),
+    (Any, {"a": [np.int64(1)]}, {"a": [1]}),
+    (Literal[True, None], "true", True),
+    (Literal[True, None], "none", None),
+    (list[str], [" a "], [" a "]),
+    (list[str], "a, b", ["a", "b"]),
+    (float, "0e5", 0.0),
 ]
 
 
@@ -103,6 +114,19 @@ class Config:
     law: str = choice("linear", "gate")
     sizes: tuple[int, ...] = ()
     made: int = field(default=3, init=False)
+
+
+@pytest.mark.parametrize("kind", [int, float, float | None, Any, list[float]])
+@pytest.mark.parametrize("given", ["1e400", "-1e400", "1e-400"])
+def test_a_number_that_a_float_cannot_hold_does_not_become_another_one(kind, given):
+    with pytest.raises(InputError, match=given):
+        read_value("x", kind, given, infinite=True)
+
+
+@pytest.mark.parametrize("given", [date(2024, 1, 1), math.nan, "2024-01-01", "nan", [b"x"], 1j])
+def test_what_a_record_cannot_hold_is_refused_for_any_type(given):
+    with pytest.raises(InputError, match="x is .* must be none, true or false, a number"):
+        read_value("x", Any, given)
 
 
 def test_a_float_may_be_infinite_where_its_default_is():

@@ -1,13 +1,17 @@
 """A part of a report that cannot be made is named, and does not stop the others."""
 
 import dataclasses
+import math
 
+import pandas as pd
 import pytest
 from odd_labels import labelled
 
 from benchmarks import run as benchmark
 from benchmarks.reporting import report, tables
 from benchmarks.reporting.figures import suite_figures
+from benchmarks.reporting.frames import with_infinities
+from benchmarks.reporting.names import number
 from benchmarks.reporting.parts import TRACEBACKS, failure_lines
 from benchmarks.reporting.tables import write_tables
 from benchmarks.running.record import identity
@@ -51,6 +55,41 @@ def test_the_other_parts_are_made_and_the_broken_ones_named(
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *_, **__: None)
     assert report.report(tmp_path, cells)[1] == []
     assert not (tmp_path / TRACEBACKS).exists()
+
+
+@pytest.mark.parametrize(
+    "module, name, named",
+    [
+        (report, "write_heatmaps", "the heat maps"),
+        (tables, "groups", "pages of table.md and table.tex"),
+    ],
+)
+def test_an_error_between_the_parts_stops_no_other_part(
+    cells, tmp_path, monkeypatch, unrendered, module, name, named
+):
+    monkeypatch.setattr(module, name, broken)
+    monkeypatch.setattr(report, "_write_label_distribution", lambda *_: None)
+    _, failures = report.report(tmp_path, cells)
+    assert [failure.part for failure in failures] == [named]
+    assert {"table.md", "table.tex", "summary.csv"} < {path.name for path in tmp_path.iterdir()}
+
+
+def test_infinities_beside_a_list_stay_as_they_are():
+    frame = pd.DataFrame({"a": ["inf", [1]], "b": ["inf", True], "c": ["inf", None]})
+    assert with_infinities(frame)["a"].tolist() == ["inf", [1]]
+    assert with_infinities(frame)["b"].tolist() == ["inf", True]
+    assert with_infinities(frame)["c"].tolist()[0] == math.inf
+
+
+def test_a_number_that_somebody_chose_has_all_of_its_digits():
+    assert [number(0.1), number(1e-4), number(3.0), number(math.inf)] == [
+        "0.1",
+        "0.0001",
+        "3",
+        "inf",
+    ]
+    assert number(123456789012.5) == "123456789012.5"
+    assert number(0.1 + 0.2) != number(0.3)
 
 
 def test_a_cell_without_a_record_is_named(cells, tmp_path, monkeypatch, unrendered):

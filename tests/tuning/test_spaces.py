@@ -1,5 +1,7 @@
 """The space that is searched: ranges, choices, and what is moved into it."""
 
+from dataclasses import dataclass
+
 import pytest
 from oracle import METHODS_BEFORE, ORACLE, plan
 
@@ -113,3 +115,14 @@ def test_choices_of_a_methods_space_become_settings_of_cells_and_the_default_is_
     assert choices.first() == {"kind": "good", "a": -1.0}  # 0 is nearer to -1 than to 3
     cells = choices.cells({"kind": "bad", "a": 3.0})
     assert [(cell.config.kind, cell.config.a) for cell in cells] == [("bad", 3.0)] * 2
+
+
+def test_a_list_cannot_be_tuned(monkeypatch):
+    @dataclass(frozen=True)
+    class Config:
+        widths: tuple[int, ...] = (1, 2)
+
+    monkeypatch.setattr(METHODS["oracle"], "Config", Config)
+    monkeypatch.setattr(METHODS["oracle"], "SPACE", {})
+    with pytest.raises(InputError, match="oracle.widths is a list"):
+        space_of("oracle", ["widths=1,2"])
