@@ -115,7 +115,7 @@ def _run(path: Path, name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
             f"the metric file {path} does not run: {type(error).__name__}: {error}."
         ) from error
@@ -212,7 +212,7 @@ def _value(
     """One call of a user's ``measure``; its errors name the metric."""
     try:
         value = float(measure(_in_batches(predict), images, labels, n_classes))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise RuntimeError(f"the metric {name} failed: {type(error).__name__}: {error}") from error
     if not math.isfinite(value):
         raise RuntimeError(f"the metric {name} returned {value}, not a finite number.")

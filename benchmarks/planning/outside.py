@@ -65,7 +65,7 @@ def _call(entry_point: str) -> Any:
         return point.load()()
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
             f"the entry point {entry_point!r} = {point.value!r} of an installed package failed: "
             f"{type(error).__name__}: {error}."

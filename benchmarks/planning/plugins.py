@@ -150,7 +150,7 @@ def import_source(name: str, source: str, path: str) -> ModuleType:
         exec(compile(source, path, "exec"), module.__dict__)
     except BaseException as error:
         del sys.modules[module_name]
-        if not isinstance(error, Exception):
+        if not isinstance(error, (Exception, SystemExit)):
             raise
         raise InputError(
             f"cannot import {path}: {type(error).__name__}: {error}{_line_of(error, path)}."
@@ -158,7 +158,7 @@ def import_source(name: str, source: str, path: str) -> ModuleType:
     return module
 
 
-def _line_of(error: Exception, path: str) -> str:
+def _line_of(error: BaseException, path: str) -> str:
     """ " (line 12)": the last line of the file in the error's traceback, if there is one."""
     line = error.lineno if isinstance(error, SyntaxError) else None
     step = error.__traceback__
@@ -185,7 +185,7 @@ def _load_installed_method(name: str) -> None:
     try:
         module = points[name].load()
         path = str(module.__file__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
             f"the entry point {name!r} = {points[name].value!r} of an installed package cannot be "
             f"loaded: {type(error).__name__}: {error}."

@@ -103,7 +103,9 @@ def _run(cell: Cell, session: Session) -> list[Row]:
     except Skip as reason:
         rows = [identity(cell) | {"status": "skipped", "reason": str(reason)}]
         write_rows(done, rows)
-    except Exception as error:  # a failing cell never stops the others, but a full disk does
+    except (Exception, SystemExit) as error:
+        # A failing cell never stops the others, a method that calls sys.exit() neither; a full
+        # disk does.
         if is_full(error):
             raise
         row = identity(cell) | {"status": "failed", "reason": f"{type(error).__name__}: {error}"}

@@ -74,7 +74,8 @@ def evaluate(
     except (Skip, InputError) as error:
         _fail(study, trial, error)
         raise InputError(f"{plan.method} cannot be tuned so: {error}") from None
-    except Exception as error:  # a failing trial never stops the others, but a full disk does
+    except (Exception, SystemExit) as error:
+        # A failing trial never stops the others, but a full disk does.
         if isinstance(error, OSError) and is_full(error):
             raise InputError(problem_of_machine(error)) from error
         # Another machine may have taken this trial for dead, and finished it.

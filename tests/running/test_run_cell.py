@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 
 import pytest
 import torch
@@ -70,6 +71,16 @@ def test_a_method_that_ends_before_the_last_round_has_failed(run_snapshots):
     outcome, _ = run_snapshots(Snapshot(2, always(1)), Snapshot(3, always(4)))
     assert outcome.status == "failed"
     assert "after round 2, but the task has 4 rounds" in outcome.notes[0]
+
+
+def test_a_method_that_ends_the_process_is_a_failed_cell(tiny_cell, session, monkeypatch):
+    def leaves(task, config):
+        sys.exit(3)
+        yield
+
+    monkeypatch.setattr(METHODS["fedavg"], "run", leaves)
+    outcome = run_cell(tiny_cell("fedavg"), session)
+    assert outcome.status == "failed" and outcome.notes[0] == "SystemExit: 3"
 
 
 def test_a_cell_without_a_scored_snapshot_fails_with_its_reason_first(run_snapshots):

@@ -67,7 +67,7 @@ class _Check:
         """The result of ``work()``; any exception of it becomes an InputError."""
         try:
             return work()
-        except Exception as cause:
+        except (Exception, SystemExit) as cause:
             problem = f"{what} failed with {type(cause).__name__}: {cause}"
             raise self.error(problem.rstrip("."), remedy) from cause
 

@@ -149,7 +149,7 @@ def _imported(path: Path, name: str) -> ModuleType:
         raise InputError(
             f"model file {path}, line {error.lineno}: {error.msg}. Correct that line."
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         raise InputError(
             f"model file {path} failed with {type(error).__name__}: {error}. "
