@@ -5,7 +5,7 @@ import dataclasses
 import pandas as pd
 import pytest
 import torch
-from test_contract import SMALL
+from contract_runs import SMALL
 
 from benchmarks.planning.methods import METHODS
 from benchmarks.run import main

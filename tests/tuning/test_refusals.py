@@ -24,7 +24,7 @@ WRONG = {
     ),
     "--stability-seeds 0,1000": "seed 1000 is for tuning alone",
     "--objective acuracy": "did you mean 'accuracy'",
-    "--objective ,": "--objective is empty",
+    "--objective ,": "--objective ',' is an empty list",
     "--objective fid_domain": "oracle has no generator",
     "--sampler tpi": "did you mean 'tpe'",
     "--pruner wilcoxn": "did you mean 'wilcoxon'",
