@@ -132,7 +132,7 @@ def _is_pruned(trial: Trial, plan: Plan, row: dict[str, Any], mean: float, n_see
     return n_seeds < len(plan.seeds) and trial.should_prune()
 
 
-def _fail(study: optuna.Study, trial: Trial, error: Exception) -> None:
+def _fail(study: optuna.Study, trial: Trial, error: BaseException) -> None:
     trial.set_user_attr("reason", f"{type(error).__name__}: {error}")
     trial.set_user_attr("traceback", traceback.format_exc())
     study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
