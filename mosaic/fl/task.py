@@ -6,7 +6,7 @@ from functools import cached_property
 
 from mosaic.fl.contract import added_later, choice
 from mosaic.fl.data.datasets import DATASETS
-from mosaic.fl.data.partition import LAWS
+from mosaic.fl.data.partition_laws import LAWS
 from mosaic.fl.data.source import Source
 from mosaic.fl.errors import InputError, did_you_mean, not_a_choice
 from mosaic.fl.models.live_network import layout_of

@@ -10,7 +10,8 @@ import pytest
 import scipy.stats
 import torch
 
-from mosaic.fl.data.partition import LAWS, Partition, _repair, partition
+from mosaic.fl.data.partition import Partition, _repair, partition
+from mosaic.fl.data.partition_laws import LAWS
 from mosaic.fl.errors import InputError
 
 OMEGAS = (1e-4, 0.01, 0.1, 1, 100, math.inf)
