@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,7 +23,7 @@ from benchmarks.planning.settings import Settings, checked, configure
 from benchmarks.planning.suite import Entry, Suite
 from benchmarks.planning.values import different
 from mosaic.fl.data.datasets import check_name
-from mosaic.fl.errors import InputError
+from mosaic.fl.errors import InputError, did_you_mean
 from mosaic.fl.models.registry import scaled_channels
 from mosaic.fl.task import Task
 
@@ -116,7 +116,7 @@ def expand_cells(name: str, suite: Suite, scale_name: str, **overrides: Any) -> 
 
 def _tasks(suite: Suite, scale: Scale, given: Overrides) -> Iterator[tuple[Task, str]]:
     """Every task of the grid, and its widths as they were written."""
-    fields = _task_settings(suite, scale, given.settings)
+    settings = _task_settings(suite, scale, given.settings)
     for dataset, seed, n_clients, omega, widths in itertools.product(*_axes(suite, scale, given)):
         client_widths = widths_of(widths, n_clients)
         values: dict[str, Any] = {
@@ -129,7 +129,7 @@ def _tasks(suite: Suite, scale: Scale, given: Overrides) -> Iterator[tuple[Task,
             "threads": given.threads,
             "batch_norm": batch_norm_of(client_widths),
         }
-        values |= fields
+        values |= settings
         if given.partition:
             values |= {"law": "file", "partition": given.partition}
         task = Task(**values)
@@ -198,6 +198,10 @@ def _task_settings(suite: Suite, scale: Scale, settings: Settings) -> dict[str, 
             f"task.{reserved[0]} is no setting: give the suite's or the command's own key for it, "
             f"{AXES[reserved[0]]}."
         )
+    possible = [field.name for field in fields(Task) if field.name not in AXES]
+    for key in values:
+        if key not in possible:
+            raise did_you_mean("setting of task", key, possible)
     return {key: checked(f"task.{key}", Task, key, value) for key, value in values.items()}
 
 

@@ -347,3 +347,11 @@ def test_a_point_of_a_grid_and_the_grid_are_the_same_method():
         cells("lambda_sweep", methods=["mosaic", "mosaic lambda_e=0.5 lambda_d=2.0 lambda_i=5.0"])
     message = "has mosaic and mosaic lambda_e=0.5 lambda_d=2.0 lambda_i=5.0, which are the same"
     assert message in str(error.value)
+
+
+def test_a_wrong_setting_of_the_task_gets_only_names_that_can_be_set():
+    """omega and data are fields of Task, but no settings: the command has options for them."""
+    with pytest.raises(InputError, match="did you mean 'rounds'") as error:
+        cells(settings={"task": {"round": 3}})
+    known = str(error.value).partition("Known: ")[2].rstrip(".").split(", ")
+    assert "lr" in known and not {"omega", "data", "seed"} & set(known)
