@@ -109,6 +109,7 @@ def test_every_figure_is_written_twice_and_the_same_again(tmp_path):
         "accuracy_vs_bytes",
         "accuracy_vs_seconds",
         "bytes_by_kind",
+        "mean_ranks",
     ]
     assert [path.name for path in first] == [
         f"{name}.{suffix}" for name in names for suffix in ("png", "svg")

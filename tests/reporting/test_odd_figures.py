@@ -134,7 +134,7 @@ def test_rendered_figures_are_files_that_can_be_read(tmp_path):
         warnings.simplefilter("error")
         paths = suite_figures.write_figures(labelled(FEW), tmp_path)
         paths += heatmaps.write_heatmaps(as_grid("ours/w. $GAN$"), tmp_path)
-    assert len(paths) == 10 + 4
+    assert len(paths) == 12 + 4
     for path in paths:
         if path.suffix == ".svg":
             ET.parse(path)

@@ -13,7 +13,7 @@ from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.settings import read_params, read_settings
 from benchmarks.planning.suite import read_suite
 from benchmarks.running.suite_run import SuiteRun
-from benchmarks.tuning.make_plan import plan_of
+from benchmarks.tuning.make_plan import plan_of, with_checked_data
 from benchmarks.tuning.options import parse
 from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.report import best_toml, toml_of
@@ -185,7 +185,8 @@ def test_given_back_it_has_the_trials_own_number_to_the_last_bit(tmp_path):
         f"--out={tmp_path}",
     ]
     assert tune.main(given) == 0
-    study = open_study(plan_of(parse(given))[0])
+    plan, _ = plan_of(parse(given))
+    study = open_study(with_checked_data(plan))
 
     cells = expand_cells(
         *read_suite("heterogeneity"),

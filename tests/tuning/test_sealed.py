@@ -47,9 +47,9 @@ def loaded_splits(monkeypatch) -> list[str]:
     splits = []
     load = loading._load
 
-    def load_and_note(name, split, folder):
+    def load_and_note(name, split, folder, state):
         splits.append(split)
-        return load(name, split, folder)
+        return load(name, split, folder, state)
 
     monkeypatch.setattr(loading, "_load", load_and_note)
     return splits
