@@ -23,7 +23,7 @@ from benchmarks.cli import (
     safe_path,
 )
 from benchmarks.planning.axes import check_omega, first_seeds, seeds_of
-from benchmarks.planning.quick_checks import check_names
+from benchmarks.planning.quick_checks import check_dataset_name, check_names
 from benchmarks.planning.settings import overruled, read_settings
 from benchmarks.planning.values import different
 from mosaic.fl.errors import InputError
@@ -134,12 +134,15 @@ def command(options: argparse.Namespace) -> int:
     """Do what the options say; see :func:`main` for the exit code."""
     check_machine_options(options)
     methods = listed(options.methods, "--methods")
+    datasets = listed(options.datasets, "--datasets")
     omega = _omegas(options.omega)
     clients = _client_counts(options.clients)
     seeds = _seeds(options)
     settings = read_settings(options.set, options.params)
     if not options.list:
         check_names(options.suite, options.scale, methods, settings)
+        for dataset in datasets or ():
+            check_dataset_name(dataset)
 
     # PyTorch and the rest are imported only now: --help and wrong options are answered at once.
     from benchmarks.planning import show
@@ -157,7 +160,7 @@ def command(options: argparse.Namespace) -> int:
             suite=options.suite,
             scale=options.scale,
             methods=methods,
-            datasets=listed(options.datasets, "--datasets"),
+            datasets=datasets,
             omega=omega,
             clients=clients,
             widths=options.widths,

@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from mosaic.fl.data.names import BUILT_IN
+
 COMMANDS = [
     "benchmarks.run",
     "benchmarks.tune",
@@ -29,6 +31,8 @@ WRONG_NAMES = {
     "benchmarks.tune --scale qick": "did you mean 'quick'",
     "benchmarks.tune --trials 0": "--trials is 0",
     "benchmarks.tune --omega much": "omega is 'much'",
+    "benchmarks.run --datasets digitz": "did you mean 'digits'",
+    "benchmarks.tune --dataset digitz": "did you mean 'digits'",
     "benchmarks.run --jobs 0": "--jobs is 0",
     "benchmarks.run --threads -1": "--threads is -1",
     "benchmarks.run --device gpu": "unknown device 'gpu'",
@@ -83,6 +87,12 @@ def test_a_wrong_name_is_explained_without_heavy_imports():
     for line, code, text, heavy in answers(list(WRONG_NAMES)):
         assert WRONG_NAMES[line] in text, (line, text)
         assert (code, heavy) == (2, []), line
+
+
+def test_the_names_of_data_sets_are_those_that_can_be_loaded():
+    from mosaic.fl.data.datasets import DATASETS
+
+    assert list(DATASETS)[: len(BUILT_IN)] == list(BUILT_IN)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 They know all names that exist; whether a name can be used here is checked later, with the rest.
 """
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from benchmarks.planning.entry_points import entry_points
 from benchmarks.planning.methods import method_names
 from benchmarks.planning.scales import known_scale
 from benchmarks.planning.suite import Suite, read_suite
+from mosaic.fl.data.names import BUILT_IN
 from mosaic.fl.errors import did_you_mean
 
 
@@ -38,6 +40,23 @@ def check_names(
     for owner in settings:
         if not _is_grid_point(owner, suite):
             check_method_name(owner, [*known, "task"])
+
+
+def check_dataset_name(given: str) -> None:
+    """Check the name of a data set that is neither a folder nor a file.
+
+    Raises:
+        InputError: if it is neither known here, nor an entry point.
+    """
+    if "/" in given or given.endswith(".npz") or Path(given).exists():
+        return
+    datasets = sys.modules.get("mosaic.fl.data.datasets")  # a user's program may have added some
+    known: list[str] = list(BUILT_IN if datasets is None else datasets.DATASETS)
+    if given in known:
+        return
+    known += entry_points("dataset")
+    if given not in known:
+        raise did_you_mean("data set", given, known)
 
 
 def check_method_name(name: str, others: Iterable[str] = ()) -> None:

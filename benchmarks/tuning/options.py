@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.cli import add_machine_options, check_machine_options, count, listed, read_options
 from benchmarks.metrics.columns import objectives
 from benchmarks.planning.axes import check_omega
-from benchmarks.planning.quick_checks import check_method_name
+from benchmarks.planning.quick_checks import check_dataset_name, check_method_name
 from benchmarks.planning.scales import known_scale
 from benchmarks.planning.settings import read_settings
 from mosaic.fl.errors import InputError, did_you_mean
@@ -59,6 +59,8 @@ def check(options: argparse.Namespace) -> None:
     read_settings(options.set)
     if not options.method.endswith(".py"):
         check_method_name(options.method)
+    if options.dataset:
+        check_dataset_name(options.dataset)
 
 
 def _add_task(parser: argparse.ArgumentParser) -> None:
