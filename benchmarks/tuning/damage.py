@@ -67,7 +67,7 @@ def _is_whole(trial: FrozenTrial, plan: Plan) -> bool:
     rows = [trial.user_attrs.get(f"seed {seed}") for seed in plan.seeds]
     there = [row for row in rows if row is not None]
     try:
-        if not all(_is_sound(row, plan) for row in there):
+        if not all(is_sound(row, plan) for row in there):
             return False
         if trial.state == TrialState.FAIL:
             return True
@@ -78,12 +78,15 @@ def _is_whole(trial: FrozenTrial, plan: Plan) -> bool:
         return False
 
 
-def _is_sound(row: dict[str, Any], plan: Plan) -> bool:
+def is_sound(row: dict[str, Any], plan: Plan) -> bool:
     """Whether the measurements of a seed are there."""
-    numbers = [row[name] for name in (*plan.objectives, *SUMMED)]
-    counts = [row[name] for name in COUNTED]
+    try:
+        numbers = [row[name] for name in (*plan.objectives, *SUMMED)]
+        counts = [n for name in COUNTED for n in row[name].values()]
+    except (KeyError, TypeError, AttributeError):
+        return False
     return all(type(number) in (int, float) for number in numbers) and all(
-        type(n) is int for count in counts for n in count.values()
+        type(n) is int for n in counts
     )
 
 

@@ -15,6 +15,7 @@ from benchmarks.planning.settings import END, END_IS_MARKED
 from benchmarks.reporting.parts import Failures, part, write_tracebacks
 from benchmarks.texts import utf8
 from benchmarks.tuning.board import values_text
+from benchmarks.tuning.damage import is_sound
 from benchmarks.tuning.figures import write_figures
 from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.retries import counted
@@ -115,7 +116,9 @@ def _ending(study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
 def seed_rows(trial: FrozenTrial, plan: Plan) -> dict[int, dict[str, Any]]:
     """The measurements of each finished seed of the trial."""
     attributes = trial.user_attrs
-    return {seed: attributes[f"seed {seed}"] for seed in plan.seeds if f"seed {seed}" in attributes}
+    rows = {seed: attributes.get(f"seed {seed}") for seed in plan.seeds}
+    # A damaged trial that was given back keeps its damaged measurements.
+    return {seed: row for seed, row in rows.items() if is_sound(row, plan)}
 
 
 def completed(study: optuna.Study) -> list[FrozenTrial]:

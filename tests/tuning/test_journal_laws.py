@@ -82,6 +82,19 @@ def test_a_journal_at_length(journal, data):
     check(journal, data)
 
 
+def test_a_trial_with_damaged_measurements_is_tried_again_and_is_in_the_table(journal):
+    """Its own measurements stay as they are in the journal, but nothing is computed from them."""
+    path, content, the_plan = journal
+    path.write_bytes(content.replace(b'"computed_s"', b'"computed_x"', 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        study = open_study(the_plan)
+    work(study, the_plan, lambda *_: None)
+    table = trial_table(study, the_plan)
+    assert (table["state"] == "complete").sum() == N_TRIALS
+    assert table["computed_s"].notna().all()
+
+
 def test_a_trial_with_one_damaged_setting_is_tried_again(tmp_path, capsys):
     """Before, every later call ended with a KeyError."""
     assert tuned(tmp_path, "--trials=4", "--sampler=random") == 0
