@@ -78,8 +78,8 @@ def _is_whole(trial: FrozenTrial, plan: Plan) -> bool:
         return False
 
 
-def is_sound(row: dict[str, Any], plan: Plan) -> bool:
-    """Whether the measurements of a seed are there."""
+def is_sound(row: Any, plan: Plan) -> bool:
+    """Whether a row has the measurements of a seed; None has not."""
     try:
         numbers = [row[name] for name in (*plan.objectives, *SUMMED)]
         counts = [n for name in COUNTED for n in row[name].values()]
