@@ -116,7 +116,7 @@ def _ending(study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
 def seed_rows(trial: FrozenTrial, plan: Plan) -> dict[int, dict[str, Any]]:
     """The measurements of each finished seed of the trial."""
     attributes = trial.user_attrs
-    rows = {seed: attributes.get(f"seed {seed}") for seed in plan.seeds}
+    rows: dict[int, Any] = {seed: attributes.get(f"seed {seed}") for seed in plan.seeds}
     # A damaged trial that was given back keeps its damaged measurements.
     return {seed: row for seed, row in rows.items() if is_sound(row, plan)}
 
