@@ -81,7 +81,7 @@ def _in_processes(
     schedule = Schedule(cells, jobs)
     busy: dict[Worker, Work] = {}
     idle: list[Worker] = []
-    damage: list[str] = []  # to be said with the next outcome
+    damage: list[str] = []  # warnings for the next outcome
     with Workers() as workers:
         while schedule or busy:
             while len(busy) < jobs and (work := schedule.take()):

@@ -27,7 +27,7 @@ GONE_S = 3.0  # so long is waited for killed processes
 NOTHING_YET = "nothing was run yet; the same command starts again"
 
 _state: Callable[[], str] | None = None
-_heard: tuple[int, ...] = ()  # the signals whose handlers are set
+_watched: tuple[int, ...] = ()  # the signals whose handlers are set
 
 
 def on_stop_say(state: Callable[[], str] | None) -> None:
@@ -75,29 +75,29 @@ def hear_signals() -> None:
 def hear_again() -> None:
     """Set the handlers of :func:`stops_cleanly` again, after a library has set its own."""
     if threading.current_thread() is threading.main_thread():
-        for number in _heard:
+        for number in _watched:
             signal.signal(number, _park)
 
 
 def _hear() -> Callable[[bool], None]:
     """Set the handlers; return what undoes it, see ``ends_after`` above."""
-    global _heard
+    global _watched
     # Python writes a signal's number into the pipe at once, whatever the main thread does.
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     watcher = threading.Thread(target=_watch, args=(reader,), daemon=True)
     watcher.start()
-    heard_before = _heard
-    _heard = tuple(number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN)
+    watched_before = _watched
+    _watched = tuple(number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN)
     wakeup_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    before = {number: signal.signal(number, _park) for number in _heard}
+    before = {number: signal.signal(number, _park) for number in _watched}
 
     def forget(ends_after: bool) -> None:
-        global _heard
+        global _watched
         for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if ends_after else handler)
         signal.set_wakeup_fd(wakeup_before)
-        _heard = heard_before
+        _watched = watched_before
         os.close(writer)
         watcher.join()  # for ever, if a signal has come: then it ends the process
         os.close(reader)

@@ -22,7 +22,7 @@ SUMMED = ("wall_s", "computed_s", "saved_s")
 COUNTED = ("computed", "reused")
 
 
-def mended(study: optuna.Study, plan: Plan) -> optuna.Study:
+def give_back_damaged(study: optuna.Study, plan: Plan) -> optuna.Study:
     """Give back the finished trials of a study that are not whole.
 
     A database checks its own integrity, so this is for journals. The caller holds the study's lock.

@@ -6,7 +6,7 @@ import optuna
 from optuna.samplers import PartialFixedSampler, RandomSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from benchmarks.tuning.damage import mended
+from benchmarks.tuning.damage import give_back_damaged
 from benchmarks.tuning.distributions import grid_of
 from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.retries import counted, give_back_dead, this_process
@@ -47,7 +47,7 @@ def open_study(plan: Plan) -> optuna.Study:
             load_if_exists=True,
         )
         study.set_user_attr("identity", identity)
-        study = mended(study, plan)
+        study = give_back_damaged(study, plan)
         if not study.get_trials(False):
             is_default = plan.first() == plan.default()
             study.enqueue_trial(plan.first(), user_attrs={"default": is_default})

@@ -1,4 +1,4 @@
-"""What a process that computes stages finds damaged in the cache is said."""
+"""A process that computes stages reports what it finds damaged in the cache."""
 
 import json
 from functools import partial

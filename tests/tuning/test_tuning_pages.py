@@ -42,8 +42,8 @@ def test_best_toml_goes_back_into_the_benchmark_as_set_would(tmp_path, capsys):
 
     # A setting on the command line takes precedence over the file, and the command says so.
     k = "--set=mosaic.k=4"
-    said, _, with_both = dry_run(capsys, tmp_path, f"--params={file}", k).partition("\n")
-    assert said == (
+    warning, _, with_both = dry_run(capsys, tmp_path, f"--params={file}", k).partition("\n")
+    assert warning == (
         f"mosaic.k is given twice: 3 (--params {file}), then 4 (--set); the last one counts"
     )
     assert with_both == dry_run(capsys, tmp_path, *by_set[:2], by_set[3], k)

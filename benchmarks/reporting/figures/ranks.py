@@ -1,4 +1,4 @@
-"""The critical-difference diagram: mean ranks, and which methods' ranks cannot be told apart."""
+"""The critical-difference diagram: mean ranks, and which of them may be equal."""
 
 import math
 

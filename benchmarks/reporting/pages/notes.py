@@ -57,7 +57,7 @@ def power_notes(records: pd.DataFrame, reference: str) -> list[str]:
 def absent_reference(records: pd.DataFrame, reference: str) -> list[str]:
     """Say that the reference is not among the methods, or that it finished nowhere.
 
-    Of the default one that is not among the methods nothing is said.
+    The default one gives no note where it is not among the methods.
     """
     labels = set(records["label"])
     if reference in set(with_status(records, "done")["label"]):

@@ -284,8 +284,8 @@ def _compile(path: Path, compiler: str) -> None:
                 temporary.write_bytes(content + hashlib.sha256(content).digest())
                 temporary.replace(path)
                 return
-    said = result.stderr.decode(errors="replace").strip().splitlines() or ["nothing"]
-    raise OSError(f"{compiler} fails and says: {said[-1]}")
+    lines = result.stderr.decode(errors="replace").strip().splitlines() or ["nothing"]
+    raise OSError(f"{compiler} fails and says: {lines[-1]}")
 
 
 def _processor() -> tuple[str, ...]:

@@ -215,7 +215,7 @@ def test_a_data_dir_that_does_not_exist_is_an_error(named_by, name, tmp_path, mo
 
 
 def test_a_data_dir_without_the_data_set_does_not_mean_the_systems_copy(tmp_path):
-    """The error says where a copy is; nothing takes it without being told."""
+    """The error names where a copy is, and nothing takes it unasked."""
     write_fashion_mnist(tmp_path / "system" / "fashion_mnist")
     assert_sound(load("fashion_mnist", "train"), 12)
     assert is_here("fashion_mnist", "train")

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("no_data")
 
 
 def refused(root: Path, name: str, split: str = "train") -> str:
-    """What is said of the data."""
+    """The error for the data."""
     use_data_dir(root)
     with pytest.raises(InputError) as caught:
         load(name, split)

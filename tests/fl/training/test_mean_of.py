@@ -1,4 +1,4 @@
-"""The mean of probabilities as a teacher: its law, and that methods use it where told to."""
+"""The mean of probabilities as a teacher: its law, and the settings that ask methods for it."""
 
 import dataclasses
 import math
