@@ -7,6 +7,7 @@ from typing import Any
 from benchmarks.metrics.metric_file import load_metric_file
 from benchmarks.planning.entry_points import Kind, entry_points
 from benchmarks.planning.plugins import Plugin, find_file, load_method, remember
+from benchmarks.planning.quick_checks import is_path_of_data
 from benchmarks.planning.settings import Settings
 from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.data.partition_file import read_partition, register_partition
@@ -33,8 +34,7 @@ def resolve_dataset(given: str) -> str:
     if given in DATASETS:
         return given
 
-    looks_like_path = "/" in given or given.endswith(".npz") or Path(given).exists()
-    if looks_like_path:
+    if is_path_of_data(given):
         path = expanded(given).resolve()
         name = register_data(path)
         remember(Plugin("dataset", name, str(path)))

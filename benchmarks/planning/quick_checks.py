@@ -48,7 +48,7 @@ def check_dataset_name(given: str) -> None:
     Raises:
         InputError: if it is neither known here, nor an entry point.
     """
-    if "/" in given or given.endswith(".npz") or Path(given).exists():
+    if is_path_of_data(given):
         return
     datasets = sys.modules.get("mosaic.fl.data.datasets")  # a user's program may have added some
     known: list[str] = list(BUILT_IN if datasets is None else datasets.DATASETS)
@@ -57,6 +57,11 @@ def check_dataset_name(given: str) -> None:
     known += entry_points("dataset")
     if given not in known:
         raise did_you_mean("data set", given, known)
+
+
+def is_path_of_data(given: str) -> bool:
+    """Whether what a user gave as data set is a folder or file, and not a name."""
+    return "/" in given or given.endswith(".npz") or Path(given).exists()
 
 
 def check_method_name(name: str, others: Iterable[str] = ()) -> None:
