@@ -34,6 +34,9 @@ class Task:
     omega: float = 0.1  # Dirichlet concentration; inf: each client's labels like the whole pool's
     law: str = "class_balanced"  # class | class_balanced (the paper's) | client | file
     min_samples: int = 10  # the least number of samples of a client
+    # Tables of samples per client and class that are drawn, until each client has min_samples; if
+    # none of them is accepted, the first one is repaired
+    max_draws: int = 1000
     n_clients: int = 10
     widths: tuple[float, ...] = ()  # of each client's sub-model, in (0, 1]; empty: all 1
 
@@ -69,10 +72,6 @@ class Task:
     roll: str = choice("channel", "turn", later=True)
 
     norm: str = choice(*NORMS, later=True)  # the networks' normalisation layers
-
-    # Tables of samples per client and class that are drawn, until each client has min_samples; then
-    # the first one is repaired
-    max_draws: int = added_later(1)
 
     # The hash of a partition file, from partition_file.register_partition; only with law "file"
     partition: str = added_later("")

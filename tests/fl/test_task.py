@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from mosaic.fl.data.federation import split
 from mosaic.fl.device import choose_precision, use_device
 from mosaic.fl.errors import InputError, did_you_mean
 from mosaic.fl.keys import canonical
@@ -34,6 +35,13 @@ from mosaic.fl.task import Task, capacity_widths
 def test_a_task_refuses_impossible_values(fields, message):
     with pytest.raises(InputError, match=message):
         Task(**fields)
+
+
+def test_a_task_repairs_no_split_that_can_be_drawn():
+    """At omega 0.01 a client of the first draw has too few of the digits."""
+    task = Task(omega=0.01)
+    assert split(task)[2].moved == 0
+    assert split(replace(task, max_draws=1))[2].moved > 0
 
 
 def test_a_task_without_clients_is_the_same_for_all_partitions():

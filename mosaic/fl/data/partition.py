@@ -70,6 +70,7 @@ class Partition:
             "seed": self.seed,
             "draws": self.draws,
             "moved": self.moved,
+            "repaired": self.moved > 0,
             "mean_total_variation": float(np.abs(shares - prior).sum(1).mean() / 2),
             "mean_classes_per_client": float((counts > 0).sum(1).mean()),
             "gini": _gini(sizes),
