@@ -2,9 +2,8 @@
 model.
 
 The upper reference of DENSE (Zhang et al., NeurIPS 2022) and of the one-shot methods after it. Its
-members are the clients' models of the last round, those that FedAvg's last average is over, each
-with its own running BatchNorm statistics. It is not one model: serving it takes the models of all N
-clients, and N passes per image.
+members are the clients' models of the last round, those that FedAvg's last average is over. It is
+not one model: serving it takes the models of all N clients, and N passes per image.
 
 ``mean="probabilities"`` takes the mean of the clients' probabilities instead. A client that has
 never seen a class, and is too sure of the others, then counts no more than any other client. DENSE

@@ -7,9 +7,9 @@ Mosaic, arXiv 2505.19699, phase 1:
 The last three come from the client's frozen model f_i, the classifier of the generator's images.
 
 Differs from the paper, or takes a side where its text and its code differ:
-- f_i is the client's model of the last warm-up round, frozen in eval mode. The code trains a new
-  classifier and leaves it in training mode, so that generated images change its BatchNorm
-  statistics.
+- f_i is the client's model of the last warm-up round, frozen; its BatchNorm follows the task's
+  policy. The code trains a new classifier and leaves it in training mode, so that generated images
+  change its BatchNorm statistics.
 - The discriminator is a network of its own, as in the code, but without BatchNorm. Where each batch
   of real and of generated images is standardised by itself, the generators of clients with one or
   two classes end in checkerboards. Its weights start from He's law, since with DCGAN's N(0, 0.02) a
@@ -78,7 +78,7 @@ class GeneratorConfig:
     tau: int = 500  # inversion for clients with fewer samples; the text gives no number
 
 
-@stage(version=3)
+@stage(version=4)
 def client_generator(
     task: Task, config: GeneratorConfig, client: int
 ) -> dict[str, State | dict[str, float]]:
@@ -101,7 +101,8 @@ def client_generator(
     of_generator = new_adam(generator, config)
     of_discriminator = new_adam(discriminator, config)
     spec = task.spec_at(shard.width)
-    classifier = frozen_network(own_model(task, config.protocol, client), spec)
+    own = own_model(task, config.protocol, client)
+    classifier = frozen_network(own, spec, task.batch_norm)
     classes = shard.classes.to(device())
     shares = wanted_shares(shard, config)
     inverts = config.lambda_i > 0 and shard.size < config.tau
@@ -276,7 +277,7 @@ def classifier_losses(
     """The three losses that come from the client's frozen model.
 
     Args:
-        classifier: f_i in eval mode.
+        classifier: f_i, frozen.
         fake: generated images (B, C, S, S).
         classes: the classes that the client holds, which entropy and diversity are taken over.
         shares: the wanted frequency of each of these classes, summing to 1.

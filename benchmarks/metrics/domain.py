@@ -72,7 +72,7 @@ def domain_extractor(task: Task) -> Extractor:
     Args:
         task: of :func:`domain_task`.
     """
-    network = frozen_network(domain_classifier(task), task.spec)
+    network = frozen_network(domain_classifier(task), task.spec, "average")
 
     def features_and_logits(images: Tensor) -> tuple[Tensor, Tensor]:
         features = network.features(images)  # pyright: ignore[reportCallIssue]

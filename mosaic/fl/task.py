@@ -45,9 +45,11 @@ class Task:
     # Networks
     model: str = "cnn"  # cnn | cnn2 | resnet18
     base_width: int = 32  # channels of the server model's first layer
-    # BatchNorm at test time. average: running statistics, averaged by the server like weights
-    # batch: the statistics of the test batch
-    batch_norm: str = "average"
+    # BatchNorm wherever a model is not trained: scored, taught from, or distilled with statistics
+    # that are kept. average: running statistics, averaged by the server like weights; batch: the
+    # statistics of the batch
+    batch_norm: str = choice("average", "batch")
+    norm: str = choice(*NORMS)  # the networks' normalisation layers
 
     # Rounds, and the clients' local training by SGD
     rounds: int = 100
@@ -65,13 +67,8 @@ class Task:
 
     participation: float = added_later(1.0)  # share of the clients drawn for each round, in (0, 1]
 
-    # The BatchNorm statistics of the clients' models where they are teachers; as batch_norm
-    teacher_norm: str = choice("average", "batch", later=True)
-
     # How far the window of a narrow client's sub-model moves per round: see submodel.rolling_window
     roll: str = choice("channel", "turn", later=True)
-
-    norm: str = choice(*NORMS, later=True)  # the networks' normalisation layers
 
     # The hash of a partition file, from partition_file.register_partition; only with law "file"
     partition: str = added_later("")
@@ -102,7 +99,6 @@ class Task:
         if self.model not in MODELS:
             raise did_you_mean("model", self.model, MODELS)
         _check_one_of("batch_norm", self.batch_norm, ("average", "batch"))
-        _check_one_of("teacher_norm", self.teacher_norm, ("average", "batch"))
         _check_one_of("roll", self.roll, ("channel", "turn"))
         _check_one_of("norm", self.norm, NORMS)
         _check_one_of("precision", self.precision, ("fp32", "bf16"))

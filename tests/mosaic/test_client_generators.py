@@ -96,6 +96,14 @@ def test_only_clients_below_tau_are_inverted_and_for_them_lambda_i_changes_the_g
     assert same(without, above) and not same(below, above)
 
 
+def test_the_classifier_of_its_images_follows_the_tasks_batch_norm(task, store):
+    a, b = (
+        client_generator(replace(task, batch_norm=policy), SMALL, 0)["state"]
+        for policy in ("average", "batch")
+    )
+    assert not torch.equal(a["layers.0.weight"], b["layers.0.weight"])
+
+
 @pytest.mark.parametrize("weight", ["lambda_e", "lambda_d"])
 def test_each_term_has_a_gradient_that_reaches_the_generator(task, store, weight):
     a, b = (

@@ -53,7 +53,6 @@ OTHER = {
     "min_samples": 2,
     "max_draws": 2,
     "norm": "group",
-    "teacher_norm": "batch",
     "roll": "turn",
     "n_clients": 7,
     "seed": 9,

@@ -18,14 +18,13 @@ IMAGES_PER_PASS = 512
 """2,560 images in one pass took half as long again on a CPU, for the memory they page in."""
 
 
-def frozen_network(state: State, spec: Spec, batch_norm: str = "average") -> nn.Module:
+def frozen_network(state: State, spec: Spec, batch_norm: str) -> nn.Module:
     """A new network in evaluation mode whose weights take no gradient; its inputs may.
 
     Args:
         state: The model's values.
         spec: The model's shape.
-        batch_norm: "average": BatchNorm uses running statistics, which is right for a client's
-            own model whatever the policy at test. "batch": it uses each batch's statistics.
+        batch_norm: "average": BatchNorm uses running statistics. "batch": each batch's.
     """
     live = LiveNetwork(copy.deepcopy(live_network(spec, device()).network))
     live.load(state)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +23,11 @@ def teachers_of(task: Task, clients: Sequence[State]) -> list[nn.Module]:
         clients: the models of clients 0 to N - 1, in this order.
 
     Returns:
-        N networks, each of its client's width. ``task.teacher_norm`` says what their BatchNorm
-        layers use: the client's running statistics, or those of each batch.
+        N networks, each of its client's width. Their BatchNorm layers follow ``task.batch_norm``,
+        as those of students and experts do: the client's running statistics, or each batch's.
     """
     return [
-        frozen_network(state, task.spec_at(task.width(i)), task.teacher_norm)
+        frozen_network(state, task.spec_at(task.width(i)), task.batch_norm)
         for i, state in enumerate(clients)
     ]
 
@@ -100,10 +99,9 @@ def clients_mean(clients: Sequence[State], task: Task) -> Predict:
         task: gives each client's width.
 
     Returns:
-        A function from images (B, C, H, W) to the mean (B, K) of the clients' logits, with the
-        BatchNorm statistics of ``task.teacher_norm``, as :func:`mean_logits` does.
+        A function from images (B, C, H, W) to the mean (B, K) of the clients' logits, as
+        :func:`mean_logits` gives it.
     """
-    task = replace(task, batch_norm=task.teacher_norm)
 
     def predict(images: Tensor) -> Tensor:
         logits = [
@@ -122,14 +120,13 @@ def source_predictions(
 
     Args:
         clients: the clients' models.
-        task: gives the clients' widths, and the BatchNorm statistics that teachers use.
+        task: gives the clients' widths, and the BatchNorm statistics.
         images: (B, C, H, W).
         drawn_by: the client (B,) of each image.
 
     Returns:
         Logits (B, K).
     """
-    task = replace(task, batch_norm=task.teacher_norm)
     logits = torch.empty(len(images), task.source.n_classes, device=images.device)
     for client in drawn_by.unique().tolist():
         of_client = (drawn_by == client).nonzero().flatten()

@@ -27,11 +27,10 @@ def images() -> torch.Tensor:
 @pytest.mark.parametrize("norm", ["average", "batch"])
 def test_teachers_follow_the_policy_that_the_task_gives_them(norm, task, store):
     """The same logits as those of students and experts, which ``predictor`` computes."""
-    task = dataclasses.replace(task, widths=(1.0, 0.5, 0.25), teacher_norm=norm)
+    task = dataclasses.replace(task, widths=(1.0, 0.5, 0.25), batch_norm=norm)
     clients = final_client_models(task)
-    as_student = dataclasses.replace(task, batch_norm=norm)
     expected = torch.stack(
-        [predictor(state, as_student, task.width(i))(images()) for i, state in enumerate(clients)]
+        [predictor(state, task, task.width(i))(images()) for i, state in enumerate(clients)]
     )
 
     teachers = teachers_of(task, clients)
@@ -45,7 +44,7 @@ def test_teachers_follow_the_policy_that_the_task_gives_them(norm, task, store):
 
 def test_a_teacher_with_batch_statistics_keeps_its_running_ones(task, store):
     """DENSE compares the two: the images' statistics with those of the client's training."""
-    task = dataclasses.replace(task, teacher_norm="batch")
+    task = dataclasses.replace(task, batch_norm="batch")
     [state, *_] = clients = final_client_models(task)
     [teacher, *_] = teachers_of(task, clients)
     with StatisticsMatch(teacher) as match:
