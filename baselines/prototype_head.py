@@ -41,6 +41,7 @@ class Config:
 
     protocol: str = choice("rounds", "oneshot")  # what the server starts from
     k: int = 10  # prototypes per client and class
+    prototype_norm: str = choice("average", "task")  # BatchNorm where they are embedded
     patience: int = 20  # epochs without a gain; Mosaic's meta_patience
 
 
@@ -51,7 +52,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     """Train the head of the server's model on the clients' prototypes; one snapshot."""
     # (1) Each client uploads prototypes of its classes, once.
     server = gather(task, config.protocol).server
-    prototypes = joined(client_prototypes(task, config.k, config.protocol, task.batch_norm))
+    prototypes = joined(client_prototypes(task, config.k, config.protocol, config.prototype_norm))
 
     # (2) The server trains its head on them.
     head = head_of(server)
@@ -76,5 +77,6 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 
 def stages(task: Task, config: Config) -> Waves:
     """The cached stages that ``run`` calls, in waves."""
-    prototypes = partial(client_prototypes, task, config.k, config.protocol, task.batch_norm)
+    settings = (config.k, config.protocol, config.prototype_norm)
+    prototypes = partial(client_prototypes, task, *settings)
     return [*starting_stages(task, config.protocol), [prototypes]]

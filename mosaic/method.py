@@ -90,8 +90,9 @@ class Config(GeneratorConfig, CvaeConfig):
 
     generator: str = choice("dcgan", "cvae")  # what clients train; the paper: dcgan
     k: int = 10  # prototypes per client and class; the code's
-    # BatchNorm where prototypes are embedded: the task's policy, or the code's running statistics
-    prototype_norm: str = choice("task", "average", later=True)
+    # BatchNorm where prototypes are embedded: running statistics, as in the code, or the task's
+    # policy; with those of a batch a prototype depends on the client's other images
+    prototype_norm: str = choice("average", "task")
     meta: str = choice("linear", "gate", "transformer")  # the code: transformer
     meta_patience: int = added_later(20)  # epochs without a gain; the code: 150 steps, no stop
     teacher: str = choice("meta", "experts", "source")  # the paper: meta
@@ -128,7 +129,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     # (1) Each client trains a generator and computes prototypes of its classes; both are uploaded
     # once.
     generators, ensemble = ENSEMBLES[config.generator](task, config, label_counts)
-    prototypes = joined(client_prototypes(task, *prototype_settings(task, config)))
+    prototypes = joined(client_prototypes(task, config.k, config.protocol, config.prototype_norm))
 
     # (2) One expert per class, and a meta model that learns from the prototypes to combine them.
     experts = class_experts(task, clients, label_counts)
@@ -191,7 +192,8 @@ def stages(task: Task, config: Config) -> Waves:
     else:
         generator = partial(client_generator, task, generator_config(config))
     last_wave: list[partial] = [partial(generator, client) for client in range(task.n_clients)]
-    last_wave.append(partial(client_prototypes, task, *prototype_settings(task, config)))
+    of_prototypes = (config.k, config.protocol, config.prototype_norm)
+    last_wave.append(partial(client_prototypes, task, *of_prototypes))
     return [*starting_stages(task, config.protocol), last_wave]
 
 
@@ -232,12 +234,6 @@ ENSEMBLES = {"dcgan": gans, "cvae": cvaes}
 def generator_config(config: Config) -> GeneratorConfig:
     """The settings that determine the GANs: a change of any other keeps the cached ones valid."""
     return GeneratorConfig(**{f.name: getattr(config, f.name) for f in fields(GeneratorConfig)})
-
-
-def prototype_settings(task: Task, config: Config) -> tuple[int, str, str]:
-    """The arguments of ``client_prototypes`` after the task."""
-    norm = "average" if config.prototype_norm == "average" else task.batch_norm
-    return config.k, config.protocol, norm
 
 
 def head(expert: State, features: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ Prototypes = dict[str, Tensor]
 """P prototypes: ``features`` (P, F), ``labels`` (P,), and ``weights`` (P,), their cluster sizes."""
 
 
-@stage(version=2)
+@stage(version=3)
 def client_prototypes(task: Task, k: int, protocol: str, norm: str) -> list[Prototypes]:
     """All clients' prototypes, uploaded.
 
@@ -44,8 +44,8 @@ def client_prototypes(task: Task, k: int, protocol: str, norm: str) -> list[Prot
         task: the federated problem.
         k: prototypes per client and class.
         protocol: "rounds" or "oneshot".
-        norm: the BatchNorm statistics: "average" for running ones, "batch" for those of a batch of
-            up to 512 images of the client.
+        norm: the BatchNorm statistics: "average" for the model's running ones, "task" for the
+            task's policy, which may be those of a batch of up to 512 images of the client.
 
     Returns:
         One set of prototypes per client.
@@ -78,7 +78,8 @@ def embedded(task: Task, shard: Shard, protocol: str, norm: str) -> Tensor:
         that it has; the others are 0.
     """
     images = shard.images[shard.indices]
-    embed = partial(features, task=replace(task, batch_norm=norm), images=images)
+    with_norm = replace(task, batch_norm="average") if norm == "average" else task
+    embed = partial(features, task=with_norm, images=images)
     if protocol == "rounds":
         return embed(download(federated_model(task, task.rounds)))
 

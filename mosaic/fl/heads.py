@@ -5,6 +5,7 @@ nothing beside one through the network.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -22,16 +23,19 @@ from mosaic.fl.training.prediction import features
 def features_of_clients(task: Task) -> Iterator[tuple[Shard, Tensor, Tensor]]:
     """Each client's features by the server's model of the last round, which it downloads.
 
-    A client of any width runs the whole model for it, once and without training.
+    A client of any width runs the whole model for it, once and without training. BatchNorm uses the
+    model's running statistics, whatever the task's policy: with those of a batch an image's features
+    would depend on which other images of the client are in it.
 
     Yields:
         The client's shard, the features (n, F) of its samples, and their labels (n,).
     """
     server = federated_model(task, task.rounds)
+    running = replace(task, batch_norm="average")
     for shard in open_federation(task).shards:
         images = shard.images[shard.indices]
         labels = shard.labels[shard.indices]
-        yield shard, features(download(server), task, images), labels
+        yield shard, features(download(server), running, images), labels
 
 
 def head_of(model: State) -> nn.Linear:

@@ -7,6 +7,7 @@ from method_runs import MIXED, cost_of, images, run, same
 
 from baselines import prototype_head
 from benchmarks.planning.methods import METHODS
+from mosaic import method as mosaic
 from mosaic.fl.cache import computed_stages
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.heads import head_of
@@ -33,6 +34,15 @@ def test_it_uploads_models_and_mosaics_prototypes_and_nothing_else(task, store):
     with computed_stages() as computed:
         client_prototypes(task, 10, "rounds", "average")
     assert not computed, "the prototypes are Mosaic's own, from the same cache"
+
+
+def test_prototypes_are_mosaics_at_mixed_widths_too(task, store):
+    """Also where models are scored with the statistics of a batch."""
+    task = dataclasses.replace(task, widths=MIXED, batch_norm="batch")
+    client_prototypes(task, 10, "rounds", mosaic.Config().prototype_norm)
+    with computed_stages() as computed:
+        run("prototype_head", task)
+    assert not any(name.startswith("client_prototypes") for name in computed)
 
 
 def test_the_diagnostics_are_of_the_held_out_prototypes_before_and_after(task, store):

@@ -31,6 +31,19 @@ def test_narrow_clients_embed_with_the_whole_model(task, store):
     assert {embedded.shape[1] for _, embedded, _ in features_of_clients(mixed)} == {16}
 
 
+def test_an_embedding_does_not_depend_on_the_clients_other_images(task, store, monkeypatch):
+    """At mixed widths too, where models are scored with the statistics of a batch."""
+    task = dataclasses.replace(task, batch_norm="batch")
+    _, of_all, _ = next(features_of_clients(task))
+    federation = open_federation(task)
+    shard = federation.shards[0]
+    fewer = dataclasses.replace(shard, indices=shard.indices[:10])
+    federation = dataclasses.replace(federation, shards=(fewer,))
+    monkeypatch.setattr("mosaic.fl.heads.open_federation", lambda task: federation)
+    [(_, of_fewer, _)] = features_of_clients(task)
+    torch.testing.assert_close(of_fewer, of_all[:10])
+
+
 def model_of(weight: list[list[float]], bias: list[float]) -> dict[str, Tensor]:
     body = torch.ones(2)
     return {"body": body, "linear.weight": torch.tensor(weight), "linear.bias": torch.tensor(bias)}
