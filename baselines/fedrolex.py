@@ -9,17 +9,20 @@ NeurIPS 2022, arXiv:2212.01548, Algorithm 1:
             w_k = SGD from w[window of client k in round t] on the data of client k
         each coordinate of w = its mean over the clients whose window covers it
 
-``one_round`` below is this loop. At width 1 every window is the whole model, and FedRolex is
-FedAvg.
+``one_round`` below is this loop. As in the code, a client's cross entropy has logits of 0 for
+classes that it lacks (HeteroFL's mask), and the client counts only in the classifier's rows of
+classes that it has.
+
+The rounds that other methods start from at mixed widths are ``mask="none"``, ``rows="all"``: in few
+rounds of very unlike clients the two parts cost more than they gain (docs/decisions.md). At width 1
+every window is the whole model, and FedRolex without the two parts is FedAvg; with them it is
+HeteroFL.
 
 Differs from the paper and its code:
-- Clients weigh n_k instead of 1, so that FedRolex at width 1 is FedAvg.
+- Clients weigh n_k instead of 1.
 - A client keeps its width in all rounds.
-- The window rolls forwards by one channel per round, as in the paper's text; with ``task.roll``
-  "turn", which few rounds need, once around in all rounds.
-- By default no logits are masked, and all clients count in the classifier's rows of all classes.
-  The code has HeteroFL's masked cross entropy (``mask="zero"``), and a client counts only in the
-  rows of classes that it has (``rows="own"``).
+- The window goes once around in all rounds. In the paper it rolls by one channel per round, for
+  thousands of rounds (``task.roll``).
 - BatchNorm follows the task's policy, as for all methods here.
 """
 
@@ -47,24 +50,25 @@ NEEDS = ()
 class Config:
     """Settings of FedRolex: the two parts that its code has for unlike labels."""
 
-    # of logits of classes that a client lacks, in its local training; the code: zero
-    mask: str = choice("none", "zero", later=True)
-    # of the classifier, which a client's model counts in; the code: own
-    rows: str = choice("all", "own", later=True)
+    mask: str = choice("zero", "none")  # of logits of classes that a client lacks; the code's
+    rows: str = choice("own", "all")  # of the classifier, that a client counts in; the code's
 
 
 SPACE = {}
+
+WITHOUT_PARTS = Config(mask="none", rows="all")
+"""FedRolex as the rounds that other methods start from."""
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
     """Run T rounds of FedRolex and yield the server's model of each scored round.
 
-    With the default settings ``one_round`` is what the cached stage ``federated_model`` computes,
-    to the bit. Other methods start from its models too, so it is computed once for all.
+    Without the two parts ``one_round`` is what the cached stage ``federated_model`` computes, to
+    the bit. Other methods start from its models too, so it is computed once for all.
     """
     server = federated_model(task, 0)
     for t in range(1, task.rounds + 1):
-        if config != Config():
+        if config != WITHOUT_PARTS:
             server = one_round(task, config, server, t)
         elif task.scored(t):
             server = federated_model(task, t)
@@ -94,4 +98,4 @@ def one_round(task: Task, config: Config, server: State, t: int) -> State:
 
 def stages(task: Task, config: Config) -> Waves:
     """The cached stages that ``run`` calls, in waves."""
-    return waves_of_all_rounds(task) if config == Config() else []
+    return waves_of_all_rounds(task) if config == WITHOUT_PARTS else []

@@ -2,13 +2,13 @@
 
 Diao et al., HeteroFL: Computation and Communication Efficient Federated Learning for Heterogeneous
 Clients, ICLR 2021, arXiv:2010.01264, Algorithm 1. Narrow clients' models are nested in the wide
-ones'. Only wide clients train the outer channels. At full width it is FedAvg to the bit.
+ones'. Only wide clients train the outer channels. A client's cross entropy has logits of 0 for
+classes that it lacks. As in the code, the client counts only in the classifier's rows of classes
+that it has. At full width, without these two (``mask="none"``, ``rows="all"``), it is FedAvg to the
+bit.
 
 Differs from the paper and its code:
 - Clients weigh n_k instead of 1, and keep their width in all rounds.
-- By default no logits are masked, and all clients count in the classifier's rows of all classes.
-  ``mask="zero"`` is the paper's masked cross entropy. ``rows="own"`` is its code's average: a
-  client counts only in the rows of classes that it has.
 - BatchNorm follows the task's policy. The code measures its statistics on the whole pooled training
   set.
 - No scaler: the BatchNorm layer right behind it would cancel any factor.
@@ -39,10 +39,8 @@ NEEDS = ()
 class Config:
     """Settings of HeteroFL."""
 
-    # of logits of classes that a client lacks, in its local training; the paper: zero
-    mask: str = choice("none", "zero")
-    # of the classifier, which a client's model counts in; the code: own
-    rows: str = choice("all", "own", later=True)
+    mask: str = choice("zero", "none")  # of logits of classes that a client lacks; the paper's
+    rows: str = choice("own", "all")  # of the classifier, that a client counts in; the code's
 
 
 SPACE = {}

@@ -214,7 +214,7 @@ def _is_fedavg(cell: Cell) -> bool:
     """Whether the cell would be FedAvg at full width, where a suite does not run it twice."""
     if cell.method not in ("heterofl", "fedrolex"):
         return False
-    return cell.config == METHODS[cell.method].Config()
+    return cell.config == METHODS[cell.method].Config(mask="none", rows="all")
 
 
 def _cell(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from baselines.fedavg import at_smallest_width
-from baselines.fedrolex import Config as FedRolex
+from baselines.fedrolex import WITHOUT_PARTS
 from benchmarks.planning.flop_parts import (
     Part,
     all_clients,
@@ -41,8 +41,8 @@ def only_rounds(task: Task, config: Any) -> Iterator[Part]:
 
 
 def fedrolex(task: Task, config: Any) -> Iterator[Part]:
-    """With its own loss or average FedRolex shares its rounds with no other method."""
-    if config == FedRolex():
+    """Without its own loss and average FedRolex shares its rounds with other methods."""
+    if config == WITHOUT_PARTS:
         yield federated_rounds(task)
     else:
         yield own_rounds(task)

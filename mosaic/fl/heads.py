@@ -23,9 +23,9 @@ from mosaic.fl.training.prediction import features
 def features_of_clients(task: Task) -> Iterator[tuple[Shard, Tensor, Tensor]]:
     """Each client's features by the server's model of the last round, which it downloads.
 
-    A client of any width runs the whole model for it, once and without training. BatchNorm uses the
-    model's running statistics, whatever the task's policy: with those of a batch an image's features
-    would depend on which other images of the client are in it.
+    A client of any width runs the whole model for it, once and without training. BatchNorm uses
+    the model's running statistics, whatever the task's policy: with those of a batch an image's
+    features would depend on which other images of the client are in it.
 
     Yields:
         The client's shard, the features (n, F) of its samples, and their labels (n,).

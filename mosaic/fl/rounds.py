@@ -7,7 +7,8 @@ With ``server`` the model after round t - 1, round t is
 
 At full width this is FedAvg (McMahan et al., AISTATS 2017, Alg. 1). Where clients have a width
 below 1, each trains a sub-model, cut from the server's by a window that moves in each round, and
-this is FedRolex (Alam et al., NeurIPS 2022, Alg. 1).
+this is FedRolex (Alam et al., NeurIPS 2022, Alg. 1), without the mask and the own rows of its code
+(``absent_classes.py``).
 """
 
 import math

@@ -17,10 +17,10 @@ from mosaic.fl.submodel import cut, window
 from mosaic.fl.training.sgd import train
 
 
-def test_fedrolex_at_width_one_is_fedavg(task, store):
+def test_fedrolex_without_its_two_parts_is_fedavg_at_width_one(task, store):
     task = dataclasses.replace(task, widths=(1.0, 1.0, 1.0))
     of_fedrolex, of_fedavg = (
-        list(fedrolex.run(task, fedrolex.Config())),
+        list(fedrolex.run(task, fedrolex.WITHOUT_PARTS)),
         list(fedavg.run(task, fedavg.Config())),
     )
     for a, b in zip(of_fedrolex, of_fedavg, strict=True):
@@ -50,6 +50,6 @@ def test_the_round_in_the_file_is_what_the_cached_stage_computes(task, store):
     task = dataclasses.replace(task, rounds=3, widths=(1.0, 0.5, 0.25))
     server = initial_model(task.spec, task.seed)
     for t in range(1, 4):
-        server = fedrolex.one_round(task, fedrolex.Config(), server, t)
+        server = fedrolex.one_round(task, fedrolex.WITHOUT_PARTS, server, t)
     cached = federated_model(task, 3)
     assert all(torch.equal(cached[name], server[name]) for name in server)

@@ -17,8 +17,6 @@ from method_runs import (
 from torch import nn
 
 from baselines import fedrolex, heterofl
-from benchmarks.planning.expand import expand_cells
-from benchmarks.planning.suite import read_suite
 from mosaic.fl.models.live_network import initial_model, layout_of
 from mosaic.fl.models.spec import Spec
 from mosaic.fl.rounds import participants
@@ -26,20 +24,13 @@ from mosaic.fl.stages import federated_model
 from mosaic.fl.submodel import cut, window
 from mosaic.fl.training.losses import masked_cross_entropy
 
+WITHOUT_PARTS = {"mask": "none", "rows": "all"}
+
 
 @pytest.mark.parametrize("model", ["cnn", "resnet18"])
 def test_heterofl_at_width_one_is_fedavg_to_the_bit(model, task, store):
     task = dataclasses.replace(task, model=model, widths=(1.0, 1.0, 1.0))
-    assert same(run("heterofl", task), run("fedavg", task))
-
-
-def test_a_suite_does_not_run_fedavg_again_as_heterofl():
-    def cells(**given):
-        return expand_cells(*read_suite("heterogeneity"), "quick", methods=["heterofl"], **given)
-
-    assert cells(widths=["full"]) == [] and cells(widths=["1,1"]) == []
-    assert {cell.method for cell in cells(widths=["mixed"])} == {"heterofl"}
-    assert cells(widths=["full"], settings={"heterofl": {"mask": "zero"}})  # which is not FedAvg
+    assert same(run("heterofl", task, **WITHOUT_PARTS), run("fedavg", task))
 
 
 @pytest.mark.parametrize("model", ["cnn", "resnet18"])
@@ -64,7 +55,7 @@ def test_a_coordinate_that_no_client_covers_keeps_its_value_and_others_move(mode
     """
     task = dataclasses.replace(task, model=model, widths=(0.5, 0.5, 0.25))
     server = federated_model(task, 0)
-    after = heterofl.one_round(task, heterofl.Config(), server, 3)
+    after = heterofl.one_round(task, heterofl.Config(**WITHOUT_PARTS), server, 3)
     for name, groups in task.layout.items():
         sizes = zip(groups, server[name].shape, strict=False)
         held = tuple(slice(None if group in ("image", "classes") else n // 2) for group, n in sizes)
@@ -89,7 +80,8 @@ def test_the_mask_by_hand_and_in_a_run(task, store):
     loss = masked_cross_entropy(nn.Identity(), logits, torch.tensor([0]), absent)
     assert loss.item() == pytest.approx(math.log(4), rel=1e-6)
     task = dataclasses.replace(task, omega=0.05)
-    masked, plain = run("heterofl", task, mask="zero"), run("heterofl", task)
+    masked = run("heterofl", task, mask="zero", rows="all")
+    plain = run("heterofl", task, **WITHOUT_PARTS)
     assert not same(masked, plain) and masked[-1].isfinite().all()
     assert same(
         masked, run("fedrs", task, alpha=0.0)
@@ -116,17 +108,17 @@ def test_with_own_rows_a_class_that_nobody_in_the_round_has_keeps_its_row(method
     [shard] = participants(task, 1)
     absent = shard.label_counts == 0
     assert absent.any()
-    own = method.one_round(task, method.Config(rows="own"), server, 1)
-    everybody = method.one_round(task, method.Config(), server, 1)
+    own = method.one_round(task, method.Config(mask="none", rows="own"), server, 1)
+    everybody = method.one_round(task, method.Config(**WITHOUT_PARTS), server, 1)
     for name in ("linear.weight", "linear.bias"):
         assert torch.equal(own[name][absent], server[name][absent])
         assert not torch.equal(everybody[name][absent], server[name][absent])
         assert torch.equal(own[name][~absent], everybody[name][~absent])
 
 
-def test_fedrolex_with_its_two_parts_is_heterofl_where_no_window_moves(task, store):
+def test_fedrolex_is_heterofl_where_no_window_moves_and_each_part_counts(task, store):
     task = dataclasses.replace(task, omega=0.05, widths=(1.0, 1.0, 1.0))
-    parts = {"mask": "zero", "rows": "own"}
-    rolling = run("fedrolex", task, **parts)
-    assert same(rolling, run("heterofl", task, **parts))
-    assert not same(rolling, run("fedrolex", task))
+    rolling = run("fedrolex", task)
+    assert same(rolling, run("heterofl", task))
+    assert not same(rolling, run("fedrolex", task, mask="none"))
+    assert not same(rolling, run("fedrolex", task, rows="all"))

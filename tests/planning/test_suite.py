@@ -46,12 +46,11 @@ def test_the_cells_of_heterogeneity():
     of_rivals = {cell.method for cell in cells("rivals")}
     methods = {cell.method for cell in found}
     labels = methods | {"mosaic-source", "mosaic-cvae"}
-    assert len(found) == 2 * 3 * (len(labels) - 2 + len(labels))
+    assert len(found) == 2 * 3 * 2 * len(labels)
     assert {cell.label for cell in found} == labels
     assert methods | of_rivals == set(METHODS)  # each method is in one of the two suites
     assert {cell.task.omega for cell in found} == {0.01, 0.1, 1.0}
     assert {cell.task.seed for cell in found} == {0, 1}
-    assert all(cell.task.widths for cell in found if cell.method == "fedrolex")
     assert len({cell.key for cell in found}) == len(found)
 
 
@@ -131,9 +130,17 @@ def test_a_method_that_a_suite_leaves_out_joins_with_its_defaults(written):
     assert {cell.label for cell in found} == {"dense", "fedavg"}
 
 
-def test_fedrolex_is_not_run_where_it_is_fedavg():
-    assert cells(methods=["fedrolex"], widths=["full"]) == []
-    assert cells(methods=["fedrolex"], widths=["1,1"]) == []
+@pytest.mark.parametrize("method", ["fedrolex", "heterofl"])
+def test_a_method_is_not_run_where_it_is_fedavg(method):
+    """At full width without the mask and the own rows, which alone make it another method there."""
+
+    def found(widths, **settings):
+        return cells(methods=[method], widths=[widths], settings={method: settings})
+
+    plain = {"mask": "none", "rows": "all"}
+    assert found("full", **plain) == found("1,1", **plain) == []
+    assert found("mixed", **plain)
+    assert found("full") and found("full", mask="none") and found("full", rows="all")
 
 
 @pytest.mark.parametrize("given", ["500", 500])
