@@ -71,8 +71,8 @@ def moon(task: Task, config: Any) -> Iterator[Part]:
 def one_shot_synthesis(task: Task, config: Any, per_taught_image: float) -> Iterator[Part]:
     """DENSE and Co-Boosting at the end of the rounds.
 
-    Each epoch fits one more batch to all clients' models. Then the student takes its steps: one
-    pass over all batches so far, or the epoch's part of ``distil_steps``.
+    Each epoch fits one more batch to all clients' models. Then the student takes the epoch's part
+    of ``distil_steps``.
 
     Args:
         task: the task.
@@ -88,7 +88,7 @@ def one_shot_synthesis(task: Task, config: Any, per_taught_image: float) -> Iter
     images = config.epochs * config.batch
     yield at_server(images * (config.synthesis_steps * fitted + all_clients(task)))
 
-    taught = config.distil_steps * config.batch or images * (config.epochs + 1) / 2
+    taught = config.distil_steps * config.batch
     yield at_server(taught * per_taught_image + server_training(task, taught))
 
 

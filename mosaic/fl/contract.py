@@ -92,7 +92,7 @@ def added_later(default: Any) -> Any:
     return field(default=default, metadata={"later": True})
 
 
-def scaled_steps(default: int, side: str, papers: int | None = None) -> Any:
+def scaled_steps(default: int, side: str) -> Any:
     """A ``Config`` field that counts training steps.
 
     ``--scale`` multiplies all such fields of one side by the same factor, for every method; with an
@@ -101,12 +101,8 @@ def scaled_steps(default: int, side: str, papers: int | None = None) -> Any:
     Args:
         default: The paper's number of steps.
         side: Who takes the steps, "client" or "server".
-        papers: The paper's number of steps where ``default`` is 0, which leaves the number to
-            another field. Such a field is one that was added later: see :func:`added_later`.
     """
-    if papers is None:
-        return field(default=default, metadata={"work": side, "papers": default})
-    return field(default=0, metadata={"work": side, "papers": papers, "later": True})
+    return field(default=default, metadata={"work": side, "papers": default})
 
 
 def choice(default: str, *others: str, later: bool = False) -> Any:
