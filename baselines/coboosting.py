@@ -72,7 +72,7 @@ class Config:
     perturb_temperature: float = 4.0  # of the probabilities whose gradient it follows
     student_lr: float = 0.01  # SGD, momentum 0.9, weight decay 1e-4, cosine over the epochs
     temperature: float = 4.0  # of the student's distillation
-    mean: str = choice("logits", "probabilities", later=True)  # of the clients'; the code: logits
+    mean: str = choice("logits", "probabilities")  # of the clients'; the code: logits
 
 
 SPACE = {

@@ -83,7 +83,7 @@ class Config:
     round_temperature: float = 10.0  # the KL is not scaled by its square
 
     # both protocols: what the mean of the teachers' predictions is taken of; the code: logits
-    mean: str = choice("logits", "probabilities", later=True)
+    mean: str = choice("logits", "probabilities")
 
 
 SPACE = {

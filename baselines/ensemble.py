@@ -37,7 +37,7 @@ NEEDS = ()
 class Config:
     """Settings of the ensemble."""
 
-    mean: str = choice("logits", "probabilities", later=True)  # what the mean is taken of
+    mean: str = choice("logits", "probabilities")  # what the mean is taken of
 
 
 SPACE = {}

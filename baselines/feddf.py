@@ -58,7 +58,7 @@ class Config:
     clip: float = 5.0  # of the gradient's norm
     # which of a round's models the server keeps; the best is of eleven, from the first to the last
     keep: str = choice("best", "last")
-    mean: str = choice("logits", "probabilities", later=True)  # of the teachers'; the code: logits
+    mean: str = choice("logits", "probabilities")  # of the teachers'; the code: logits
 
     def __post_init__(self) -> None:
         check_proxy(self.proxy)

@@ -34,7 +34,7 @@ from mosaic.diagnostics import diagnostics, probes
 from mosaic.experts import class_experts, predictions
 from mosaic.fl.cache import LazyModels
 from mosaic.fl.channel import upload
-from mosaic.fl.contract import Snapshot, added_later, choice, scaled_steps
+from mosaic.fl.contract import Snapshot, choice, scaled_steps
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.models.spec import State
 from mosaic.fl.rng import stream
@@ -94,9 +94,9 @@ class Config(GeneratorConfig, CvaeConfig):
     # policy; with those of a batch a prototype depends on the client's other images
     prototype_norm: str = choice("average", "task")
     meta: str = choice("linear", "gate", "transformer")  # the code: transformer
-    meta_patience: int = added_later(20)  # epochs without a gain; the code: 150 steps, no stop
+    meta_patience: int = 20  # epochs without a gain; the code: 150 steps, no stop
     teacher: str = choice("meta", "experts", "source")  # the paper: meta
-    mean: str = choice("logits", "probabilities", later=True)  # of the teacher "experts"
+    mean: str = choice("logits", "probabilities")  # of the teacher "experts"
     sampling: str = choice("uniform", "size")  # which generator draws an image; the code: uniform
     distil_steps: int = scaled_steps(1500, "server")  # the code's
     distil_batch: int = 320  # 32 of each of ten generators

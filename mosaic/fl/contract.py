@@ -105,15 +105,14 @@ def scaled_steps(default: int, side: str) -> Any:
     return field(default=default, metadata={"work": side, "papers": default})
 
 
-def choice(default: str, *others: str, later: bool = False) -> Any:
+def choice(default: str, *others: str) -> Any:
     """A ``Config`` field with a closed set of values.
 
     Args:
         default: The default value.
         others: The other possible values.
-        later: Whether the field was added after records already existed: see :func:`added_later`.
     """
-    return field(default=default, metadata={"choices": (default, *others), "later": later})
+    return field(default=default, metadata={"choices": (default, *others)})
 
 
 def check_method(name: str, module: ModuleType) -> None:
