@@ -22,7 +22,8 @@ With ``protocol="end"``:
 - The result is the last epoch's student, not the best one on the test set.
 
 With ``protocol="every round"``, compared with the studies' code:
-- L_BN has weight 1; it is 0 there.
+- L_BN has weight 1; it is 0 there, or 1 in a later version of the code. It is a sum over layers;
+  the code divides it by their number.
 - The student keeps the average's BatchNorm statistics.
 - Where the ensemble and the student disagree on no sample, the loss is 0; it is NaN there.
 """

@@ -12,6 +12,8 @@ Differs from the paper, or takes a side where its text and its code differ:
 - The teacher is the meta model over the experts, as in the paper. ``teacher`` can also be the
   experts' plain mean, or for each image the model of the client whose generator drew it ("source"),
   which the server knows.
+- The student's batches have 320 images, whatever the number of clients N, and the generator of each
+  image is drawn at random. The code takes 32 of each generator: 32 N in all.
 - The loss is soft and hard distillation, as in the text. The code's third term is a field, off by
   default, and is the Jensen-Shannon divergence it is named after.
 - The code's 39 rounds of fine-tuning at lr 1e-4 are a field, off by default: the text has none.
@@ -99,7 +101,7 @@ class Config(GeneratorConfig, CvaeConfig):
     mean: str = choice("logits", "probabilities")  # of the teacher "experts"
     sampling: str = choice("uniform", "size")  # which generator draws an image; the code: uniform
     distil_steps: int = scaled_steps(1500, "server")  # the code's
-    distil_batch: int = 320  # 32 of each of ten generators
+    distil_batch: int = 320  # the code: 32 x N, so many for ten clients
     distil_lr: float = 1e-4  # Adam; the code's
     weight_soft: float = 0.8  # of soft distillation; the code's
     weight_hard: float = 0.2  # of hard distillation; the code's
