@@ -59,11 +59,13 @@ class Config:
     """Settings of Co-Boosting: the code's defaults."""
 
     student: str = choice("average", "random")  # initial weights; the paper: random
-    epochs: int = scaled_steps(200, "server")  # each adds one batch to the pool of images
+    epochs: int = scaled_steps(
+        200, "server", batch="batch"
+    )  # each adds one batch to the pool of images
     synthesis_steps: int = 30  # of the generator and its noise, per epoch
     # of the student in all epochs, in proportion to their images; the paper's 200 epochs have
     # 20,100; 0: one pass over all images per epoch
-    distil_steps: int = scaled_steps(0, "server", papers=20_100)
+    distil_steps: int = scaled_steps(0, "server", papers=20_100, batch="batch")
     batch: int = 128
     latent: int = 256  # values of a noise vector
     synthesis_lr: float = 1e-3  # Adam, beta1 0.5

@@ -54,11 +54,13 @@ class Config:
     student: str = choice("average", "random")  # initial weights, where the protocol is "end"
 
     # protocol="end"
-    epochs: int = scaled_steps(200, "server")  # each adds one batch to the pool of images
+    epochs: int = scaled_steps(
+        200, "server", batch="batch"
+    )  # each adds one batch to the pool of images
     synthesis_steps: int = 30  # of the generator and its noise, per epoch
     # of the student in all epochs, in proportion to their images; the paper's 200 epochs have
     # 20,100; 0: one pass over all images per epoch
-    distil_steps: int = scaled_steps(0, "server", papers=20_100)
+    distil_steps: int = scaled_steps(0, "server", papers=20_100, batch="batch")
     batch: int = 256
     latent: int = 256
     synthesis_lr: float = 1e-3  # Adam, beta1 0.5
@@ -73,9 +75,8 @@ class Config:
     temperature: float = 20.0
 
     # protocol="every round"
-    round_turns: float = scaled_steps(
-        10, "server"
-    )  # per round: generator steps, then student steps
+    # per round: generator steps, then student steps; the studies have 100 rounds
+    round_turns: float = scaled_steps(10, "server", batch="round_batch", rounds=100)
     round_generator_steps: int = 1  # per turn
     round_student_steps: int = 5  # per turn
     round_batch: int = 64

@@ -92,7 +92,8 @@ Discrepancy = Callable[[Tensor, tuple[Tensor, Tensor]], Tensor]
 class Config:
     """Settings of FedFTG: the studies' defaults. A comment says where the authors' are the same."""
 
-    turns: float = scaled_steps(10, "server")  # per round: generator steps, then student steps
+    # per round: generator steps, then student steps; the studies have 100 rounds
+    turns: float = scaled_steps(10, "server", batch="batch", rounds=100)
     generator_steps: int = 1  # per turn; in some of the studies 5; the authors': one per client
     student_steps: int = 5  # per turn; the authors'. In some of the studies 1
     batch: int = 64
