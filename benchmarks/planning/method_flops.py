@@ -6,6 +6,7 @@ from typing import Any
 
 from baselines.fedavg import at_smallest_width
 from baselines.fedrolex import Config as FedRolex
+from benchmarks.planning.client_data import label_counts
 from benchmarks.planning.flop_parts import (
     Part,
     all_clients,
@@ -21,7 +22,6 @@ from benchmarks.planning.flop_parts import (
     server_training,
 )
 from benchmarks.planning.network_flops import classifier, dcgan, perceptron, server_generator
-from mosaic.fl.data.federation import open_federation
 from mosaic.fl.task import Task
 
 
@@ -216,7 +216,7 @@ def federatedfactory(task: Task, config: Any) -> Iterator[Part]:
     if config.steps_per == "client":
         yield modules
     else:
-        n_modules = int((open_federation(task).label_counts > 0).sum())
+        n_modules = int((label_counts(task) > 0).sum())
         yield at_clients(modules.flops * n_modules / task.n_clients, (modules.name, "module"))
     yield at_server(config.images * perceptron(*decoder_units(task, config, 0)))
     yield at_server(server_training(task, config.classifier_steps * config.classifier_batch))
