@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.planning.budget import shares_of_papers, spent, steps_by_factor, steps_within
 from benchmarks.planning.cell import Work
+from benchmarks.planning.entries import NO_SCALE
 from benchmarks.planning.method_flops import PARTS
 from benchmarks.planning.scales import Budget, Scale
 from benchmarks.planning.settings import configure
@@ -15,9 +16,6 @@ from mosaic.fl.task import Task
 
 Known = tuple[tuple[str, Any], ...]
 """Settings that were read and checked, by name, as a key of a cache."""
-
-AS_WRITTEN = {"client": 1.0, "server": 1.0}
-"""Factors of work that change no number of steps."""
 
 
 def planned(
@@ -38,7 +36,7 @@ def planned(
     Raises:
         InputError: a setting is wrong, or the data cannot be split as the task says.
     """
-    given = configure(method, AS_WRITTEN, settings)
+    given = configure(method, NO_SCALE, settings)
     read = tuple((name, getattr(given, name)) for name in settings)
     equal = budget == "equal" and method in PARTS
     limits = scale.budget if equal else Budget(scale.client_work, scale.server_work)
@@ -51,27 +49,32 @@ def planned(
         return given, work
     if not needs_data:
         task = _without_split(task)
-    if method not in PARTS:  # its settings may be of any kind, and its file may change
-        return _planned.__wrapped__(method, task, read, equal, limits, work)
-    return _planned(method, task, read, equal, limits, work)
+    if method not in PARTS:
+        outside = steps_by_factor(method, task, dict(read), limits)
+        config = configure(method, NO_SCALE, settings | outside)
+        return config, _with_shares(method, task, config, work)
+
+    steps = _steps(method, task, read, equal, limits)
+    config = configure(method, NO_SCALE, settings | dict(steps))
+    return config, _with_flops(method, task, config, work)
 
 
 @lru_cache(maxsize=4096)
-def _planned(
-    method: str, task: Task, read: Known, equal: bool, limits: Budget, work: Work
-) -> tuple[Any, Work]:
-    settings = dict(read)
+def _steps(method: str, task: Task, read: Known, equal: bool, limits: Budget) -> Known:
     steps_of = steps_within if equal else steps_by_factor
-    steps = steps_of(method, task, settings, limits)
-    config = configure(method, AS_WRITTEN, settings | steps)
+    return tuple(steps_of(method, task, dict(read), limits).items())
 
-    known: dict[str, float] = {}
-    if method in PARTS:
-        known = {f"{side}_spent": value for side, value in spent(method, task, config).items()}
-    for side, share in shares_of_papers(method, task, config).items():
-        known[f"{side}_share"] = share
-    numbers = {name: value for name, value in known.items() if math.isfinite(value)}
-    return config, replace(work, **numbers)
+
+@lru_cache(maxsize=4096)
+def _with_flops(method: str, task: Task, config: Any, work: Work) -> Work:
+    known = {f"{side}_spent": value for side, value in spent(method, task, config).items()}
+    counted = {name: value for name, value in known.items() if math.isfinite(value)}
+    return _with_shares(method, task, config, replace(work, **counted))
+
+
+def _with_shares(method: str, task: Task, config: Any, work: Work) -> Work:
+    shares = shares_of_papers(method, task, config)
+    return replace(work, **{f"{side}_share": share for side, share in shares.items()})
 
 
 def _without_split(task: Task) -> Task:

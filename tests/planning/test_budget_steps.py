@@ -86,11 +86,11 @@ def test_a_share_is_that_of_the_generator_in_use():
 
 
 def test_the_budget_is_met_where_costs_do_not_grow_with_the_steps_alone():
-    """FedDF labels each proxy image once, and its steps go on: here 10,000 and about 26,000."""
+    """FedDF labels each proxy image once, and its steps go on: here over some 30,000."""
     task = dataclasses.replace(TASK, rounds=1, steps=4_000, base_width=4)
-    config = METHODS["feddf"].Config(**steps_within("feddf", task, {}, Budget(1, 0.08)))
+    config = METHODS["feddf"].Config(**steps_within("feddf", task, {}, Budget(1, 0.025)))
     assert config.steps < 1_000 and config.steps * config.batch > 1.5 * config.proxy_size
-    assert spent("feddf", task, config)["server"] == pytest.approx(0.08, rel=0.01)
+    assert spent("feddf", task, config)["server"] == pytest.approx(0.025, rel=0.01)
 
 
 def test_a_unit_of_epochs_is_the_same_for_all_seeds_and_splits():

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import pandas as pd
 
@@ -57,7 +58,7 @@ def protocols_page(records: pd.DataFrame, others: OtherBudget, setting: tuple) -
     notes = []
     names, values = omega_names(both), omega_values(both)
     for (omega,), rows in groups(both, ["omega"]):
-        means = rows.groupby("label")[["accuracy", "accuracy_other"]].mean()
+        means = cast(pd.DataFrame, rows.groupby("label")[["accuracy", "accuracy_other"]].mean())
         columns.append(_ranks(means))
         notes.append(f"{names[omega]}: {_turned_text(means, others)}")
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pandas as pd
 
@@ -59,9 +59,9 @@ def _side(rows: pd.DataFrame, side: str) -> list[str]:
     spent = _numbers(rows, f"{side}_spent")
     of_budget = spent / _numbers(rows, f"{side}_budget")
     return [
-        span(spent, "{:.3g}"),
-        span(100 * of_budget, "{:.0f} %"),
-        span(100 * _numbers(rows, f"{side}_share"), "{:.2g} %"),
+        span(spent, "{:.3g}".format),
+        span(100 * of_budget, "{:.0f} %".format),
+        span(100 * _numbers(rows, f"{side}_share"), _percent),
     ]
 
 
@@ -71,12 +71,16 @@ def _numbers(rows: pd.DataFrame, column: str) -> pd.Series:
     return rows.loc[:, column].astype(float)
 
 
-def span(values: Iterable[float], form: str) -> str:
+def _percent(value: float) -> str:
+    return f"{value:.0f} %" if value >= 10 else f"{value:.2g} %"
+
+
+def span(values: Iterable[float], text_of: Callable[[float], str]) -> str:
     """One number, or the least and the greatest of several; a dash for none and for zero."""
     known = [value for value in values if not math.isnan(value)]
     if not known or max(known) == 0:
         return NOTHING
-    low, high = form.format(min(known)), form.format(max(known))
+    low, high = text_of(min(known)), text_of(max(known))
     return low if low == high else f"{low} to {high}"
 
 
