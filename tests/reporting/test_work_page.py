@@ -77,9 +77,11 @@ def test_a_tie_turns_no_pair_round():
     assert list(turned_pairs(means)) == []
 
 
-def test_the_report_compares_with_the_folder_beside_it(tmp_path):
-    own = pd.DataFrame([record("dense", 0.8), record("feddf", 0.7)])
-    other = pd.DataFrame([record("dense", 0.6), record("feddf", 0.7)])
+def test_the_report_compares_with_the_folder_beside_it(tmp_path, make_records):
+    """DENSE is behind FedAvg, and ahead of it with the other budget."""
+    own = make_records()
+    gain = 0.1 * (own["label"] == "dense")
+    other = own.assign(accuracy=own["accuracy"] + gain)
     folder, paper = tmp_path / "mine", tmp_path / "mine-paper"
     assert with_other_budget(folder) is None
     for place, records in ((folder, own), (paper, other)):
@@ -87,8 +89,8 @@ def test_the_report_compares_with_the_folder_beside_it(tmp_path):
         records.to_csv(place / "records.csv", index=False)
     write_tables(own, folder, others=with_other_budget(folder))
     write_tables(other, paper, others=with_other_budget(paper))
-    assert "ahead with equal, the second with paper: dense / feddf" in read(folder)
-    assert "ahead with paper, the second with equal: feddf / dense" in read(paper)
+    assert "ahead with equal, the second with paper: fedavg_x / dense" in read(folder)
+    assert "ahead with paper, the second with equal: dense / fedavg_x" in read(paper)
 
 
 def read(folder) -> str:
