@@ -55,11 +55,12 @@ class Config:
     """Settings of Co-Boosting: the code's defaults."""
 
     student: str = choice("average", "random")  # initial weights; the paper: random
-    epochs: int = scaled_steps(200, "server")  # each adds one batch to the pool of images
+    # each adds one batch to the pool of images
+    epochs: int = scaled_steps(200, "server", batch="batch")
     synthesis_steps: int = 30  # of the generator and its noise, per epoch
     # of the student, shared among the epochs in proportion to their images; the paper's epochs are
     # one pass each over the images so far, 1 + 2 + ... + 200 batches
-    distil_steps: int = scaled_steps(20_100, "server")
+    distil_steps: int = scaled_steps(20_100, "server", batch="batch")
     batch: int = 128
     latent: int = 256  # values of a noise vector
     synthesis_lr: float = 1e-3  # Adam, beta1 0.5

@@ -52,11 +52,12 @@ class Config:
     student: str = choice("average", "random")  # initial weights, where the protocol is "end"
 
     # protocol="end"
-    epochs: int = scaled_steps(200, "server")  # each adds one batch to the pool of images
+    # each adds one batch to the pool of images
+    epochs: int = scaled_steps(200, "server", batch="batch")
     synthesis_steps: int = 30  # of the generator and its noise, per epoch
     # of the student, shared among the epochs in proportion to their images; the paper's epochs are
     # one pass each over the images so far, 1 + 2 + ... + 200 batches
-    distil_steps: int = scaled_steps(20_100, "server")
+    distil_steps: int = scaled_steps(20_100, "server", batch="batch")
     batch: int = 256
     latent: int = 256
     synthesis_lr: float = 1e-3  # Adam, beta1 0.5
@@ -71,9 +72,8 @@ class Config:
     temperature: float = 20.0
 
     # protocol="every round"
-    round_turns: float = scaled_steps(
-        10, "server"
-    )  # per round: generator steps, then student steps
+    # per round: generator steps, then student steps; the studies have 100 rounds
+    round_turns: float = scaled_steps(10, "server", batch="round_batch", rounds=100)
     round_generator_steps: int = 1  # per turn
     round_student_steps: int = 5  # per turn
     round_batch: int = 64

@@ -22,6 +22,7 @@ the student's steps, and the penalty of long embeddings is left out. The default
 one published command, for SVHN.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -67,7 +68,8 @@ STUDENT = ("average", "kept")
 class Config:
     """Settings of DFDG, the code's published command."""
 
-    turns: int = scaled_steps(800, "server")  # steps of both generators, then of the student
+    # steps of both generators, then of the student; half a turn has half of either's steps
+    turns: float = scaled_steps(800, "server", batch="batch")
     generator_steps: int = 20  # per turn and generator
     student_steps: int = 2  # per turn
     batch: int = 64  # images of each generator
@@ -125,19 +127,19 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     loss = partial(distillation_loss, temperature=config.temperature)
     rng = stream(task.seed, "dfdg")
     curve: list[float] = []
-    for _ in range(config.turns):
+    for of_turn in steps_of_turns(config):
         sample = labels_by_counts(label_counts, config.latent, config.batch, rng)
 
         # (1) Each generator learns, against the student and the other generator.
         network = frozen_network(student, task.spec, task.batch_norm)
         for own, other in (generators, generators[::-1]):
-            fit_generator(own, other, clients, network, sample, task, config)
+            fit_generator(own, other, clients, network, sample, task, of_turn)
 
         # (2) The student learns what the clients say of the images of both.
         batch = labelled_batch(generators, clients, sample, task, config)
-        batches = [batch] * config.student_steps
-        student, of_turn = distil(student, batches, task, sgd, loss, frozen_norms=True)
-        curve += of_turn
+        batches = [batch] * of_turn.student_steps
+        student, losses_of_turn = distil(student, batches, task, sgd, loss, frozen_norms=True)
+        curve += losses_of_turn
 
     yield Snapshot(
         round=task.rounds,
@@ -154,6 +156,20 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 def stages(task: Task, config: Config) -> Waves:
     """The cached stages that ``run`` calls, in waves."""
     return waves_of_all_rounds(task)
+
+
+def steps_of_turns(config: Config) -> Iterator[Config]:
+    """The settings of each turn; a last turn that is not whole has that part of all steps."""
+    whole = math.floor(config.turns + 1e-9)
+    yield from [config] * whole
+
+    part = config.turns - whole
+    if part > 1e-9:
+        yield replace(
+            config,
+            generator_steps=max(1, round(part * config.generator_steps)),
+            student_steps=max(1, round(part * config.student_steps)),
+        )
 
 
 def two_generators(task: Task, config: Config) -> list[ConditionalGenerator]:

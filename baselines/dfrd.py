@@ -87,7 +87,8 @@ class Config:
     fifth of the steps that the command gives it.
     """
 
-    turns: float = scaled_steps(10, "server")  # per round: generator steps, then student steps
+    # per round: generator steps, then student steps
+    turns: float = scaled_steps(10, "server", batch="batch", rounds=100)
     generator_steps: int = 5  # per turn; README: 2
     student_steps: int = 1  # per turn; README: 5
     batch: int = 64

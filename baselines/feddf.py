@@ -54,7 +54,8 @@ class Config:
 
     proxy: str = "held_out"  # or "noise", or the name of another data set
     proxy_size: int = 10_000  # number of proxy images, at most
-    steps: int = scaled_steps(1_000, "server")  # per round; the authors' patience, their minimum
+    # per round; the authors' patience, and so the fewest that they take
+    steps: int = scaled_steps(1_000, "server", batch="batch", rounds=100)
     batch: int = 64
     lr: float = 1e-3  # Adam, cosine over the round's steps
     clip: float = 5.0  # of the gradient's norm

@@ -92,8 +92,9 @@ Discrepancy = Callable[[Tensor, tuple[Tensor, Tensor]], Tensor]
 class Config:
     """Settings of FedFTG; a comment says whose."""
 
-    # per round: generator steps, then student steps; the authors' and the studies'
-    turns: float = scaled_steps(10, "server")
+    # per round: generator steps, then student steps; the authors' and the studies', which have 100
+    # rounds
+    turns: float = scaled_steps(10, "server", batch="batch", rounds=100)
     generator_steps: int = 10  # per turn; the authors': one per client. The studies': 1 or 5
     student_steps: int = 5  # per turn; the authors'. In some of the studies 1
     batch: int = 64

@@ -16,7 +16,7 @@ from benchmarks.running.request import Request
 from benchmarks.running.suite_run import open_run
 from mosaic.fl.errors import InputError, did_you_mean
 
-PLAIN = ("jobs", "threads", "device", "precision", "ray", "gpu_share", "force")
+PLAIN = ("budget", "jobs", "threads", "device", "precision", "ray", "gpu_share", "force")
 """Options of :func:`run_suite` that are one value; the axes are checked with the cells."""
 
 
@@ -33,7 +33,8 @@ def run_suite(suite: str = "heterogeneity", scale: str = "quick", **options: Any
         **options: fields of :class:`benchmarks.running.request.Request`. The most useful ones:
             ``methods`` (names, paths of ``.py`` files, or modules), ``datasets`` (names, image
             folders, ``.npz`` files), ``omega``, ``clients``, ``widths`` (lists), ``seeds`` (a list
-            or a count), ``settings`` ({"task": {"rounds": 5}, "mosaic": {"lambda_d": 8}}),
+            or a count), ``budget`` ("equal" or "paper"), ``settings`` ({"task": {"rounds": 5},
+            "mosaic": {"lambda_d": 8}}),
             ``partition`` (a file), ``out`` (a folder), ``jobs`` (processes; 1 by default here, as
             a notebook's own functions cannot be sent to other processes).
 

@@ -24,6 +24,7 @@ from benchmarks.cli import (
 )
 from benchmarks.planning.axes import check_omega, first_seeds, seeds_of
 from benchmarks.planning.quick_checks import check_dataset_name, check_names
+from benchmarks.planning.scales import BUDGETS, check_budget
 from benchmarks.planning.settings import overruled, read_settings
 from benchmarks.planning.values import different
 from mosaic.fl.errors import InputError
@@ -63,6 +64,12 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
         help="a suite's name or a TOML file; see --list (default: %(default)s)",
     )
     add("--scale", default="quick", help="quick | laptop | paper (default: %(default)s)")
+    add(
+        "--budget",
+        default=BUDGETS[0],
+        help="equal: all methods compute equally much | paper: all train on the same share of "
+        "their own paper's images (default: %(default)s)",
+    )
     add("--datasets", help="comma-separated names, image folders or .npz files")
     add("--omega", help="Dirichlet concentrations, e.g. 0.01,0.1,inf")
     add("--clients", help="numbers of clients, e.g. 10,20")
@@ -140,6 +147,7 @@ def command(options: argparse.Namespace) -> int:
     seeds = _seeds(options)
     settings = read_settings(options.set, options.params)
     if not options.list:
+        check_budget(options.budget)
         check_names(options.suite, options.scale, methods, settings)
         for dataset in datasets or ():
             check_dataset_name(dataset)
@@ -159,6 +167,7 @@ def command(options: argparse.Namespace) -> int:
         Request(
             suite=options.suite,
             scale=options.scale,
+            budget=options.budget,
             methods=methods,
             datasets=datasets,
             omega=omega,

@@ -100,7 +100,7 @@ class Config(GeneratorConfig, CvaeConfig):
     teacher: str = choice("meta", "experts", "source")  # the paper: meta
     mean: str = choice("logits", "probabilities")  # of the teacher "experts"
     sampling: str = choice("uniform", "size")  # which generator draws an image; the code: uniform
-    distil_steps: int = scaled_steps(1500, "server")  # the code's
+    distil_steps: int = scaled_steps(1500, "server", batch="distil_batch")  # the code's
     distil_batch: int = 320  # the code: 32 x N, so many for ten clients
     distil_lr: float = 1e-4  # Adam; the code's
     weight_soft: float = 0.8  # of soft distillation; the code's

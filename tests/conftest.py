@@ -81,8 +81,6 @@ def tiny_cell(task):
             task=dataclasses.replace(task, **changes),
             config=config,
             widths="full",
-            client_work=0.001,
-            server_work=0.001,
             fidelity_n=90,
         )
 

@@ -22,6 +22,7 @@ WRONG_NAMES = {
     "benchmarks.run --suite heterogenity": "did you mean 'heterogeneity'",
     "benchmarks.run --suite nowhere.toml": "no suite file",
     "benchmarks.run --scale qick": "did you mean 'quick'",
+    "benchmarks.run --budget eqal": "did you mean 'equal'",
     "benchmarks.run --methods fedavg,mosiac": "did you mean 'mosaic'",
     "benchmarks.run --seeds 1.5": "seeds are '1.5'",
     "benchmarks.run --omega much": "omega is 'much'",

@@ -55,6 +55,29 @@ def records(out: Path, suite: str = "heterogeneity") -> pd.DataFrame:
 
 
 @pytest.mark.slow
+def test_the_two_budgets_have_a_folder_each_and_compare_themselves(tmp_path):
+    """FedAvg has no steps to choose: its cell is the same and is not run twice."""
+    few = ["--methods=local,fedavg,dfrd", "--set=task.steps=8"]
+    few += [f"--set=dfrd.{small}" for small in ("batch=16", "ngf=4", "latent=8")]
+    assert run(tmp_path, *few) == 0
+    assert run(tmp_path, *few, "--budget=paper") == 0
+    equal, paper = (records(tmp_path, f"heterogeneity{end}") for end in ("", "-paper"))
+    own, other = (frame.drop_duplicates("label").set_index("label") for frame in (equal, paper))
+    assert (own.loc["dfrd", "budget"], other.loc["dfrd", "budget"]) == ("equal", "paper")
+    assert own.loc["dfrd", "server_budget"] == 3
+    assert own.loc["dfrd", "server_spent"] == pytest.approx(3, rel=0.1)  # in whole turns
+    assert other.loc["dfrd", "server_work"] == 0.04
+    # ten turns of 64 images in each of two rounds, of the paper's hundred
+    assert other.loc["dfrd", "server_share"] == pytest.approx(0.02)
+    assert "server_budget" not in other or pd.isna(other.loc["dfrd", "server_budget"])
+    assert own.loc["fedavg", "cell"] == other.loc["fedavg", "cell"]
+    assert own.loc["dfrd", "cell"] != other.loc["dfrd", "cell"]
+    page = (tmp_path / "heterogeneity-paper" / "table.md").read_text()
+    assert "Order of the methods with the budgets paper and equal" in page
+    assert "What each method computes" in page
+
+
+@pytest.mark.slow
 def test_a_cell_that_another_suite_ran_is_taken_over(tmp_path, monkeypatch):
     assert run(tmp_path) == 0
     # from here on nothing can be computed

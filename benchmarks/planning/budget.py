@@ -2,39 +2,25 @@
 
 There are two budgets, for what the clients compute beyond FedAvg's local training, and for what the
 server computes. Both are multiples of the FLOPs of FedAvg's own local training of the task. From
-the FLOPs of a method's steps (``method_flops.py``) follows the share of its paper's steps that the
+the FLOPs of a method's steps (``method_flops.py``) follows the share of its paper's images that the
 budget pays for: the same share for all of its steps of one side, and never more than all of them.
 """
 
-import dataclasses
-from dataclasses import dataclass, replace
+from dataclasses import Field, fields, replace
 from typing import Any, get_type_hints
 
+from benchmarks.planning.client_data import n_images
 from benchmarks.planning.flop_parts import local_training
 from benchmarks.planning.method_flops import PARTS
 from benchmarks.planning.methods import METHODS
 from benchmarks.planning.network_flops import classifier
-from mosaic.fl.data.federation import open_federation
+from benchmarks.planning.scales import Budget
 from mosaic.fl.task import Task
-from mosaic.fl.training.sgd import n_steps, samples_per_batch
 
 SIDES = ("client", "server")
 
-HALVINGS = 60
-"""Of the interval in which a share is searched; more than the digits of a float."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What a method may compute, in multiples of FedAvg's local training of the same task.
-
-    Attributes:
-        client: all clients together, beyond FedAvg's local training.
-        server: the server.
-    """
-
-    client: float
-    server: float
+HALVINGS = 40
+"""Of the interval in which a share is searched: far below the last step of any number."""
 
 
 def steps_within(
@@ -43,8 +29,8 @@ def steps_within(
     """The steps that a method's budgets pay for.
 
     Args:
-        method: its name in METHODS; one without a forecast of its FLOPs keeps its paper's steps.
-        task: the federated problem.
+        method: its name in METHODS; one without a forecast of its FLOPs gets no steps.
+        task: the federated problem. If it counts epochs, its data are opened.
         settings: the method's other settings; steps among them are left as they are.
         budget: of both sides.
 
@@ -60,30 +46,112 @@ def steps_within(
     return steps
 
 
+def steps_by_factor(
+    method: str, task: Task, settings: dict[str, Any], factors: Budget
+) -> dict[str, float]:
+    """The steps with which a method trains on a share of its paper's images.
+
+    Where the task has fewer rounds than the paper, steps per round are more, up to the paper's.
+
+    Args:
+        method: its name in METHODS.
+        task: the federated problem.
+        settings: the method's other settings; steps among them are left as they are.
+        factors: the shares of both sides, in (0, 1]: the same for all methods.
+
+    Returns:
+        As :func:`steps_within`.
+    """
+    config = METHODS[method].Config(**settings)
+    steps: dict[str, float] = {}
+    for side in SIDES:
+        for field in counted_fields(config, side):
+            if field.name in settings:
+                continue
+            share = getattr(factors, side)
+            rounds = field.metadata.get("rounds")
+            if rounds:
+                share = min(1.0, share * max(1.0, rounds / task.rounds))
+            steps[field.name] = _whole(task, config, field, share * papers_steps(config, field))
+    return steps
+
+
 def spent(method: str, task: Task, config: Any) -> dict[str, float]:
     """What a method computes, by side, in multiples of FedAvg's local training of the task."""
     unit = federated_flops(task)
     return {side: _flops(method, task, config, side) / unit for side in SIDES}
 
 
+def shares_of_papers(method: str, task: Task, config: Any) -> dict[str, float]:
+    """The images that a method trains on as a share of its paper's, over all rounds.
+
+    Args:
+        method: its name in METHODS.
+        task: the federated problem.
+        config: the method's settings.
+
+    Returns:
+        A value for each side on which it counts steps. Where several fields do, it is that of the
+        one with the most steps: for DENSE the student's, not that of its epochs.
+    """
+    shares = {}
+    for side in SIDES:
+        counted = _fields_in_use(method, task, config, side)
+        if not counted:
+            continue
+        field = max(counted, key=lambda field: papers_steps(config, field))
+        share = getattr(config, field.name) / papers_steps(config, field)
+        rounds = field.metadata.get("rounds")
+        shares[side] = share * task.rounds / rounds if rounds else share
+    return shares
+
+
+def counted_fields(config: Any, side: str) -> list[Field]:
+    """The fields of a method's settings that count the steps of a side."""
+    return [field for field in fields(config) if field.metadata.get("work") == side]
+
+
+def papers_steps(config: Any, field: Field) -> float:
+    """The steps that have the paper's images, at the settings' own number of images per step."""
+    default = type(config)()
+    steps = getattr(default, field.name)
+    batch = field.metadata.get("batch")
+    if not batch:
+        return steps
+    return steps * getattr(default, batch) / getattr(config, batch)
+
+
 def federated_flops(task: Task) -> float:
     """The FLOPs of FedAvg's local training of the whole network, at all clients in all rounds.
 
     Narrow clients' is not the unit, so that a budget pays for equally much at all widths. Where the
-    task counts epochs, the data are opened.
+    task counts epochs, an epoch is one pass over all clients' images, and the data are opened. A
+    last batch that is not full is not counted as a full one, so that the unit, and with it each
+    method's steps, is the same for all seeds and splits.
     """
     task = replace(task, widths=())
     if not task.epochs:
         return local_training(task)
-    total = 0.0
-    for shard in open_federation(task).shards:
-        images = n_steps(task, shard.size) * samples_per_batch(shard.size, task.batch_size)
-        total += images * classifier(task.spec_at(shard.width), weights=True)
-    return task.participation * task.rounds * total
+    images = task.participation * task.rounds * task.epochs * n_images(task)
+    return images * classifier(task.spec, weights=True)
 
 
 def _flops(method: str, task: Task, config: Any, side: str) -> float:
     return sum(part.flops for part in PARTS[method](task, config) if part.side == side)
+
+
+def _fields_in_use(method: str, task: Task, config: Any, side: str) -> list[Field]:
+    """The step-counting fields that make a difference: a GAN's do not where CVAEs are trained."""
+    counted = counted_fields(config, side)
+    if method not in PARTS:
+        return counted
+    before = _flops(method, task, config, side)
+    used = []
+    for field in counted:
+        more = replace(config, **{field.name: getattr(config, field.name) + 1})
+        if _flops(method, task, more, side) != before:
+            used.append(field)
+    return used
 
 
 def _steps_of_side(
@@ -91,18 +159,20 @@ def _steps_of_side(
 ) -> dict[str, float]:
     """The steps of one side, of which the FLOPs come nearest to a limit."""
     config = METHODS[method].Config(**settings)
-    papers: dict[str, Any] = {}
-    for field in dataclasses.fields(config):
-        if field.metadata.get("work") == side and field.name not in settings:
-            papers[field.name] = field.metadata["papers"]
-    if not papers:
+    counted = [field for field in counted_fields(config, side) if field.name not in settings]
+    if not counted:
         return {}
+    papers = {field.name: papers_steps(config, field) for field in counted}
 
     def flops(steps: dict[str, float]) -> float:
-        return _flops(method, task, dataclasses.replace(config, **steps), side)
+        return _flops(method, task, replace(config, **steps), side)
 
-    if flops(papers) <= limit:
-        return papers
+    def whole(share: float) -> dict[str, float]:
+        return {f.name: _whole(task, config, f, papers[f.name] * share) for f in counted}
+
+    full = whole(1.0)
+    if flops(full) <= limit:
+        return full
 
     # The share of the paper's steps, before any of them is rounded
     low, high = 0.0, 1.0
@@ -112,15 +182,25 @@ def _steps_of_side(
             high = share
         else:
             low = share
-    types = get_type_hints(type(config))
-    steps: dict[str, float] = {}
-    for name, n in papers.items():
-        steps[name] = n * low if types[name] is float else max(1, round(n * low))
+    steps = whole(low)
 
     # The finest of the whole numbers takes up what rounding the others leaves over
     for name in sorted(papers, key=lambda name: -papers[name]):
         now, more = flops(steps), flops(steps | {name: steps[name] + 1})
-        if more > now and types[name] is not float:
-            n = int(steps[name]) + round((limit - now) / (more - now))
-            return steps | {name: min(max(1, n), papers[name])}
+        if more > now and isinstance(full[name], int):
+            n = steps[name] + round((limit - now) / (more - now))
+            return steps | {name: min(max(1, n), full[name])}
+    return steps
+
+
+def _whole(task: Task, config: Any, field: Field, steps: float) -> float:
+    """A number of steps as the field takes it.
+
+    It is a whole number of at least 1, unless the field's type is float. If such steps are of one
+    round, then those of all rounds together are whole.
+    """
+    if get_type_hints(type(config))[field.name] is not float:
+        return max(1, round(steps))
+    if field.metadata.get("rounds"):
+        return max(1, round(steps * task.rounds)) / task.rounds
     return steps

@@ -1,12 +1,48 @@
 """Cell: one method on one task with one configuration, the unit of work that leaves one record."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.texts import one_line
 from mosaic.fl.keys import canonical
 from mosaic.fl.task import Task
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a cell may compute beyond FedAvg's local training, and what it does. None: not known.
+
+    Attributes:
+        budget: the rule, "equal" or "paper".
+        client_budget: what the clients may compute, in multiples of FedAvg's local training of the
+            task; None with "paper".
+        server_budget: the same for the server.
+        client_work: the share of its paper's images that the method is given at the clients; None
+            with "equal".
+        server_work: the same for the server.
+        client_spent: what the clients compute, in the unit of the budgets.
+        server_spent: the same for the server.
+        client_share: the images that the clients' generators learn from, as a share of the paper's.
+        server_share: the images that the server's training learns from, as a share of the paper's.
+    """
+
+    budget: str
+    client_budget: float | None = None
+    server_budget: float | None = None
+    client_work: float | None = None
+    server_work: float | None = None
+    client_spent: float | None = None
+    server_spent: float | None = None
+    client_share: float | None = None
+    server_share: float | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """The columns of a record: what is known."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+UNKNOWN = Work("")
 
 
 @dataclass(frozen=True)
@@ -21,8 +57,6 @@ class Cell:
         task: the federated problem.
         config: an instance of the method's Config.
         widths: the clients' widths as they were written: full, mixed, rho=5 or a list.
-        client_work: the scale's factor on steps at clients.
-        server_work: the scale's factor on steps at the server.
         fidelity_n: the number of generated images that FID, IS and KID are measured on.
         method_source: the hash of the file of a method from outside; empty for a built-in one.
         metrics: the names of metrics from outside, which contain the hashes of their files.
@@ -30,6 +64,7 @@ class Cell:
         grid: the label of the suite's entry whose grid this is a point of; empty for other cells.
         grid_settings: the settings of that grid.
         test_data: the fingerprint of the test split; of the training split it is `task.data`.
+        work: what it may compute, and what it does.
         proxy_data: the fingerprint of the other data set that the method uses.
     """
 
@@ -40,8 +75,6 @@ class Cell:
     task: Task
     config: Any
     widths: str
-    client_work: float
-    server_work: float
     fidelity_n: int
     method_source: str = ""
     metrics: tuple[str, ...] = ()
@@ -50,6 +83,7 @@ class Cell:
     grid_settings: tuple[str, ...] = ()
     test_data: str = ""
     proxy_data: str = ""
+    work: Work = UNKNOWN
 
     @property
     def key(self) -> str:

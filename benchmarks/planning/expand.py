@@ -18,10 +18,11 @@ from benchmarks.planning.cell import Cell
 from benchmarks.planning.entries import entries_of
 from benchmarks.planning.methods import METHODS
 from benchmarks.planning.plugins import method_source
-from benchmarks.planning.scales import Scale, known_scale
-from benchmarks.planning.settings import Settings, checked, configure
+from benchmarks.planning.scales import BUDGETS, Scale, check_budget, known_scale
+from benchmarks.planning.settings import Settings, checked
 from benchmarks.planning.suite import Entry, Suite
 from benchmarks.planning.values import different
+from benchmarks.planning.work import planned
 from mosaic.fl.data.datasets import check_name
 from mosaic.fl.errors import InputError, did_you_mean
 from mosaic.fl.models.registry import scaled_channels
@@ -59,6 +60,8 @@ class Overrides:
         partition: the content hash of a given split of the data.
         dataset_labels: how tables call data sets, by the name of the data set.
         folder: where relative paths in the suite may start.
+        budget: "equal" or "paper": what the numbers of steps come from.
+        download: whether data on which numbers of steps depend may be downloaded.
     """
 
     datasets: list[str] | None = None
@@ -74,6 +77,8 @@ class Overrides:
     partition: str = ""
     dataset_labels: dict[str, str] = field(default_factory=dict)
     folder: Path | None = None
+    budget: str = BUDGETS[0]
+    download: bool = False
 
 
 def expand_cells(name: str, suite: Suite, scale_name: str, **overrides: Any) -> list[Cell]:
@@ -93,6 +98,7 @@ def expand_cells(name: str, suite: Suite, scale_name: str, **overrides: Any) -> 
     """
     given = Overrides(**{key: value for key, value in overrides.items() if value is not None})
     scale = known_scale(scale_name)
+    check_budget(given.budget)
     entries = entries_of(suite, given.methods, given.settings, given.folder)
 
     cells: dict[str, Cell] = {}
@@ -232,21 +238,20 @@ def _cell(
         **given.settings.get(entry.name, {}),
         **given.settings.get(entry.title, {}),
     }
-    work = {"client": scale.client_work, "server": scale.server_work}
+    config, work = planned(entry.name, task, settings, given.budget, scale, given.download)
     return Cell(
         suite=suite,
         scale=scale_name,
         label=entry.title,
         method=entry.name,
         task=task,
-        config=configure(entry.name, work, settings),
+        config=config,
         widths=widths,
-        client_work=scale.client_work,
-        server_work=scale.server_work,
         fidelity_n=scale.fidelity_n,
         method_source=method_source(entry.name),
         metrics=given.metrics,
         dataset=given.dataset_labels.get(task.dataset, ""),
         grid=entry.grid_of,
         grid_settings=entry.grid_settings,
+        work=work,
     )

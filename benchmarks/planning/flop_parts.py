@@ -4,6 +4,7 @@ import math
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
+from benchmarks.planning.client_data import label_counts
 from benchmarks.planning.network_flops import classifier, dcgan, perceptron
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.loading import is_here
@@ -55,7 +56,7 @@ def classes_of_clients(task: Task) -> int:
     """How many classes the clients have, added up; all of them where the data are not here."""
     if not is_here(task.dataset, "train"):
         return task.n_clients * task.source.n_classes
-    return int((open_federation(task).label_counts > 0).sum())
+    return int((label_counts(task) > 0).sum())
 
 
 def n_proxy(task: Task, config: Any) -> int:

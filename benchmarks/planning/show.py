@@ -1,6 +1,6 @@
 """What the command prints before it runs anything: the list of names, the plan, the forecast."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -60,6 +60,7 @@ def print_plan(
         status = "done  " if cell.key in finished else "to run"
         _print(f"{status} {cell.key} {escape(cell.title)}")
 
+    _print(budget_text(cells))
     seeds = sorted({cell.task.seed for cell in cells})
     plural = "seed" if len(seeds) == 1 else "seeds"
     _print(f"{len(seeds)} {plural}: {', '.join(str(seed) for seed in seeds)}")
@@ -69,6 +70,22 @@ def print_plan(
     )
     if missing and missing[0].scale == "paper":
         print_forecast(missing)
+
+
+def budget_text(cells: Iterable[Cell]) -> str:
+    """What each cell may compute beyond local training, in one line."""
+    works = {cell.work.budget: cell.work for cell in cells}
+    if "equal" in works:
+        work = works["equal"]
+        return (
+            f"budget equal: {work.client_budget:g} times FedAvg's local training at the clients, "
+            f"{work.server_budget:g} times at the server"
+        )
+    work = works["paper"]
+    return (
+        f"budget paper: {work.client_work:.3g} of the papers' images at the clients, "
+        f"{work.server_work:.3g} at the server"
+    )
 
 
 def print_forecast(cells: Sequence[Cell]) -> None:

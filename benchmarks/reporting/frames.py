@@ -6,11 +6,29 @@ number, a column or a frame. These helpers say which of them it is.
 
 import numbers
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
 
+from mosaic.fl.errors import InputError
+
 INFINITIES = {"inf", "-inf"}
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """The records of a suite's records.csv.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        # A label may be "1" or "NA": no number, and not missing.
+        return pd.read_csv(
+            path, low_memory=False, dtype={"label": str}, keep_default_na=False, na_values=[""]
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {error}; give a suite's records.csv.") from None
 
 
 def groups(frame: pd.DataFrame, by: list[str]) -> Iterator[tuple[tuple, pd.DataFrame]]:

@@ -14,15 +14,18 @@ from benchmarks.reporting import comparison
 from benchmarks.reporting.figures.heatmaps import is_grid_point, write_heatmaps
 from benchmarks.reporting.figures.images import generated_images, label_distribution
 from benchmarks.reporting.figures.suite_figures import write_figures
-from benchmarks.reporting.frames import groups, with_infinities, with_status
+from benchmarks.reporting.frames import groups, read_csv, with_infinities, with_status
 from benchmarks.reporting.names import number, omega_names
+from benchmarks.reporting.pages.protocols import OtherBudget
 from benchmarks.reporting.parts import Failures, part, write_tracebacks
 from benchmarks.reporting.tables import check_pages, write_tables
 from benchmarks.running.certificates import certificate_file, read_label_counts
 from benchmarks.running.pictures import picture_file, read_pictures
 from benchmarks.running.record import environment, identity
 from benchmarks.running.records import TEXT_COLUMNS, load_records
+from benchmarks.running.suite_folder import budget_of, other_budget
 from benchmarks.texts import file_names, one_line, utf8
+from mosaic.fl.errors import InputError
 from mosaic.fl.files import write_whole
 
 SERVER_IMAGES_PER_ROW = 8
@@ -78,11 +81,30 @@ def report(
     records = with_infinities(records)
     if len(with_status(records, "done")):
         with part("the tables", failures):
-            write_tables(records, folder, reference=reference, pages=pages, failures=failures)
+            others = with_other_budget(folder)
+            write_tables(records, folder, reference, pages, failures, others)
         with part("the figures", failures):
             _write_all_figures(records, folder, pages, failures)
     write_tracebacks(failures, folder)
     return records, failures
+
+
+def with_other_budget(folder: Path) -> OtherBudget | None:
+    """What the same suite has with the other budget, in the folder beside its own; None: nothing.
+
+    A damaged file there does not stop this report; it is warned of.
+    """
+    other = other_budget(folder)
+    path = other / "records.csv"
+    if not path.exists():
+        return None
+    try:
+        records = with_infinities(read_csv(path))
+    except InputError as error:
+        warnings.warn(f"not compared with the other budget: {error}", stacklevel=2)
+        return None
+    own, name = (budget_of(place.name) for place in (folder, other))
+    return OtherBudget(own, name, records)
 
 
 def with_missing(records: pd.DataFrame, cells: Sequence[Cell]) -> pd.DataFrame:

@@ -38,6 +38,7 @@ LATEX = str.maketrans(
         "–": "--",
         "…": r"\ldots{}",
         "×": r"$\times$",
+        "→": r"$\to$",
     }
 )
 

@@ -16,9 +16,11 @@ from benchmarks.reporting.pages.budget import budget_page
 from benchmarks.reporting.pages.communication import communication_page, wants_communication
 from benchmarks.reporting.pages.cost import cost_page
 from benchmarks.reporting.pages.differences import difference_page
+from benchmarks.reporting.pages.protocols import OtherBudget, protocols_page
 from benchmarks.reporting.pages.published import published_pages
 from benchmarks.reporting.pages.ranks import rank_page
 from benchmarks.reporting.pages.selection import selection_page
+from benchmarks.reporting.pages.work import work_page
 from benchmarks.reporting.parts import Failures, failure_lines, part
 from benchmarks.reporting.table import LATEX_HEAD, Page, latex, markdown, markdown_list
 from benchmarks.texts import utf8
@@ -35,6 +37,7 @@ def write_tables(
     reference: str = comparison.REFERENCE,
     pages: Sequence[str] = (),
     failures: Failures | None = None,
+    others: OtherBudget | None = None,
 ) -> list[Path]:
     """Write summary.csv, table.md and table.tex (which needs only booktabs).
 
@@ -44,6 +47,7 @@ def write_tables(
         reference: label of the method that the others are compared with.
         pages: names of further pages, of those in PAGES.
         failures: get the tables that cannot be made; None: their errors are raised.
+        others: the same suite's records with the other budget, if there are any.
 
     Returns:
         The paths of the files.
@@ -55,7 +59,7 @@ def write_tables(
     records = with_infinities(records)
     made: list[Page] = []
     with part("pages of table.md and table.tex", failures):
-        for page in make_pages(records, reference, pages, failures):
+        for page in make_pages(records, reference, pages, failures, others):
             made.append(page)
 
     def summary() -> str:
@@ -79,6 +83,14 @@ def write_tables(
             write_whole(folder / name, utf8(text_of()))
             paths.append(folder / name)
     return paths
+
+
+def _if_any(page: Page | None) -> list[Page]:
+    return [] if page is None else [page]
+
+
+def _protocols(here: pd.DataFrame, others: OtherBudget, setting: tuple) -> list[Page]:
+    return _if_any(protocols_page(here, others, setting))
 
 
 @dataclass(frozen=True)
@@ -110,6 +122,7 @@ def make_pages(
     reference: str,
     pages: Sequence[str] = (),
     failures: Failures | None = None,
+    others: OtherBudget | None = None,
 ) -> Iterator[Page]:
     """All tables in the order they are printed, setting by setting.
 
@@ -120,12 +133,16 @@ def make_pages(
         reference: label of the method that the others are compared with.
         pages: names of further pages.
         failures: get the pages that cannot be made; None: their errors are raised.
+        others: the same suite's records with the other budget, if there are any.
     """
     tests = Tests(
         comparison.best_methods(records), comparison.paired_differences(records, reference)
     )
     for setting, here in groups(records, comparison.SETTING):
-        for name, make in _pages_of_setting(here, setting, reference, pages, tests).items():
+        makers = _pages_of_setting(here, setting, reference, pages, tests)
+        if others:
+            makers["the budgets' orders"] = functools.partial(_protocols, here, others, setting)
+        for name, make in makers.items():
             with part(f"{name} of {setting_name(*setting)} in table.md and table.tex", failures):
                 yield from list(make())
 
@@ -171,6 +188,7 @@ def _pages_of_setting(
         "the communication": traffic,
         "the costs": lambda: [cost_page(here, summary(), setting)],
         "the budgets": lambda: [budget_page(here)],
+        "the work": lambda: _if_any(work_page(here, setting)),
         "the selected rounds": lambda: [selection_page(here, summary(), setting)],
         "the differences": differences,
         "the ranks": ranks,

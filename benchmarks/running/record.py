@@ -45,8 +45,7 @@ def identity(cell: Cell) -> dict[str, Any]:
     row["data"] = task.pop("data")
     row["test_data"] = cell.test_data
     row["data_place"] = place_of(cell.task.dataset)
-    row["client_work"] = cell.client_work
-    row["server_work"] = cell.server_work
+    row |= cell.work.columns()
     widths = [cell.task.width(client) for client in range(cell.task.n_clients)]
     row["client_widths"] = " ".join(repr(width).removesuffix(".0") for width in widths)
 

@@ -12,6 +12,7 @@ with, so a folder of records can be read without the suite that produced it.
 
 import warnings
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -88,8 +89,8 @@ def method_columns(cell: Cell) -> Row:
 def current_names(cell: Cell) -> Row:
     """Return the columns that may differ from a cell's record although its numbers are the same.
 
-    The label, the suite, the grid and the names of the widths and of the data set are not part of a
-    cell's key.
+    The label, the suite, the grid, the budget and the names of the widths and of the data set are
+    not part of a cell's key.
     """
     names = {
         "label": cell.label,
@@ -99,7 +100,7 @@ def current_names(cell: Cell) -> Row:
         "grid": cell.grid,
         "grid_settings": " ".join(cell.grid_settings),
     }
-    return names | method_columns(cell)
+    return names | method_columns(cell) | asdict(cell.work)
 
 
 def files_of(folder: Path, cell: Cell) -> list[Path]:

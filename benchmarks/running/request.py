@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
+from benchmarks.planning.scales import BUDGETS
 from benchmarks.planning.settings import Settings
 
 
@@ -20,6 +21,8 @@ class Request:
         clients: numbers of clients.
         widths: the clients' widths, e.g. "full", "mixed", "rho=5".
         seeds: reporting seeds, 0 to 999.
+        budget: "equal": all methods compute equally much; or "paper": all train on the same share
+            of their own paper's images.
         settings: values by setting, by method or label, and by "task".
         partition: a file with a split of the data.
         metrics: paths of ``.py`` files.
@@ -43,6 +46,7 @@ class Request:
     clients: list[int] | None = None
     widths: list[str] | None = None
     seeds: list[int] | None = None
+    budget: str = BUDGETS[0]
     settings: Settings = field(default_factory=dict)
     partition: Path | None = None
     metrics: list[str] = field(default_factory=list)

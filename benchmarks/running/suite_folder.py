@@ -13,8 +13,28 @@ from mosaic.fl.files import read_sound, write_whole
 OWNER = "suite.json"
 """The file in a suite's folder that says whose folder it is."""
 
+ENDING = "-paper"
+"""Of the folder of a suite that is run with the budget "paper"."""
+
 RESERVED = ("cache", "tuning")
 """Folders under --out that are no suite's."""
+
+
+def name_with_budget(suite: str, budget: str) -> str:
+    """The name of a suite's folder: with the budget "paper" it has an ending."""
+    return f"{suite}{ENDING}" if budget == "paper" else suite
+
+
+def budget_of(name: str) -> str:
+    """The budget of the suite whose folder has this name."""
+    return "paper" if name.endswith(ENDING) else "equal"
+
+
+def other_budget(folder: Path) -> Path:
+    """Where the same suite's results with the other budget are, if there are any."""
+    if folder.name.endswith(ENDING):
+        return folder.with_name(folder.name.removesuffix(ENDING))
+    return folder.with_name(f"{folder.name}{ENDING}")
 
 
 def check_folder(folder: Path, given: str) -> None:

@@ -48,7 +48,7 @@ from benchmarks.running.run_cell import is_finished
 from benchmarks.running.schedule import in_running_order
 from benchmarks.running.session import Outcome, Session
 from benchmarks.running.stopping import on_stop_say
-from benchmarks.running.suite_folder import check_folder, claim
+from benchmarks.running.suite_folder import check_folder, claim, name_with_budget
 from mosaic.fl.data.datasets import display_name
 from mosaic.fl.data.federation import split
 from mosaic.fl.data.loading import use_data_dir
@@ -217,6 +217,7 @@ def open_run(request: Request, dry: bool = False) -> SuiteRun:
     device = planned_device(request.device) if dry else use_device(request.device)
     jobs = number_of_jobs(request.jobs, request.threads, device)
     name, suite = read_suite(request.suite)
+    name = name_with_budget(name, request.budget)
     folder = suite_path(request.suite).parent
 
     with printed_warnings():
@@ -260,6 +261,8 @@ def open_run(request: Request, dry: bool = False) -> SuiteRun:
         partition=partition,
         dataset_labels={dataset: display_name(dataset) for dataset in datasets or []},
         folder=folder,
+        budget=request.budget,
+        download=not dry,
     )
     if not cells:
         raise InputError(

@@ -65,8 +65,6 @@ def _small_cells(n: int) -> list[Cell]:
             task=dataclasses.replace(task, seed=seed),
             config=config,
             widths="full",
-            client_work=1.0,
-            server_work=1.0,
             fidelity_n=0,
         )
         for seed in range(n)

@@ -134,6 +134,7 @@ class Plan:
             precision=self.precision,
             threads=self.threads,
             dataset_labels={self.dataset: display_name(self.dataset)},
+            download=True,
         )
         if not cells:
             raise InputError(

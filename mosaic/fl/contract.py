@@ -92,17 +92,20 @@ def added_later(default: Any) -> Any:
     return field(default=default, metadata={"later": True})
 
 
-def scaled_steps(default: int, side: str) -> Any:
+def scaled_steps(default: int, side: str, *, batch: str = "", rounds: int = 0) -> Any:
     """A ``Config`` field that counts training steps.
 
-    ``--scale`` multiplies all such fields of one side by the same factor, for every method; with an
-    equal budget each method gets the share of the paper's steps that the budget pays for.
+    With ``--budget equal`` each method gets the share of its paper's images that the budget pays
+    for; with ``--budget paper`` all methods get the same share.
 
     Args:
         default: The paper's number of steps.
         side: Who takes the steps, "client" or "server".
+        batch: The field with the number of images per step, whose default is the paper's. With
+            another value of it there are as many more or fewer steps. "": there is no such field.
+        rounds: The paper's number of rounds, if the steps are those of one round.
     """
-    return field(default=default, metadata={"work": side, "papers": default})
+    return field(default=default, metadata={"work": side, "batch": batch, "rounds": rounds})
 
 
 def choice(default: str, *others: str) -> Any:

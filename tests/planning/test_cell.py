@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from benchmarks.planning.cell import Work
 from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.methods import METHODS
 from benchmarks.planning.settings import configure
@@ -27,8 +28,7 @@ def cell():
         {"suite": "x"},
         {"scale": "x"},
         {"widths": "x"},
-        {"client_work": 7.0},
-        {"server_work": 7.0},
+        {"work": Work("paper", client_work=0.5)},
     ],
 )
 def test_a_key_does_not_depend_on_what_does_not_determine_the_numbers(cell, change):

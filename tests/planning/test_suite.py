@@ -1,7 +1,5 @@
 """Suites: what is in them, what the command overrides, and errors that say what was meant."""
 
-import dataclasses
-
 import pytest
 
 from benchmarks.planning.expand import expand_cells
@@ -70,21 +68,6 @@ def test_every_suite_has_a_floor_and_a_ceiling_at_every_scale(suite, scale):
 
 def test_the_order_of_the_tables_begins_with_the_floor_and_ends_with_the_ceiling():
     assert (list(METHODS)[0], list(METHODS)[-1]) == (FLOOR, CEILING)
-
-
-@pytest.mark.parametrize("scale", SCALES)
-def test_a_scale_has_one_factor_a_side_for_all_methods(scale):
-    size, factors = SCALES[scale], {}
-    for cell in cells(scale=scale):
-        for field in dataclasses.fields(cell.config):
-            is_scaled = "work" in field.metadata and field.default
-            if is_scaled and field.name not in size.methods.get(cell.method, {}):
-                wanted = max(
-                    1, round(field.default * getattr(size, f"{field.metadata['work']}_work"))
-                )
-                assert getattr(cell.config, field.name) == wanted, (cell.label, field.name)
-                factors[cell.method, field.name] = wanted
-    assert ("mosaic", "generator_steps") in factors and ("dense", "epochs") in factors
 
 
 # What the command gives

@@ -18,7 +18,7 @@ def record(method: str, seed: int = 0, **facts) -> dict:
         "selection": "last",
         "round": 20,
     }
-    return where | {"client_work": 0.5, "server_work": 0.1, "task.rounds": 20} | facts
+    return where | {"task.rounds": 20} | facts
 
 
 def page_of(*records: dict) -> dict[str, list[str]]:
@@ -70,8 +70,20 @@ def test_the_printed_page_has_labels_that_look_like_numbers_or_nothing(tmp_path,
 
 def test_records_without_these_facts_have_an_empty_page():
     assert page_of(record("fedavg"))["fedavg"] == ["–"] * 8
-    (note, _) = budget_page(pd.DataFrame([record("fedavg")])).notes
-    assert note.endswith("0.5 at the clients and 0.1 at the server.")
+    (note,) = budget_page(pd.DataFrame([record("fedavg")])).notes
+    assert note.startswith("Local steps")
+
+
+def test_a_note_says_where_the_numbers_of_steps_come_from():
+    """Methods from outside have the share of "paper" beside others with an equal budget."""
+    equal = record("dense", budget="equal", client_budget=6.0, server_budget=3.0)
+    paper = record("own", budget="paper", client_work=0.5, server_work=0.1)
+    first, _ = budget_page(pd.DataFrame([equal])).notes
+    assert "same for all methods: 6 times" in first and "and 3 times at the server" in first
+    first, _ = budget_page(pd.DataFrame([paper])).notes
+    assert first.startswith("Steps beyond") and "50 % at the clients and 10 % at the" in first
+    first, second, _ = budget_page(pd.DataFrame([equal, paper])).notes
+    assert "6 times" in first and second.startswith("Those of methods from outside")
 
 
 def test_settings_of_one_table_are_named_with_what_batchnorm_does_in_each():

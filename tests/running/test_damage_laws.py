@@ -51,10 +51,9 @@ def finished(tmp_path_factory):
     task = Task(n_train=120, omega=1.0, n_clients=2, rounds=2, score_every=1, steps=1, base_width=4)
     config = configure("fedavg", {"client": 0.001, "server": 0.001}, {})
     facts = {"suite": "tiny", "scale": "quick", "label": "fedavg", "method": "fedavg"}
-    work = {"client_work": 0.001, "server_work": 0.001, "fidelity_n": 90}
     session = Session(tmp_path_factory.mktemp("out"))
     cells = [
-        Cell(**facts, **work, config=config, widths="full", task=replace(task, seed=seed))
+        Cell(**facts, fidelity_n=90, config=config, widths="full", task=replace(task, seed=seed))
         for seed in (0, 1, 2)
     ]
     prepare(session)

@@ -4,7 +4,14 @@ import pytest
 
 from benchmarks import run as benchmark
 from benchmarks.planning.suite import FOLDER
-from benchmarks.running.suite_folder import OWNER, check_folder, claim
+from benchmarks.running.suite_folder import (
+    OWNER,
+    budget_of,
+    check_folder,
+    claim,
+    name_with_budget,
+    other_budget,
+)
 from mosaic.fl.errors import InputError
 
 SUITE = 'question = "?"\nomega = [0.1]\nclients = [4]\nmethods = ["fedavg"]\n'
@@ -58,6 +65,21 @@ def test_a_file_with_the_name_of_a_built_in_suite_does_not_take_its_folder(suite
         check_folder(folder, own)
     check_folder(folder, "heterogeneity")
     check_folder(folder, str(FOLDER / "heterogeneity.toml"))
+
+
+def test_each_budget_has_a_folder_and_knows_the_others(tmp_path):
+    folder = tmp_path / name_with_budget("mine", "equal")
+    paper = tmp_path / name_with_budget("mine", "paper")
+    assert (folder.name, paper.name) == ("mine", "mine-paper")
+    assert (other_budget(folder), other_budget(paper)) == (paper, folder)
+    assert (budget_of(folder.name), budget_of(paper.name)) == ("equal", "paper")
+
+
+def test_another_suite_with_the_name_of_that_folder_is_refused(suite, tmp_path):
+    claim(tmp_path / "out" / name_with_budget("mine", "paper"), suite("a", "mine"))
+    other = suite("b", "mine-paper", "# another question\n")
+    with pytest.raises(InputError, match="results of another suite of this name, .*a/mine.toml"):
+        check_folder(tmp_path / "out" / "mine-paper", other)
 
 
 @pytest.mark.parametrize("name", ["cache", "CACHE", "tuning", ".", "..", ".hidden", "a\nb"])

@@ -15,15 +15,15 @@ import argparse
 import math
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import pandas as pd
 
 from benchmarks.cli import exit_code_of
 from benchmarks.reporting import comparison
-from benchmarks.reporting.frames import of_label, values_of
+from benchmarks.reporting.frames import has_values, of_label, read_csv, values_of
 from benchmarks.reporting.names import method_order, setting_name, widths_name
 from benchmarks.reporting.table import NOTHING, Page, markdown
-from mosaic.fl.errors import InputError
 
 AT_CLIENTS = ("generator", "cvae")
 """Kinds of steps that clients take beside their local training."""
@@ -108,13 +108,8 @@ def _columns_after(prefix: str, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _notes(last: pd.DataFrame) -> list[str]:
-    factors = []
-    for side, place in (("client", "at the clients"), ("server", "at the server")):
-        if f"{side}_work" in last:
-            factors.append(f"{_span(last[f'{side}_work'])} {place}")
     notes = [
-        "Steps of extra work are the papers' numbers times one factor for all methods: "
-        f"{' and '.join(factors)}.",
+        *_rules(last),
         "Local steps: SGD steps of a client in all rounds; with unequal local epochs the mean over "
         "clients. Generator steps: of a client's own generator. Server steps: training steps of "
         "any kind at the server, in all rounds. Student: the weights that the server's training "
@@ -128,6 +123,29 @@ def _notes(last: pd.DataFrame) -> list[str]:
             widths = ", ".join(widths_name(widths) for widths in rows["widths"].unique())
             uses.append(f"{AT_TEST[str(policy)]} ({widths})")
         notes.append(f"At test BatchNorm uses {', '.join(uses)}, for all methods alike.")
+    return notes
+
+
+def _rules(last: pd.DataFrame) -> list[str]:
+    """Where the numbers of steps come from; nothing where the records do not say."""
+    notes = []
+    if not has_values(last, "budget"):
+        return notes
+    if has_values(last, "client_budget"):
+        notes.append(
+            "Steps beyond local training are as many as a budget pays for that is the same for all "
+            f"methods: {_span(last['client_budget'])} times the FLOPs of FedAvg's local training "
+            f"at the clients, and {_span(last['server_budget'])} times at the server. No method "
+            "takes more than its paper's."
+        )
+    if has_values(last, "client_work"):
+        shares = [f"{100 * last[f'{side}_work'].max():.2g} %" for side in ("client", "server")]
+        which = "Those of methods from outside" if notes else "Steps beyond local training"
+        notes.append(
+            f"{which} are so many that each method trains on the same share of its own paper's "
+            f"images: {shares[0]} at the clients and {shares[1]} at the server. Where there are "
+            "fewer rounds than in the paper, steps per round are more, up to the paper's."
+        )
     return notes
 
 
@@ -180,14 +198,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _print(path: str) -> int:
-    try:
-        # A label may be "1" or "NA": no number, and not missing.
-        records = pd.read_csv(
-            path, low_memory=False, dtype={"label": str}, keep_default_na=False, na_values=[""]
-        )
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {error}; give a suite's records.csv.") from None
-    print(markdown(budget_page(records)))
+    print(markdown(budget_page(read_csv(Path(path)))))
     return 0
 
 

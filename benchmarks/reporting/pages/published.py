@@ -25,7 +25,9 @@ FACTS = {
     "task.law": "law",
     "task.epochs": "local epochs",
     "task.validation": "share of training images held out",
-    "server_work": "server work",
+    "budget": "budget",
+    "server_budget": "server budget",
+    "server_work": "share of the papers' images at the server",
 }
 """Columns of the measured cells that the page states, and their names there."""
 
