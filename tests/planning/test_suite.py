@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.methods import CEILING, FLOOR, METHODS
-from benchmarks.planning.scales import SCALES
+from benchmarks.planning.scales import SCALES, check_reporting
 from benchmarks.planning.suite import read_suite, suite_names
 from mosaic.fl.errors import InputError
 
@@ -69,6 +69,20 @@ def test_every_suite_has_a_floor_and_a_ceiling_at_every_scale(suite, scale):
     assert (
         sum(a != b for a, b in zip(tasks, tasks[1:], strict=False)) == len(by_task) - 1
     )  # a task's cells are together
+
+
+def test_each_scale_has_its_own_seeds_and_the_command_takes_their_place():
+    one = {"methods": ["local"], "omega": [0.1], "widths": ["full"]}
+    for scale, seeds in {"quick": [0, 1], "laptop": [10, 11, 12, 13, 14]}.items():
+        assert [cell.task.seed for cell in cells(scale=scale, **one)] == seeds
+        assert [cell.task.seed for cell in cells(scale=scale, seeds=[3], **one)] == [3]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_seeds_of_a_scale_differ_and_are_not_for_tuning(scale):
+    seeds = SCALES[scale].seeds
+    assert len(set(seeds)) == len(seeds) > 1
+    check_reporting(seeds)
 
 
 def test_the_order_of_the_tables_begins_with_the_floor_and_ends_with_the_ceiling():
