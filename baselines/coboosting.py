@@ -14,10 +14,6 @@ Differs from the paper and its code:
   the code would then divide by 0.
 - The perturbation is of 8/255 in the space of the images, [-1, 1], as in the code for grey images.
 - The result is the last epoch's student, not the best one on the test set.
-- With ``distil_steps=0`` the student's momentum starts at zero in each epoch, its batches are those
-  that the generators made, and the ensemble's weights are also fitted to the newest batch.
-  Otherwise, as in the code, momentum is kept, each batch has images of many generators, and the
-  weights are fitted to the batches of earlier epochs.
 """
 
 import math
@@ -61,9 +57,9 @@ class Config:
     student: str = choice("average", "random")  # initial weights; the paper: random
     epochs: int = scaled_steps(200, "server")  # each adds one batch to the pool of images
     synthesis_steps: int = 30  # of the generator and its noise, per epoch
-    # of the student in all epochs, in proportion to their images; the paper's 200 epochs have
-    # 20,100; 0: one pass over all images per epoch
-    distil_steps: int = scaled_steps(0, "server", papers=20_100)
+    # of the student, shared among the epochs in proportion to their images; the paper's epochs are
+    # one pass each over the images so far, 1 + 2 + ... + 200 batches
+    distil_steps: int = scaled_steps(20_100, "server")
     batch: int = 128
     latent: int = 256  # values of a noise vector
     synthesis_lr: float = 1e-3  # Adam, beta1 0.5
@@ -76,7 +72,7 @@ class Config:
     perturb_temperature: float = 4.0  # of the probabilities whose gradient it follows
     student_lr: float = 0.01  # SGD, momentum 0.9, weight decay 1e-4, cosine over the epochs
     temperature: float = 4.0  # of the student's distillation
-    mean: str = choice("logits", "probabilities", later=True)  # of the clients'; the code: logits
+    mean: str = choice("logits", "probabilities")  # of the clients'; the code: logits
 
 
 SPACE = {
@@ -92,7 +88,7 @@ SPACE = {
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
     """Improve images, ensemble and student in turn, epoch by epoch; one snapshot.
 
-    Its ``distil_loss_end`` is that of the last epoch's pass over the images.
+    Its ``distil_loss_end`` is that of the last epoch's steps.
     """
     teachers = teachers_of(task, final_client_models(task))
     start = student = first_student(task, config.student)
@@ -113,13 +109,11 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         labels.append(intended)
         logits.append(teacher_logits(teachers, images, task))
 
-        # (2) From the second epoch on, the ensemble's weights take a step of fixed length for each
-        #     batch of the pool.
-        if epoch > 0:
-            step = config.ensemble_step * config.ensemble_decay**epoch
-            fitted = epoch + 1 if config.distil_steps == 0 else epoch
-            for of_batch, intended in zip(logits[:fitted], labels[:fitted], strict=True):
-                weights = reweighted(weights, of_batch, intended, step, config.mean)
+        # (2) The ensemble's weights take a step of fixed length for each batch of an earlier epoch,
+        #     as in the code.
+        step = config.ensemble_step * config.ensemble_decay**epoch
+        for of_batch, intended in zip(logits[:epoch], labels[:epoch], strict=True):
+            weights = reweighted(weights, of_batch, intended, step, config.mean)
 
         # (3) The student learns from the ensemble, on images perturbed to be harder.
         rng = stream(task.seed, "lessons", epoch)
@@ -128,11 +122,12 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
             continue
         harder = labelled_batches(task, config, teachers, weights, shuffled, rng)
         lr = config.student_lr * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
-        if config.distil_steps == 0:
-            momentum = KeptMomentum(0.9, weight_decay=1e-4)
         sgd = partial(momentum, lr=lr)
         student, curve = distil(student, harder, task, sgd, soften, frozen_norms=False, clip=CLIP)
 
+    diagnostics = {"weight_least": float(weights.min()), "weight_most": float(weights.max())}
+    if curve:
+        diagnostics["distil_loss_end"] = loss_curve_ends(curve)[1]
     yield Snapshot(
         round=task.rounds,
         predict=predictor(student, task),
@@ -141,11 +136,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
             "before": predictor(start, task),
             "teacher": partial(ensemble, teachers, weights, task, mean=config.mean),
         },
-        diagnostics={
-            "distil_loss_end": loss_curve_ends(curve)[1],
-            "weight_least": float(weights.min()),
-            "weight_most": float(weights.max()),
-        },
+        diagnostics=diagnostics,
     )
 
 

@@ -20,12 +20,10 @@ With ``protocol="end"``:
 - Images stay in memory and are labelled by the teachers once. They are not cropped and flipped
   again in each pass.
 - The result is the last epoch's student, not the best one on the test set.
-- With ``distil_steps=0`` the student's momentum starts at zero in each epoch, and its batches are
-  those that the generators made. Otherwise, as in the code, momentum is kept and each batch has
-  images of many generators.
 
 With ``protocol="every round"``, compared with the studies' code:
-- L_BN has weight 1; it is 0 there.
+- L_BN has weight 1; it is 0 there, or 1 in a later version of the code. It is a sum over layers;
+  the code divides it by their number.
 - The student keeps the average's BatchNorm statistics.
 - Where the ensemble and the student disagree on no sample, the loss is 0; it is NaN there.
 """
@@ -56,9 +54,9 @@ class Config:
     # protocol="end"
     epochs: int = scaled_steps(200, "server")  # each adds one batch to the pool of images
     synthesis_steps: int = 30  # of the generator and its noise, per epoch
-    # of the student in all epochs, in proportion to their images; the paper's 200 epochs have
-    # 20,100; 0: one pass over all images per epoch
-    distil_steps: int = scaled_steps(0, "server", papers=20_100)
+    # of the student, shared among the epochs in proportion to their images; the paper's epochs are
+    # one pass each over the images so far, 1 + 2 + ... + 200 batches
+    distil_steps: int = scaled_steps(20_100, "server")
     batch: int = 256
     latent: int = 256
     synthesis_lr: float = 1e-3  # Adam, beta1 0.5
@@ -86,7 +84,7 @@ class Config:
     round_temperature: float = 10.0  # the KL is not scaled by its square
 
     # both protocols: what the mean of the teachers' predictions is taken of; the code: logits
-    mean: str = choice("logits", "probabilities", later=True)
+    mean: str = choice("logits", "probabilities")
 
 
 SPACE = {

@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # dense.py imports this file
 def run_once(task: Task, config: Config) -> Iterator[Snapshot]:
     """Synthesise images epoch by epoch and teach the student on all of them; one snapshot.
 
-    Its ``distil_loss_end`` is that of the last epoch's pass over the images.
+    Its ``distil_loss_end`` is that of the last epoch's steps.
     """
     teachers = teachers_of(task, final_client_models(task))
     start = first_student(task, config.student)
@@ -53,16 +53,11 @@ def run_once(task: Task, config: Config) -> Iterator[Snapshot]:
         labels.append(mean_logits(teachers, images, task, config.mean))
 
         # (2) The student learns from the ensemble on all images so far, in random order.
+        steps = steps_of_epoch(config.distil_steps, epoch, config.epochs)
+        if steps == 0:
+            continue
         rng = stream(task.seed, "dense", epoch)
-        if config.distil_steps == 0:
-            order = torch.randperm(len(pool), generator=rng).tolist()
-            batches = ((pool[i], labels[i]) for i in order)
-            momentum = KeptMomentum(0.9)
-        else:
-            steps = steps_of_epoch(config.distil_steps, epoch, config.epochs)
-            if steps == 0:
-                continue
-            batches = shuffled_batches(torch.cat(pool), torch.cat(labels), config.batch, steps, rng)
+        batches = shuffled_batches(torch.cat(pool), torch.cat(labels), config.batch, steps, rng)
         sgd = partial(momentum, lr=config.student_lr)
         student, curve = distil(student, batches, task, sgd, soften, frozen_norms=False)
 
@@ -74,7 +69,7 @@ def run_once(task: Task, config: Config) -> Iterator[Snapshot]:
             "before": predictor(start, task),
             "teacher": partial(mean_logits, teachers, task=task, mean=config.mean),
         },
-        diagnostics={"distil_loss_end": loss_curve_ends(curve)[1]},
+        diagnostics={"distil_loss_end": loss_curve_ends(curve)[1]} if curve else {},
     )
 
 

@@ -80,10 +80,11 @@ EnsembleOf = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of DFRD: the code's defaults.
+    """Settings of DFRD: the code's defaults, unless a comment says otherwise.
 
     "README" in a comment: the value of the code's one published command, for SVHN, where it
-    differs.
+    differs from the default. With the default of one step per turn, few turns leave the student a
+    fifth of the steps that the command gives it.
     """
 
     turns: float = scaled_steps(10, "server")  # per round: generator steps, then student steps

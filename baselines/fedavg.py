@@ -37,7 +37,7 @@ NEEDS = ()
 class Config:
     """Settings of FedAvg."""
 
-    weights: str = choice("sizes", "equal", later=True)  # a client's weight: n_k, or 1
+    weights: str = choice("sizes", "equal")  # a client's weight: n_k, or 1
 
 
 SPACE = {}

@@ -8,8 +8,8 @@ measured on images that it has learnt from.
 Differs from the paper and its code:
 - The server takes a fixed number of steps per round. The authors take up to 10,000, stop after
   1,000 without a gain on a labelled validation set, and keep the model that is best on it. Here a
-  server has no such data. With ``keep="best"`` it keeps the model that is nearest to the ensemble
-  on half of the proxy images, which it does not learn from; no labels are needed.
+  server has no such data. It keeps the model that is nearest to the ensemble on half of the proxy
+  images, which it does not learn from; no labels are needed.
 - The average that the student starts from is weighted by the clients' sample counts, as for all
   methods here. In the code it is uniform.
 - Clients of different widths share one student, the server's model. The authors have one student
@@ -57,8 +57,8 @@ class Config:
     lr: float = 1e-3  # Adam, cosine over the round's steps
     clip: float = 5.0  # of the gradient's norm
     # which of a round's models the server keeps; the best is of eleven, from the first to the last
-    keep: str = choice("last", "best", later=True)
-    mean: str = choice("logits", "probabilities", later=True)  # of the teachers'; the code: logits
+    keep: str = choice("best", "last")
+    mean: str = choice("logits", "probabilities")  # of the teachers'; the code: logits
 
     def __post_init__(self) -> None:
         check_proxy(self.proxy)

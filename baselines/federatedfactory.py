@@ -12,9 +12,10 @@ are those of its scripts):
   processor. (The code has a convolutional VAE too.) VAEs blur. So results here say what the
   protocol is worth with cheap modules, not what the paper reached with its own. The more colour and
   detail the images have, the less the results say about the paper.
-- A client's steps are divided evenly among its classes, so that its work is that of FedCVAE's
-  clients. With ``steps_per="module"``, as in the code, each module trains equally long, and a
-  client with ten classes works ten times as much as one with one.
+- As in the code, each module trains equally long, so that a client with ten classes works ten times
+  as much as one with one. With ``steps_per="client"`` a client's steps are divided evenly among its
+  classes: its work is that of FedCVAE's clients, and modules are worse where clients have more
+  classes.
 - 20,000 images in all; in the code 10,000 per class, of which a tenth is held out. The classifier
   trains for 10,000 steps of 64 images with Adam at 1e-3, as FedCVAE's here, so that the two differ
   in modules and balance alone. The code trains for 300 epochs at batch 128, with SGD of momentum
@@ -64,7 +65,7 @@ class Config(CvaeConfig):
     ``cvae_lr``, ``cvae_kl``, ``cvae_truncation``) are inherited from ``CvaeConfig``.
     """
 
-    steps_per: str = choice("client", "module", later=True)  # what cvae_steps are of
+    steps_per: str = choice("module", "client")  # what cvae_steps are of
     images: int = 20_000  # of all classes, that the classifier learns from; the code: 10,000 each
     classifier_steps: int = scaled_steps(10_000, "server")
     classifier_batch: int = 64  # the code: 128

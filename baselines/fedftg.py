@@ -2,8 +2,8 @@
 the clients differ.
 
 Zhang et al., Fine-tuning Global Model via Data-Free Knowledge Distillation for Non-IID Federated
-Learning, CVPR 2022, arXiv:2203.09249. Rounds, generator and rates are those of the FedFTG that the
-DFRD and Mosaic studies compare with ("the studies" below).
+Learning, CVPR 2022, arXiv:2203.09249. The network of the generator and the student's rate are those
+of the FedFTG that the DFRD and Mosaic studies compare with ("the studies" below).
 
 Differs from the paper, its code and the studies' code:
 - Both codes average the student's loss over classes as well, which divides its learning rate by K.
@@ -13,18 +13,18 @@ Differs from the paper, its code and the studies' code:
 - The discrepancy is the text's KL. The authors' code takes the absolute difference of logits.
 - The generator maximises the discrepancy through the student and the clients' models alike, as in
   the text. In the authors' code the clients' logits are constants in it.
+- The generator takes ten steps per turn at 0.01, and its optimiser starts again in each round, as
+  in the authors' code, which takes one step per client with ten clients. In the studies it takes
+  one, at 2e-4, and starts again in each turn: Adam then follows the signs of the gradient, and the
+  generator draws nothing that the clients know.
 - Each step has new noise and labels, and is one step for all clients, as in the studies. In the
-  authors' code a turn has one batch, and the generator takes one step per client, at 0.01: with ten
-  clients ``generator_steps=10`` and ``generator_lr=0.01``. Labels are drawn at random, not dealt
-  out in exact proportions.
-- Both optimisers start again in each turn, as in the studies' code. With one step per turn, Adam
-  follows the signs of the gradient. In the authors' code they start again in each round, which
-  ``generator_adam="per round"`` does for the generator's.
+  authors' code a turn has one batch, and labels are dealt out in exact proportions.
+- The student's optimiser starts again in each turn, as in the studies' code; in the authors' in
+  each round.
 - The diversity loss takes the mean squared difference of images, as in the studies' code. The
   authors' takes the absolute one.
 - The KL is taken at temperature 10 without the factor T^2, as in the studies; the paper has T = 1.
-  Learning rates are the studies'. The authors' are 0.01 (Adam) and 0.1 (SGD), and fall by 0.2 % per
-  round.
+  The student's rate is the studies' too; the authors' is 0.1. Theirs fall by 0.2 % per round.
 - The student keeps the BatchNorm statistics of the clients' average; the studies' networks have no
   BatchNorm. In the authors' code it takes over those of the generated images: with them its
   accuracy fell from 88 to 77 % (digits, omega 0.05, 5 clients, 12 rounds of 20 steps, ngf 8, mean
@@ -90,21 +90,21 @@ Discrepancy = Callable[[Tensor, tuple[Tensor, Tensor]], Tensor]
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of FedFTG: the studies' defaults. A comment says where the authors' are the same."""
+    """Settings of FedFTG; a comment says whose."""
 
-    turns: float = scaled_steps(10, "server")  # per round: generator steps, then student steps
-    generator_steps: int = 1  # per turn; in some of the studies 5; the authors': one per client
+    # per round: generator steps, then student steps; the authors' and the studies'
+    turns: float = scaled_steps(10, "server")
+    generator_steps: int = 10  # per turn; the authors': one per client. The studies': 1 or 5
     student_steps: int = 5  # per turn; the authors'. In some of the studies 1
     batch: int = 64
-    latent: int = 100  # values of a noise vector; the authors' too
-    ngf: int = 64  # width of the generator, which has 4.27 M parameters
-    generator_lr: float = 2e-4  # Adam, beta1 0.5
-    # when it starts again; the authors': per round
-    generator_adam: str = choice("per turn", "per round", later=True)
-    beta_md: float = 1.0  # weight of the discrepancy in the generator's loss; the authors' too
-    beta_div: float = 1.0  # weight of the diversity loss; the authors' too
-    temperature: float = 10.0
-    student_lr: float = 0.01  # SGD, weight decay 1e-4
+    latent: int = 100  # values of a noise vector; the authors' and the studies'
+    ngf: int = 64  # width of the generator, which has 4.27 M parameters; the studies'
+    generator_lr: float = 0.01  # Adam, beta1 0.5; the authors'. The studies': 2e-4
+    generator_adam: str = choice("per round", "per turn")  # when it starts again; the authors'
+    beta_md: float = 1.0  # weight of the discrepancy in the generator's loss; both
+    beta_div: float = 1.0  # weight of the diversity loss; both
+    temperature: float = 10.0  # the studies'
+    student_lr: float = 0.01  # SGD, weight decay 1e-4; the studies'
     mask: str = choice("none", "zero")  # of a client's logits of classes that it lacks
 
 

@@ -12,6 +12,8 @@ Differs from the paper, or takes a side where its text and its code differ:
 - The teacher is the meta model over the experts, as in the paper. ``teacher`` can also be the
   experts' plain mean, or for each image the model of the client whose generator drew it ("source"),
   which the server knows.
+- The student's batches have 320 images, whatever the number of clients N, and the generator of each
+  image is drawn at random. The code takes 32 of each generator: 32 N in all.
 - The loss is soft and hard distillation, as in the text. The code's third term is a field, off by
   default: the Jensen-Shannon divergence it is named after, or what it computes.
 - The code's 39 rounds of fine-tuning at lr 1e-4 are a field, off by default: the text has none.
@@ -37,7 +39,7 @@ from mosaic.diagnostics import diagnostics, probes
 from mosaic.experts import class_experts, predictions
 from mosaic.fl.cache import LazyModels
 from mosaic.fl.channel import upload
-from mosaic.fl.contract import Snapshot, added_later, choice, scaled_steps
+from mosaic.fl.contract import Snapshot, choice, scaled_steps
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.models.spec import State
 from mosaic.fl.rng import stream
@@ -97,20 +99,20 @@ class Config(GeneratorConfig, CvaeConfig):
     # policy; with those of a batch a prototype depends on the client's other images
     prototype_norm: str = choice("average", "task")
     meta: str = choice("linear", "gate", "transformer")  # the code: transformer
-    meta_patience: int = added_later(20)  # epochs without a gain
-    meta_lr: float = added_later(LR)  # Adam; the code: 1e-3
+    meta_patience: int = 20  # epochs without a gain
+    meta_lr: float = LR  # Adam; the code: 1e-3
     # 0: training ends by meta_patience; else it is the code's, of so many steps; the code: 150
-    meta_steps: int = added_later(0)
+    meta_steps: int = 0
     teacher: str = choice("meta", "experts", "source")  # the paper: meta
-    mean: str = choice("logits", "probabilities", later=True)  # of the teacher "experts"
+    mean: str = choice("logits", "probabilities")  # of the teacher "experts"
     sampling: str = choice("uniform", "size")  # which generator draws an image; the code: uniform
     distil_steps: int = scaled_steps(1500, "server")  # the code's
-    distil_batch: int = 320  # 32 of each of ten generators
+    distil_batch: int = 320  # the code: 32 x N, so many for ten clients
     distil_lr: float = 1e-4  # Adam; the code's
     weight_soft: float = 0.8  # of soft distillation; the code's
     weight_hard: float = 0.2  # of hard distillation; the code's
     weight_jsd: float = 0.0  # of the third loss; the code: 1.0
-    third_loss: str = choice("jensen_shannon", "bhattacharyya", later=True)  # the code: the latter
+    third_loss: str = choice("jensen_shannon", "bhattacharyya")  # the code: the latter
     finetune_rounds: int = 0  # of FedAvg after the distillation; the code: 39
     finetune_lr: float = 1e-4
 

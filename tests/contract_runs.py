@@ -39,10 +39,12 @@ SMALL_CVAE = {
 SMALL = {
     "fedpft": fedpft.Config(mixtures=2, epochs=1),
     "ccvr": ccvr.Config(virtual=50, epochs=2),
-    "coboosting": coboosting.Config(epochs=2, synthesis_steps=2, batch=32, latent=8),
+    "coboosting": coboosting.Config(
+        epochs=2, synthesis_steps=2, distil_steps=3, batch=32, latent=8
+    ),
     "dfdg": dfdg.Config(turns=2, generator_steps=2, batch=16, latent=8, ngf=4),
     "dfrd": dfrd.Config(turns=2, generator_steps=2, batch=16, latent=8, ngf=4),
-    "dense": dense.Config(epochs=2, synthesis_steps=2, batch=32, latent=8),
+    "dense": dense.Config(epochs=2, synthesis_steps=2, distil_steps=3, batch=32, latent=8),
     "feddf": feddf.Config(steps=3, batch=16),
     "fedcvae": fedcvae.Config(**SMALL_CVAE, kd_steps=8),
     "federatedfactory": federatedfactory.Config(**SMALL_CVAE),

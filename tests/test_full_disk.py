@@ -15,7 +15,14 @@ from mosaic.fl.cache import use_cache
 from mosaic.fl.unfinished import UNFINISHED
 
 RUN = [sys.executable, "-m", "benchmarks.run", "--methods=fedavg,dense", "--jobs=1", "--seeds=1"]
-RUN += ["--omega=0.1", "--clients=3", "--widths=full", "--device=cpu", "--set=dense.epochs=1"]
+RUN += [
+    "--omega=0.1",
+    "--clients=3",
+    "--widths=full",
+    "--device=cpu",
+    "--set=dense.epochs=1",
+    "--set=dense.distil_steps=1",
+]
 RUN += ["--set=task.rounds=1", "--set=task.steps=1", "--set=task.base_width=4"]
 
 

@@ -45,8 +45,10 @@ def test_the_main_command_runs_every_method_on_it(precision, tmp_path, unrendere
     ]
     few += [
         "dense.epochs=1",
+        "dense.distil_steps=2",
         "dense.synthesis_steps=2",
         "coboosting.epochs=1",
+        "coboosting.distil_steps=2",
         "coboosting.synthesis_steps=2",
     ]
     settings = [f"--set={text}" for text in few]

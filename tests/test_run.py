@@ -151,7 +151,8 @@ def test_two_runs_on_one_folder_both_finish(tmp_path):
 
 
 def test_a_failing_cell_leaves_its_traceback_and_stops_no_other(tmp_path, capsys):
-    diverging = ["--set=dense.epochs=1", "--set=dense.synthesis_lr=1e30"]
+    diverging = ["--set=dense.epochs=1", "--set=dense.distil_steps=1"]
+    diverging += ["--set=dense.synthesis_lr=1e30"]
     methods = ["--methods=dense,fedavg", *diverging]
     assert run(tmp_path, *methods) == 1
     frame = records(tmp_path).set_index("label")

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Hashable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks.planning.network_flops import classifier, dcgan, perceptron
+from mosaic.fl.data.federation import open_federation
+from mosaic.fl.data.loading import is_here
 from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config, n_pixels
 from mosaic.fl.task import Task
 from mosaic.method import Config, generator_config
@@ -47,6 +49,20 @@ def all_clients(task: Task, **gradients: bool) -> float:
         spec = task.spec_at(task.width(client))
         total += classifier(spec, **gradients)
     return total
+
+
+def classes_of_clients(task: Task) -> int:
+    """How many classes the clients have, added up; all of them where the data are not here."""
+    if not is_here(task.dataset, "train"):
+        return task.n_clients * task.source.n_classes
+    return int((open_federation(task).label_counts > 0).sum())
+
+
+def n_proxy(task: Task, config: Any) -> int:
+    """The number of a method's proxy images; the most possible where the data are not here."""
+    if config.proxy != "held_out" or not is_here(task.dataset, "train"):
+        return config.proxy_size
+    return min(config.proxy_size, len(open_federation(task).validation_images))
 
 
 def server_training(task: Task, images: float) -> float:

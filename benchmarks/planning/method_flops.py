@@ -11,17 +11,18 @@ from benchmarks.planning.flop_parts import (
     all_clients,
     at_clients,
     at_server,
+    classes_of_clients,
     client_cvaes,
     client_gans,
     decoder_units,
     federated_rounds,
     independent_training,
     local_training,
+    n_proxy,
     own_rounds,
     server_training,
 )
 from benchmarks.planning.network_flops import classifier, dcgan, perceptron, server_generator
-from mosaic.fl.data.federation import open_federation
 from mosaic.fl.task import Task
 
 
@@ -71,8 +72,8 @@ def moon(task: Task, config: Any) -> Iterator[Part]:
 def one_shot_synthesis(task: Task, config: Any, per_taught_image: float) -> Iterator[Part]:
     """DENSE and Co-Boosting at the end of the rounds.
 
-    Each epoch fits one more batch to all clients' models. Then the student takes its steps: one
-    pass over all batches so far, or the epoch's part of ``distil_steps``.
+    Each epoch fits one more batch to all clients' models. Then the student takes the epoch's part
+    of ``distil_steps``.
 
     Args:
         task: the task.
@@ -88,7 +89,7 @@ def one_shot_synthesis(task: Task, config: Any, per_taught_image: float) -> Iter
     images = config.epochs * config.batch
     yield at_server(images * (config.synthesis_steps * fitted + all_clients(task)))
 
-    taught = config.distil_steps * config.batch or images * (config.epochs + 1) / 2
+    taught = config.distil_steps * config.batch
     yield at_server(taught * per_taught_image + server_training(task, taught))
 
 
@@ -189,11 +190,15 @@ def fedftg(task: Task, config: Any) -> Iterator[Part]:
 
 
 def feddf(task: Task, config: Any) -> Iterator[Part]:
-    """FedDF labels each proxy image once per round."""
+    """FedDF labels each proxy image once per round; half of them judge up to eleven students."""
     yield own_rounds(task)
     images = config.steps * config.batch
-    labelled = min(images, config.proxy_size) * all_clients(task)
-    yield at_server(task.rounds * (labelled + server_training(task, images)))
+    n = n_proxy(task, config)
+    held_out = n // 2 if config.keep == "best" else 0
+    labelled = min(images, n - held_out) + held_out
+    judged = held_out * (1 + min(10, config.steps)) * classifier(task.spec)
+    taught = server_training(task, images)
+    yield at_server(task.rounds * (labelled * all_clients(task) + judged + taught))
 
 
 def fedcvae(task: Task, config: Any) -> Iterator[Part]:
@@ -211,13 +216,13 @@ def fedcvae(task: Task, config: Any) -> Iterator[Part]:
 
 
 def federatedfactory(task: Task, config: Any) -> Iterator[Part]:
-    """FederatedFactory; its modules may be as many as there are clients and classes."""
+    """FederatedFactory; its modules may be as many as clients have classes."""
     modules = client_cvaes(task, config, 0)
     if config.steps_per == "client":
         yield modules
     else:
-        n_modules = int((open_federation(task).label_counts > 0).sum())
-        yield at_clients(modules.flops * n_modules / task.n_clients, (modules.name, "module"))
+        per_client = classes_of_clients(task) / task.n_clients
+        yield at_clients(modules.flops * per_client, (modules.name, "module"))
     yield at_server(config.images * perceptron(*decoder_units(task, config, 0)))
     yield at_server(server_training(task, config.classifier_steps * config.classifier_batch))
 

@@ -92,7 +92,7 @@ def added_later(default: Any) -> Any:
     return field(default=default, metadata={"later": True})
 
 
-def scaled_steps(default: int, side: str, papers: int | None = None) -> Any:
+def scaled_steps(default: int, side: str) -> Any:
     """A ``Config`` field that counts training steps.
 
     ``--scale`` multiplies all such fields of one side by the same factor, for every method; with an
@@ -101,23 +101,18 @@ def scaled_steps(default: int, side: str, papers: int | None = None) -> Any:
     Args:
         default: The paper's number of steps.
         side: Who takes the steps, "client" or "server".
-        papers: The paper's number of steps where ``default`` is 0, which leaves the number to
-            another field. Such a field is one that was added later: see :func:`added_later`.
     """
-    if papers is None:
-        return field(default=default, metadata={"work": side, "papers": default})
-    return field(default=0, metadata={"work": side, "papers": papers, "later": True})
+    return field(default=default, metadata={"work": side, "papers": default})
 
 
-def choice(default: str, *others: str, later: bool = False) -> Any:
+def choice(default: str, *others: str) -> Any:
     """A ``Config`` field with a closed set of values.
 
     Args:
         default: The default value.
         others: The other possible values.
-        later: Whether the field was added after records already existed: see :func:`added_later`.
     """
-    return field(default=default, metadata={"choices": (default, *others), "later": later})
+    return field(default=default, metadata={"choices": (default, *others)})
 
 
 def check_method(name: str, module: ModuleType) -> None:

@@ -15,19 +15,19 @@ def client_start(task: Task, shard: Shard, shift: int) -> State:
     Args:
         task: The task.
         shard: The client's shard.
-        shift: The first channel of the client's window.
+        shift: The round whose window it is; 0 for the first channels.
     """
     channels = rolling_window(task, shard.width, shift)
     return cut(initial_model(task.spec, task.seed), task.layout, channels)
 
 
 def one_shot_shift(task: Task, client: int) -> int:
-    """The first channel of a client's window in the round of a one-shot task, which is round 1.
+    """The ``shift`` of a client's model in the round of a one-shot task, which is round 1.
 
-    The window of round t begins at channel t: at 1. For a client of full width it is the whole
-    model wherever it begins; its shift is 0, so that the stage is the one of training alone.
+    It is 0 where that window is the first channels, so that the stage is the one of training alone:
+    at full width, and where the window goes once around in that one round.
     """
-    return 1 if task.width(client) < 1 else 0
+    return 1 if task.width(client) < 1 and task.roll == "channel" else 0
 
 
 @stage(version=1, name="lone_model")
@@ -37,7 +37,8 @@ def independent_client_model(task: Task, client: int, shift: int = 0) -> State:
     Args:
         task: The task.
         client: The client's number.
-        shift: The first channel of the window that a client of width below 1 starts from.
+        shift: The round whose window a client of width below 1 starts from; 0 for the first
+            channels.
     """
     shard = open_federation(task).shards[client]
     state = client_start(task, shard, shift)

@@ -2,8 +2,8 @@
 
 A *window* is the set of channels, of each channel group, that a client of width r has: ceil(r c) of
 the group's c channels, cyclic from ``shift``, in ascending order. With shift 0 it is the first
-channels (HeteroFL, Diao et al., ICLR 2021). With a shift that grows by one per round it is a
-rolling window (FedRolex, Alam et al., NeurIPS 2022). At width 1 it is the whole model.
+channels (HeteroFL, Diao et al., ICLR 2021). With a shift that grows in each round it is a rolling
+window (FedRolex, Alam et al., NeurIPS 2022). At width 1 it is the whole model.
 """
 
 import math
@@ -46,8 +46,9 @@ def window(spec: Spec, shift: int = 0, turn: int | None = None) -> Window:
 def rolling_window(task: Task, width: float, t: int) -> Window:
     """The window of a client of a width in round ``t``: it moves in each round.
 
-    With ``task.roll`` "channel" it moves by one channel, as in FedRolex's paper; with "turn" so far
-    that it goes once around in the task's rounds.
+    With ``task.roll`` "turn" it moves so far that it goes once around in the task's rounds, so that
+    each channel is trained; with "channel" by one channel, as in FedRolex's paper, which has
+    thousands of rounds.
     """
     turn = task.rounds if task.roll == "turn" else None
     return window(task.spec_at(width), shift=t, turn=turn)

@@ -53,6 +53,9 @@ class Task:
 
     # Rounds, and the clients' local training by SGD
     rounds: int = 100
+    # How far the window of a narrow client's sub-model moves per round: once around in all rounds,
+    # or by a channel. See submodel.rolling_window
+    roll: str = choice("turn", "channel")
     score_every: int = 10  # rounds from one scored snapshot to the next
     steps: int = 10  # local steps per client and round
     epochs: int = 0  # local epochs per client and round; if above 0, they replace steps
@@ -66,9 +69,6 @@ class Task:
     threads: int = 1  # per CPU process; they fix the order of sums, and so the last bits
 
     participation: float = added_later(1.0)  # share of the clients drawn for each round, in (0, 1]
-
-    # How far the window of a narrow client's sub-model moves per round: see submodel.rolling_window
-    roll: str = choice("channel", "turn", later=True)
 
     # The hash of a partition file, from partition_file.register_partition; only with law "file"
     partition: str = added_later("")
@@ -99,7 +99,7 @@ class Task:
         if self.model not in MODELS:
             raise did_you_mean("model", self.model, MODELS)
         _check_one_of("batch_norm", self.batch_norm, ("average", "batch"))
-        _check_one_of("roll", self.roll, ("channel", "turn"))
+        _check_one_of("roll", self.roll, ("turn", "channel"))
         _check_one_of("norm", self.norm, NORMS)
         _check_one_of("precision", self.precision, ("fp32", "bf16"))
 

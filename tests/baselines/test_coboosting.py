@@ -23,8 +23,8 @@ from mosaic.fl.stages import federated_model, final_client_models
 from mosaic.fl.training.prediction import predictor
 from mosaic.fl.training.teachers import teacher_logits, teachers_of
 
-DENSE = dense.Config(epochs=2, synthesis_steps=2, batch=32, latent=8)
-SMALL = Config(epochs=2, synthesis_steps=2, batch=32, latent=8)
+DENSE = dense.Config(epochs=2, synthesis_steps=2, distil_steps=3, batch=32, latent=8)
+SMALL = Config(epochs=2, synthesis_steps=2, distil_steps=3, batch=32, latent=8)
 
 
 def images(n: int = 40) -> torch.Tensor:
@@ -121,6 +121,12 @@ def test_the_same_cell_twice_is_the_same_to_the_bit_and_its_weights_have_moved(t
     assert torch.equal(first.predict(images()), second.predict(images()))
     assert torch.equal(first.probes["teacher"](images()), second.probes["teacher"](images()))
     assert 0 <= first.diagnostics["weight_least"] < first.diagnostics["weight_most"] <= 1
+
+
+@pytest.mark.parametrize(("method", "config"), [(coboosting, SMALL), (dense, DENSE)])
+def test_without_steps_the_student_is_its_start(method, config, task, store):
+    [snapshot] = method.run(task, dataclasses.replace(config, distil_steps=0))
+    assert torch.equal(snapshot.predict(images()), snapshot.probes["before"](images()))
 
 
 @pytest.mark.parametrize(("method", "config"), [(coboosting, SMALL), (dense, DENSE)])

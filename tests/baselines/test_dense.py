@@ -28,7 +28,7 @@ ROUNDS = Config(
     round_latent=8,
     round_ngf=4,
 )
-END = Config(epochs=2, synthesis_steps=2, batch=32, latent=8)
+END = Config(epochs=2, synthesis_steps=2, distil_steps=3, batch=32, latent=8)
 
 
 def images() -> torch.Tensor:

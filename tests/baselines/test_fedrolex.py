@@ -29,7 +29,7 @@ def test_fedrolex_without_its_two_parts_is_fedavg_at_width_one(task, store):
 
 def test_fedrolex_is_the_plain_loop(task, store):
     """Alam et al., Algorithm 1, written out: in round t the window starts at channel t."""
-    task = dataclasses.replace(task, rounds=3, widths=(1.0, 0.5, 0.25))
+    task = dataclasses.replace(task, rounds=3, widths=(1.0, 0.5, 0.25), roll="channel")
     federation, server, parts = (
         open_federation(task),
         initial_model(task.spec, task.seed),

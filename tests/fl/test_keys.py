@@ -44,11 +44,9 @@ def test_a_field_added_later_leaves_older_keys_as_they_are():
     class New:
         a: int = 1
         b: float = added_later(0.5)
-        c: str = choice("x", "y", later=True)
 
     assert canonical(New()).replace("New", "Old") == canonical(Old())
     assert canonical(New(b=0.25)) != canonical(New())
-    assert canonical(New(c="y")) != canonical(New())
 
 
 def test_a_choice_and_a_number_of_steps_are_in_the_key_at_their_defaults_too():

@@ -63,8 +63,11 @@ def test_a_server_that_needs_all_clients_skips_a_task_in_which_only_some_take_pa
         require_all_clients(replace(task, participation=0.5))
 
 
-def test_windows_move_by_one_channel_per_round(task):
+def test_windows_go_once_around_in_all_rounds_or_move_by_one_channel_per_round(task):
+    """Two of four channels: in two rounds each is trained."""
     narrow = replace(task, widths=(1.0, 0.5, 0.5))
+    assert [client_windows(narrow, t)[1]["c1"].tolist() for t in (1, 2)] == [[2, 3], [0, 1]]
+    narrow = replace(narrow, roll="channel")
     first = client_windows(narrow, 1)
     second = client_windows(narrow, 2)
     assert first[0]["c1"] is None  # full width: all channels

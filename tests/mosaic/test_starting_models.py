@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mosaic.fl.cache import computed_stages
 from mosaic.fl.channel import n_bytes
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.independent import independent_client_model
@@ -19,14 +20,17 @@ def same(a: dict, b: dict) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_with_one_round_the_two_protocols_have_the_same_models(task, store):
+@pytest.mark.parametrize("widths", [(), (1.0, 0.5, 0.25)])
+def test_with_one_round_the_two_protocols_have_the_same_models(widths, task, store):
     """One round's local training from the common start is training alone; the average is
-    FedAvg's.
+    FedAvg's. Each client is trained once.
     """
-    task = replace(task, rounds=1)
-    rounds, oneshot = gather(task, "rounds"), gather(task, "oneshot")
-    assert same(rounds.server, oneshot.server)
-    assert all(map(same, rounds.models, oneshot.models))
+    task = replace(task, rounds=1, widths=widths)
+    with computed_stages() as computed:
+        rounds, oneshot = gather(task, "rounds"), gather(task, "oneshot")
+        assert same(rounds.server, oneshot.server)
+        assert all(map(same, rounds.models, oneshot.models))
+    assert sum(name.startswith("lone_model") for name in computed) == task.n_clients
 
 
 def test_one_shot_clients_train_alone_and_upload_once(task, store):

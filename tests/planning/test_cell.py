@@ -53,7 +53,7 @@ OTHER = {
     "min_samples": 2,
     "max_draws": 2,
     "norm": "group",
-    "roll": "turn",
+    "roll": "channel",
     "n_clients": 7,
     "seed": 9,
     "widths": (0.5,) * 10,

@@ -107,6 +107,7 @@ def test_a_data_folder_without_test_files_is_enough(tmp_path, monkeypatch):
         "--seeds=1",
         *SMALL_TASK,
         "--set=dense.epochs=1",
+        "--set=dense.distil_steps=1",
         "--set=dense.synthesis_steps=1",
         "--set=dense.batch=16",
         "--set=dense.latent=4",

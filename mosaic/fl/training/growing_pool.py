@@ -39,20 +39,15 @@ def steps_of_epoch(total: int, epoch: int, epochs: int) -> int:
 def batches_of_epoch(
     pool: list[Tensor], total: int, epoch: int, epochs: int, rng: torch.Generator
 ) -> list[Tensor]:
-    """The student's images of an epoch, in batches (B, C, H, W) in random order.
+    """The student's images of an epoch, in batches (B, C, H, W) that mix the epochs so far.
 
     Args:
         pool: one batch of images (B, C, H, W) per epoch so far.
-        total: the student's steps in all epochs; 0: each epoch has the batches of the pool as they
-            are. Otherwise the images of all of them are mixed.
+        total: the student's steps in all epochs.
         epoch: from 1.
         epochs: how many there are.
         rng: of the order.
     """
-    if total == 0:
-        order = torch.randperm(len(pool), generator=rng).tolist()
-        return [pool[i] for i in order]
-
     images = torch.cat(pool)
     steps = steps_of_epoch(total, epoch, epochs)
     return [images[i] for i in batches(len(images), len(pool[0]), steps, rng)]
