@@ -20,7 +20,7 @@ Differs from the paper, or takes a side where its text and its code differ:
 - The student's BatchNorm statistics stay as they are, as in the code.
 - ``mosaic-authors`` in the suite ``heterogeneity`` has the code's choices. Left out are the
   generators' own classifier in training mode, images beyond their range and the dropped class 0,
-  and prototypes of 41 successive models. The amount of work is the scale's.
+  and prototypes of 41 successive models. The amount of work, fine-tuning too, is the scale's.
 - ``generator="cvae"`` is neither in the text nor in the code: each client sends the decoder of a
   conditional VAE (as in FedCVAE) in place of a GAN, so that the effect of the images can be told
   from that of the teacher.
