@@ -8,8 +8,8 @@ measured on images that it has learnt from.
 Differs from the paper and its code:
 - The server takes a fixed number of steps per round. The authors take up to 10,000, stop after
   1,000 without a gain on a labelled validation set, and keep the model that is best on it. Here a
-  server has no such data. It keeps the model that is nearest to the ensemble on half of the proxy
-  images, which it does not learn from; no labels are needed.
+  server has no such data. It keeps the model that is nearest to the ensemble on up to 500 proxy
+  images, half of them at most, which it does not learn from; no labels are needed.
 - The average that the student starts from is weighted by the clients' sample counts, as for all
   methods here. In the code it is uniform.
 - Clients of different widths share one student, the server's model. The authors have one student
@@ -44,6 +44,8 @@ NEEDS = ("proxy images",)
 STUDENT = ("average", "trained")
 
 IMAGES_PER_PASS = 512  # that the teachers label at a time
+HELD_OUT = 500  # proxy images, at most, that judge the student
+LOOKS = 10  # how often they do in a round, beside once at its start
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Config:
     batch: int = 64
     lr: float = 1e-3  # Adam, cosine over the round's steps
     clip: float = 5.0  # of the gradient's norm
-    # which of a round's models the server keeps; the best is of eleven, from the first to the last
+    # which of a round's models the server keeps; the best is of eleven, from its start on
     keep: str = choice("best", "last")
     mean: str = choice("logits", "probabilities")  # of the teachers'; the code: logits
 
@@ -71,7 +73,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     """Run T rounds of FedAvg, each followed by distillation of the clients' ensemble."""
     require_all_clients(task)
     proxy = proxy_images(task, config.proxy, config.proxy_size)
-    n_held_out = len(proxy) // 2 if config.keep == "best" else 0
+    n_held_out = n_judges(config, len(proxy))
     held_out, learnt = proxy[:n_held_out], proxy[n_held_out:]
     adam = partial(falling_adam, lr=config.lr, steps=config.steps)
     server = federated_model(task, 0)
@@ -87,7 +89,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         judged = None
         if config.keep == "best":
             distance = distance_from(teachers, held_out, task, config.mean)
-            judged = Judged(distance, every=math.ceil(config.steps / 10))
+            judged = Judged(distance, every=math.ceil(config.steps / LOOKS))
         server, curve = distil(
             average,
             labelled_batches(teachers, learnt, order, task, config.mean),
@@ -112,6 +114,11 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 def stages(task: Task, config: Config) -> Waves:
     """The cached stages that ``run`` calls, in waves."""
     return waves_of_one_shot(task)
+
+
+def n_judges(config: Config, n_proxy: int) -> int:
+    """How many of the proxy images judge the student, and are not learnt from."""
+    return min(HELD_OUT, n_proxy // 2) if config.keep == "best" else 0
 
 
 def labelled_batches(

@@ -119,8 +119,8 @@ def _steps_of_side(
 
     # The finest of the whole numbers takes up what rounding the others leaves over
     for name in sorted(papers, key=lambda name: -papers[name]):
-        one, two = (flops(steps | {name: n}) for n in (1, 2))
-        if two > one and types[name] is not float:
-            n = 1 + round((limit - one) / (two - one))
+        now, more = flops(steps), flops(steps | {name: steps[name] + 1})
+        if more > now and types[name] is not float:
+            n = int(steps[name]) + round((limit - now) / (more - now))
             return steps | {name: min(max(1, n), papers[name])}
     return steps

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from baselines.fedavg import at_smallest_width
+from baselines.feddf import LOOKS, n_judges
 from baselines.fedrolex import WITHOUT_PARTS
 from benchmarks.planning.flop_parts import (
     Part,
@@ -190,13 +191,13 @@ def fedftg(task: Task, config: Any) -> Iterator[Part]:
 
 
 def feddf(task: Task, config: Any) -> Iterator[Part]:
-    """FedDF labels each proxy image once per round; half of them judge up to eleven students."""
+    """FedDF labels each proxy image once per round; some of them judge the student on its way."""
     yield own_rounds(task)
     images = config.steps * config.batch
     n = n_proxy(task, config)
-    held_out = n // 2 if config.keep == "best" else 0
+    held_out = n_judges(config, n)
     labelled = min(images, n - held_out) + held_out
-    judged = held_out * (1 + min(10, config.steps)) * classifier(task.spec)
+    judged = held_out * (1 + LOOKS) * classifier(task.spec)
     taught = server_training(task, images)
     yield at_server(task.rounds * (labelled * all_clients(task) + judged + taught))
 

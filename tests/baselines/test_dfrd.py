@@ -182,7 +182,7 @@ def test_the_generator_learns_what_the_clients_know(task, store):
     sample = partial(labels_by_counts, counts, 16, 32, torch.Generator().manual_seed(0))
     generator, student = (
         server_generator(task, config.latent, "multiply", config.ngf),
-        frozen_network(initial_model(task.spec, 1), task.spec),
+        frozen_network(initial_model(task.spec, 1), task.spec, "average"),
     )
     before = dfrd.fit_generator(
         generator,

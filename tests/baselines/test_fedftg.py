@@ -180,7 +180,7 @@ def test_the_generator_learns_what_the_clients_know_and_where_the_student_differ
     task = dataclasses.replace(task, steps=60, base_width=8, omega=100.0, lr=0.1)
     teachers, student = (
         teachers_of(task, final_client_models(task)),
-        frozen_network(initial_model(task.spec, 1), task.spec),
+        frozen_network(initial_model(task.spec, 1), task.spec, "average"),
     )
     settings = {"ngf": 8, "latent": 16, "generator_lr": 5e-3, "beta_div": 0.0, "temperature": 1.0}
     before, after = (

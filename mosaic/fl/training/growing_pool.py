@@ -48,8 +48,10 @@ def batches_of_epoch(
         epochs: how many there are.
         rng: of the order.
     """
-    images = torch.cat(pool)
     steps = steps_of_epoch(total, epoch, epochs)
+    if steps == 0:
+        return []
+    images = torch.cat(pool)
     return [images[i] for i in batches(len(images), len(pool[0]), steps, rng)]
 
 

@@ -66,3 +66,4 @@ def test_a_batch_of_the_student_has_images_of_several_epochs():
     mixed = batches_of_epoch(pool, 12, 3, 3, torch.Generator().manual_seed(0))
     assert len(mixed) == 6  # half of 12: the third of 1 + 2 + 3 batches
     assert all(batch.shape == (32, 1, 2, 2) and len(batch.unique()) == 3 for batch in mixed)
+    assert batches_of_epoch(pool[:1], 12, 1, 200, torch.Generator()) == []

@@ -9,7 +9,6 @@ from contract_runs import config_of
 
 from baselines import coboosting
 from benchmarks.planning.methods import METHODS
-from mosaic.fl.keys import canonical
 from mosaic.fl.training.teachers import mean_of
 
 TAUGHT = ("feddf", "dense", "coboosting", "mosaic")
@@ -40,8 +39,8 @@ def test_co_boostings_weighted_means_agree_at_equal_weights_and_leave_out_a_weig
 def test_a_method_is_taught_by_the_mean_that_is_asked_for(name, task, store):
     """The probe "teacher" and the student change; with logits nothing does."""
     images = torch.rand(30, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    changes = {"teacher": "experts"} if name == "mosaic" else {}
-    config = dataclasses.replace(config_of(name), **changes)
+    changes = {"mosaic": {"teacher": "experts"}, "feddf": {"keep": "last"}}
+    config = dataclasses.replace(config_of(name), **changes.get(name, {}))
     logits = {}
     for mean in ("logits", "probabilities"):
         settings = dataclasses.replace(config, mean=mean)
@@ -64,10 +63,3 @@ def test_dense_in_every_round_is_taught_by_it_too(task, store):
         teachers.append(snapshot.probes["teacher"](images))
     assert not torch.equal(*teachers)
     assert teachers[1].exp().sum(1).allclose(torch.ones(30), atol=1e-4)
-
-
-@pytest.mark.parametrize("name", TAUGHT)
-def test_the_default_is_in_no_key(name):
-    default = METHODS[name].Config()
-    assert '"mean"' not in canonical(default)
-    assert '"mean"' in canonical(dataclasses.replace(default, mean="probabilities"))

@@ -86,7 +86,7 @@ def test_one_step_of_sgd_by_hand(task, start, shard):
     task = replace(task, weight_decay=0.1)
     order = batches(shard.size, task.batch_size, 1, stream(task.seed, "batches", "by hand"))
     batch = shard.indices[order[0]]
-    network = frozen_network(start, task.spec).train().requires_grad_(True)
+    network = frozen_network(start, task.spec, "average").train().requires_grad_(True)
     F.cross_entropy(network(normalise(shard.images[batch])), shard.labels[batch]).backward()
     bias = start["linear.bias"]
     expected = bias - task.lr * (network.linear.bias.grad + 0.1 * bias)
@@ -144,7 +144,7 @@ def test_the_classifier_reads_the_features(task, start, shard):
 
 
 def test_a_frozen_model_gives_gradients_to_its_images_only(task, start, shard):
-    network = frozen_network(start, task.spec)
+    network = frozen_network(start, task.spec, "average")
     images = normalise(shard.images[:4]).requires_grad_()
     network(images).sum().backward()
     assert images.grad.abs().sum() > 0
