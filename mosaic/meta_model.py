@@ -9,6 +9,9 @@ Differs from the authors' code:
 - Training stops when the loss on a held-out fifth of the prototypes no longer falls, not after 150
   steps. The best weights are kept, not an average that still carries 22 % of the initial ones.
 - A prototype is weighted by the number of samples in its cluster.
+- Adam's learning rate is 1e-2, the code's 1e-3.
+
+With ``steps`` the training is the code's (``fit_for_steps``), of whichever meta model.
 """
 
 import copy
@@ -18,6 +21,7 @@ import warnings
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mosaic.fl.costs import metered
 from mosaic.prototypes import Prototypes
@@ -30,6 +34,9 @@ BATCH = 128
 
 LR = 1e-2
 """Adam's learning rate."""
+
+AVERAGE_DECAY = 0.99
+"""Decay of the authors' moving average of the weights, per step."""
 
 LEAST_GAIN = 1e-4
 """By how much the held-out loss must fall for an epoch to count as the best so far."""
@@ -96,7 +103,13 @@ META = {"gate": Gate, "linear": Linear, "transformer": Transformer}
 
 @torch.random.fork_rng(devices=[])  # manual_seed below must not reach the caller's random state
 def train_meta(
-    kind: str, experts: Tensor, prototypes: Prototypes, rng: torch.Generator, patience: int
+    kind: str,
+    experts: Tensor,
+    prototypes: Prototypes,
+    rng: torch.Generator,
+    patience: int,
+    lr: float = LR,
+    steps: int = 0,
 ) -> tuple[nn.Module, dict[str, float]]:
     """Train the meta model on the experts' logits for the prototypes.
 
@@ -109,18 +122,22 @@ def train_meta(
         prototypes: their ``labels`` and ``weights`` are used.
         rng: source of the initial weights, the held-out fifth and the batches.
         patience: training stops after so many epochs without a better held-out loss.
+        lr: Adam's learning rate.
+        steps: with a number above 0, training is the authors' of so many steps.
 
     Returns:
         The model with the best held-out loss, in eval mode and without gradients. And numbers for
         the record: its held-out accuracy and that of the experts' mean, the best epoch, and the
-        number of prototypes.
+        number of prototypes. In the authors' training nothing is held out.
     """
     n, n_experts, n_classes = experts.shape
     torch.manual_seed(int(torch.randint(2**62, (), generator=rng)))
     meta = META[kind](n_experts, n_classes).to(experts.device)
-    held_out, best_epoch = fit(
-        meta, experts, prototypes, rng, patience, "meta", kind, n_experts, n_classes
-    )
+    what = ("meta", kind, n_experts, n_classes)
+    if steps:
+        fit_for_steps(meta, experts, prototypes["labels"], rng, lr, steps, *what)
+        return meta, {"prototypes": n}
+    held_out, best_epoch = fit(meta, experts, prototypes, rng, patience, *what, lr=lr)
 
     labels = prototypes["labels"]
     return meta, {
@@ -138,6 +155,7 @@ def fit(
     rng: torch.Generator,
     patience: int,
     *what: object,
+    lr: float = LR,
 ) -> tuple[Tensor, int]:
     """Train a small model on the prototypes until the loss on a held-out fifth no longer falls.
 
@@ -149,11 +167,12 @@ def fit(
         rng: source of the held-out fifth and the batches.
         patience: training stops after so many epochs without a better held-out loss.
         *what: what the FLOP meter knows a step by.
+        lr: Adam's learning rate.
 
     Returns:
         Which prototypes were held out, and the best epoch.
     """
-    adam = torch.optim.Adam(model.parameters(), lr=LR)
+    adam = torch.optim.Adam(model.parameters(), lr=lr)
 
     order = torch.randperm(len(inputs), generator=rng).to(inputs.device)
     n_held_out = max(1, len(inputs) // 5)
@@ -183,6 +202,47 @@ def fit(
     model.load_state_dict(best)
     model.eval().requires_grad_(False)
     return held_out, best_epoch
+
+
+def fit_for_steps(
+    model: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    rng: torch.Generator,
+    lr: float,
+    steps: int,
+    *what: object,
+) -> None:
+    """Train a small model as the authors' code trains its meta model.
+
+    Each step has one random batch of all prototypes, which count alike. The result is a moving
+    average of the weights, which begins at the initial ones.
+
+    Args:
+        model: it is trained in place, and left with the average, in eval mode and without
+            gradients.
+        inputs: what the model gets for each of P prototypes (P, ...).
+        labels: their classes (P,).
+        rng: source of the batches.
+        lr: Adam's learning rate.
+        steps: the number of steps.
+        *what: what the FLOP meter knows a step by.
+    """
+    adam = torch.optim.Adam(model.parameters(), lr=lr)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY))
+    average.update_parameters(model)  # the first is a copy
+
+    model.train()
+    for _ in range(steps):
+        batch = torch.randperm(len(inputs), generator=rng)[:BATCH].to(inputs.device)
+        with torch.enable_grad(), metered(*what, items=len(batch)):
+            adam.zero_grad(set_to_none=True)
+            F.cross_entropy(model(inputs[batch]), labels[batch]).backward()
+        adam.step()
+        average.update_parameters(model)
+
+    model.load_state_dict(average.module.state_dict())
+    model.eval().requires_grad_(False)
 
 
 def weighted_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:

@@ -123,6 +123,18 @@ def test_the_same_cell_twice_is_the_same_to_the_bit_and_its_weights_have_moved(t
     assert 0 <= first.diagnostics["weight_least"] < first.diagnostics["weight_most"] <= 1
 
 
+def test_the_ensembles_weights_take_a_step_per_batch_of_earlier_epochs(task, store):
+    """As in the code: none in the first epoch, and a step of length 0.01 per client in the second."""
+    [first] = coboosting.run(task, dataclasses.replace(SMALL, epochs=1))
+    [second] = coboosting.run(task, dataclasses.replace(SMALL, epochs=2))
+    third = 1 / task.n_clients
+    assert first.diagnostics["weight_least"] == pytest.approx(third)
+    assert first.diagnostics["weight_most"] == pytest.approx(third)
+    step = SMALL.ensemble_step * SMALL.ensemble_decay
+    assert second.diagnostics["weight_least"] == pytest.approx(third - step)
+    assert second.diagnostics["weight_most"] == pytest.approx(third + step)
+
+
 @pytest.mark.parametrize(("method", "config"), [(coboosting, SMALL), (dense, DENSE)])
 def test_without_steps_the_student_is_its_start(method, config, task, store):
     [snapshot] = method.run(task, dataclasses.replace(config, distil_steps=0))

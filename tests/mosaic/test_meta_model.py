@@ -64,6 +64,40 @@ def test_without_patience_the_meta_model_stays_the_mean_and_more_of_it_never_sto
     assert epochs == sorted(epochs) and epochs[0] == 0 < epochs[-1]
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_authors_training_ends_with_a_moving_average_of_the_weights(steps):
+    """With one prototype a step moves each weight by lr times the sign of its gradient, for Adam
+    divides a constant gradient by its size: after s steps the average has moved by
+    lr (s - .99 - .99^2 - ... - .99^s).
+    """
+    logits, labels = torch.tensor([[[5.0, 0.0]]]), torch.tensor([1])
+    weights = torch.full((1,), 7.0)
+    meta, numbers = train_meta(
+        "gate", logits, {"labels": labels, "weights": weights}, rng(), 20, lr=1e-3, steps=steps
+    )
+    moved = 1e-3 * (steps - sum(0.99**s for s in range(1, steps + 1)))
+    assert meta.bias.tolist() == pytest.approx([-moved, moved], rel=1e-3)
+    assert numbers == {"prototypes": 1}
+    assert not any(p.requires_grad for p in meta.parameters()) and not meta.training
+
+
+def test_in_the_authors_training_prototypes_count_alike():
+    """As in test_prototypes_count_by_the_samples_they_stand_for, whose answer is 0.9."""
+    labels = torch.arange(200) % 2
+    weights = torch.where(labels == 0, 9.0, 1.0)
+    prototypes = {"labels": labels, "weights": weights}
+    meta, _ = train_meta("gate", torch.ones(200, 1, 2), prototypes, rng(), 20, lr=1e-2, steps=300)
+    assert meta(torch.ones(1, 1, 2)).softmax(1)[0, 0].item() == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_learning_rate_reaches_adam():
+    logits, prototypes = one_right_expert(100)
+    still, moved = (
+        train_meta("gate", logits, prototypes, rng(), 20, lr=lr)[0](logits) for lr in (1e-9, 1e-2)
+    )
+    assert torch.allclose(still, logits.mean(1), atol=1e-4) and not torch.allclose(still, moved)
+
+
 def after_the_seed(random: torch.Generator) -> torch.Generator:
     torch.randint(2**62, (), generator=random)  # train_meta draws the seed of its weights first
     return random

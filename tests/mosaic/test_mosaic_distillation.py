@@ -11,6 +11,7 @@ from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.transforms import normalise
 from mosaic.fl.models.live_network import initial_model
 from mosaic.fl.stages import final_client_models
+from mosaic.fl.training import losses
 from mosaic.fl.training.prediction import features, predictor
 from mosaic.fl.training.teachers import source_predictions
 from mosaic.method import (
@@ -90,6 +91,14 @@ def test_the_distillation_loss_is_the_weighted_sum_of_its_terms():
     terms = {"weight_soft": 0.8, "weight_hard": 0.2, "weight_jsd": 1.5}
     expected = sum(value * loss(**{name: 1.0}) for name, value in terms.items())
     assert loss(**terms).item() == pytest.approx(expected.item())
+
+
+def test_the_third_loss_is_the_texts_or_the_codes():
+    student, teacher = (torch.randn(6, 10, generator=rng(i)) for i in range(2))
+    only = {"weight_soft": 0.0, "weight_hard": 0.0, "weight_jsd": 1.0}
+    for name in ("jensen_shannon", "bhattacharyya"):
+        wanted = getattr(losses, name)(student, teacher)
+        assert distillation_loss(student, teacher, Config(**only, third_loss=name)) == wanted
 
 
 def test_settings_of_other_parts_keep_the_generators_configuration():

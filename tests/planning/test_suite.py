@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.methods import CEILING, FLOOR, METHODS
-from benchmarks.planning.scales import SCALES
+from benchmarks.planning.scales import SCALES, check_reporting
 from benchmarks.planning.suite import read_suite, suite_names
 from mosaic.fl.errors import InputError
 
@@ -39,16 +39,19 @@ def cells(name: str = "heterogeneity", scale: str = "quick", **given):
 
 
 def test_the_cells_of_heterogeneity():
-    """1 data set x 2 seeds x 3 omegas; at full width HeteroFL and FedRolex are FedAvg, run once."""
+    """1 data set x 2 seeds x 3 omegas; plain HeteroFL and FedRolex are FedAvg at full width and not
+    run there; the authors' Mosaic has no narrow clients.
+    """
     found = cells()
-    of_rivals = {cell.method for cell in cells("rivals")}
-    methods = {cell.method for cell in found}
-    labels = methods | {"mosaic-source", "mosaic-cvae"}
-    assert len(found) == 2 * 3 * 2 * len(labels)
-    assert {cell.label for cell in found} == labels
-    assert methods | of_rivals == set(METHODS)  # each method is in one of the two suites
+    plain = {"heterofl-plain", "fedrolex-plain"}
+    variants = {"mosaic-source", "mosaic-cvae", "mosaic-experts", "ensemble-probabilities"}
+    everywhere = set(METHODS) | variants
+    assert len(found) == 2 * 3 * (2 * len(everywhere) + len(plain) + 1)
+    assert {cell.label for cell in found} == everywhere | plain | {"mosaic-authors"}
     assert {cell.task.omega for cell in found} == {0.01, 0.1, 1.0}
     assert {cell.task.seed for cell in found} == {0, 1}
+    assert all(cell.task.widths for cell in found if cell.label in plain)
+    assert all(cell.task.full_width for cell in found if cell.label == "mosaic-authors")
     assert len({cell.key for cell in found}) == len(found)
 
 
@@ -64,6 +67,20 @@ def test_every_suite_has_a_floor_and_a_ceiling_at_every_scale(suite, scale):
     assert (
         sum(a != b for a, b in zip(tasks, tasks[1:], strict=False)) == len(by_task) - 1
     )  # a task's cells are together
+
+
+def test_each_scale_has_its_own_seeds_and_the_command_takes_their_place():
+    one = {"methods": ["local"], "omega": [0.1], "widths": ["full"]}
+    for scale, seeds in {"quick": [0, 1], "laptop": [10, 11, 12, 13, 14]}.items():
+        assert [cell.task.seed for cell in cells(scale=scale, **one)] == seeds
+        assert [cell.task.seed for cell in cells(scale=scale, seeds=[3], **one)] == [3]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_seeds_of_a_scale_differ_and_are_not_for_tuning(scale):
+    seeds = SCALES[scale].seeds
+    assert len(set(seeds)) == len(seeds) > 1
+    check_reporting(seeds)
 
 
 def test_the_order_of_the_tables_begins_with_the_floor_and_ends_with_the_ceiling():
@@ -124,6 +141,22 @@ def test_a_method_is_not_run_where_it_is_fedavg(method):
     assert found("full", **plain) == found("1,1", **plain) == []
     assert found("mixed", **plain)
     assert found("full") and found("full", mask="none") and found("full", rows="all")
+
+
+@pytest.mark.parametrize("suite", ["heterogeneity", "model_heterogeneity", "communication"])
+def test_each_method_is_in_the_suites_that_compare_all(suite):
+    assert {cell.method for cell in cells(suite)} == set(METHODS)
+
+
+def test_means_of_probabilities_are_beside_those_of_logits():
+    """Of each teacher that can be either, in one shot; and Mosaic without a meta model."""
+    found = cells("oneshot", omega=[0.1], clients=[5], seeds=[0])
+    by_label = {cell.label: cell.config for cell in found}
+    for method in ("ensemble", "feddf", "dense", "coboosting"):
+        of_logits, of_probabilities = by_label[method], by_label[f"{method}-probabilities"]
+        assert dataclasses.replace(of_logits, mean="probabilities") == of_probabilities
+    experts = by_label["mosaic-experts"]
+    assert dataclasses.replace(experts, teacher="meta", mean="logits") == by_label["mosaic"]
 
 
 @pytest.mark.parametrize("given", ["500", 500])

@@ -62,6 +62,17 @@ def jensen_shannon(student: Tensor, teacher: Tensor) -> Tensor:
     return (from_teacher + from_student) / 2
 
 
+def bhattacharyya(student: Tensor, teacher: Tensor) -> Tensor:
+    """-log sum_k sqrt(p_k q_k) of the two distributions, mean over the batch; 0 where they agree.
+
+    The Bhattacharyya distance. Mosaic's code has it where its text has the Jensen-Shannon
+    divergence: it takes the middle of the logits, not of the probabilities.
+    """
+    p = teacher.log_softmax(1)
+    q = student.log_softmax(1)
+    return -((p + q) / 2).logsumexp(1).mean()
+
+
 def prediction_entropy(logits: Tensor) -> Tensor:
     """Mean entropy of single predictions, in [0, log K]: low where predictions are confident."""
     log_p = logits.log_softmax(1)

@@ -68,7 +68,24 @@ def test_jensen_shannon_is_between_0_and_log_2():
         assert 0 < value < log(2)
 
 
-@pytest.mark.parametrize("loss", [losses.soft_distillation, losses.jensen_shannon])
+def test_bhattacharyya_by_hand():
+    """P = (1/2, 1/2) and Q = (1/4, 3/4)."""
+    wanted = -log((1 / 2 * 1 / 4) ** 0.5 + (1 / 2 * 3 / 4) ** 0.5)
+    assert losses.bhattacharyya(P, Q).item() == pytest.approx(wanted)
+    assert losses.bhattacharyya(Q, P).item() == pytest.approx(wanted)  # symmetric
+
+
+def test_bhattacharyya_is_the_divergence_from_the_middle_of_the_logits():
+    """What Mosaic's code computes: the mean of KL(M || P) and KL(M || Q), M of the mean logits."""
+    p, q = noise(8, 10), noise(8, 10).flip(0)
+    middle = (p + q) / 2
+    from_p, from_q = (losses.soft_distillation(student=z, teacher=middle) for z in (p, q))
+    assert losses.bhattacharyya(p, q).item() == pytest.approx(((from_p + from_q) / 2).item())
+
+
+@pytest.mark.parametrize(
+    "loss", [losses.soft_distillation, losses.jensen_shannon, losses.bhattacharyya]
+)
 def test_models_that_agree_have_no_loss_and_no_gradient(loss):
     student = (5 * noise(16, 10)).requires_grad_()
     value = loss(student, student.detach() + 3)  # logits count up to a constant
