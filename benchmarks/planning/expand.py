@@ -21,6 +21,7 @@ from benchmarks.planning.plugins import method_source
 from benchmarks.planning.scales import Scale, known_scale
 from benchmarks.planning.settings import Settings, checked, configure
 from benchmarks.planning.suite import Entry, Suite
+from benchmarks.planning.tuned import NOT_TUNED, read_tuned
 from benchmarks.planning.values import different
 from mosaic.fl.data.datasets import check_name
 from mosaic.fl.errors import InputError, did_you_mean
@@ -59,6 +60,8 @@ class Overrides:
         partition: the content hash of a given split of the data.
         dataset_labels: how tables call data sets, by the name of the data set.
         folder: where relative paths in the suite may start.
+        from_papers: whether all settings start from the papers' values, not from the scale's tuned
+            ones (``tuned.py``).
     """
 
     datasets: list[str] | None = None
@@ -74,6 +77,7 @@ class Overrides:
     partition: str = ""
     dataset_labels: dict[str, str] = field(default_factory=dict)
     folder: Path | None = None
+    from_papers: bool = False
 
 
 def expand_cells(name: str, suite: Suite, scale_name: str, **overrides: Any) -> list[Cell]:
@@ -226,12 +230,14 @@ def _cell(
     widths: str,
     given: Overrides,
 ) -> Cell:
-    settings = {
-        **scale.methods.get(entry.name, {}),
+    own = {
         **entry.set,
         **given.settings.get(entry.name, {}),
         **given.settings.get(entry.title, {}),
     }
+    tuned = NOT_TUNED if given.from_papers else read_tuned(scale_name, task.dataset)
+    chosen = {key: v for key, v in tuned.settings.get(entry.name, {}).items() if key not in own}
+    settings = {**scale.methods.get(entry.name, {}), **chosen, **own}
     work = {"client": scale.client_work, "server": scale.server_work}
     return Cell(
         suite=suite,
@@ -249,4 +255,6 @@ def _cell(
         dataset=given.dataset_labels.get(task.dataset, ""),
         grid=entry.grid_of,
         grid_settings=entry.grid_settings,
+        tuned_settings=tuple(chosen),
+        tuned_trials=tuned.trials if chosen else 0,
     )
