@@ -81,9 +81,11 @@ SPACE = {
     "weight_adv": (0.1, 10.0),
     "ensemble_step": (1e-3, 1e-1),
     "perturbation": (0.001, 0.1),
+    "synthesis_lr": (1e-4, 1e-2),
     "student_lr": (1e-4, 1e-1),
     "temperature": (1.0, 20.0),
 }
+TUNED = ("synthesis_lr", "student_lr")
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:

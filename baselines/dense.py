@@ -90,9 +90,11 @@ class Config:
 SPACE = {
     "weight_bn": (0.01, 10.0),
     "weight_adv": (0.1, 10.0),
+    "synthesis_lr": (1e-4, 1e-2),
     "student_lr": (1e-4, 1e-1),
     "temperature": (1.0, 20.0),
 }
+TUNED = ("synthesis_lr", "student_lr")
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:

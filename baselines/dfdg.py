@@ -87,8 +87,10 @@ class Config:
 SPACE = {
     "beta_tran": (0.0, 2.0),
     "beta_cd": (0.0, 2.0),
+    "generator_lr": (1e-5, 1e-2),
     "student_lr": (1e-3, 1.0),
 }
+TUNED = ("generator_lr", "student_lr")
 
 
 @dataclass(frozen=True, eq=False)

@@ -110,8 +110,10 @@ SPACE = {
     "beta_tran": (0.0, 2.0),
     "beta_div": (0.0, 2.0),
     "alpha": (0.0, 1.0),
+    "generator_lr": (1e-5, 1e-2),
     "student_lr": (1e-3, 1.0),
 }
+TUNED = ("generator_lr", "student_lr")
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:

@@ -54,6 +54,7 @@ class Config:
 
 
 SPACE = {"ridge": (0.0, 1.0)}
+TUNED = ("ridge",)
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:

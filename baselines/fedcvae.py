@@ -98,6 +98,7 @@ SPACE = {
     "classifier_lr": (1e-4, 1e-2),
     "kd_lr": (1e-4, 1e-2),
 }
+TUNED = ("cvae_lr", "classifier_lr")
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:

@@ -68,6 +68,7 @@ class Config:
 
 
 SPACE = {"lr": (1e-5, 1e-2)}
+TUNED = ("lr",)
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:

@@ -55,6 +55,7 @@ class Config:
 
 
 SPACE = {"alpha": (1e-3, 1.0)}
+TUNED = ("alpha",)
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:

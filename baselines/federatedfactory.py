@@ -75,6 +75,7 @@ class Config(CvaeConfig):
 
 
 SPACE = {"cvae_lr": (1e-4, 1e-2), "cvae_kl": (0.1, 10.0), "classifier_lr": (1e-4, 1e-2)}
+TUNED = ("cvae_lr", "classifier_lr")
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:

@@ -115,6 +115,7 @@ SPACE = {
     "temperature": (1.0, 20.0),
     "student_lr": (1e-3, 1.0),
 }
+TUNED = ("generator_lr", "student_lr")
 
 
 class Ensemble(NamedTuple):

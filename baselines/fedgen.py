@@ -77,6 +77,7 @@ class Config:
 
 
 SPACE = {"alpha": (0.01, 100.0), "beta": (0.01, 100.0), "generator_lr": (1e-5, 1e-2)}
+TUNED = ("alpha", "beta", "generator_lr")
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:

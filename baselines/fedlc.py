@@ -45,6 +45,7 @@ class Config:
 
 
 SPACE = {"tau": (0.1, 10.0)}
+TUNED = ("tau",)
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:

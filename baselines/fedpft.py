@@ -59,6 +59,7 @@ class Config:
 
 
 SPACE = {"lr": (1e-4, 1e-1)}
+TUNED = ("lr",)
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:

@@ -44,6 +44,7 @@ class Config:
 
 
 SPACE = {"mu": (1e-3, 1.0)}
+TUNED = ("mu",)
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:

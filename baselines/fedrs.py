@@ -48,6 +48,7 @@ class Config:
 
 
 SPACE = {"alpha": (0.1, 1.0)}
+TUNED = ("alpha",)
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:

@@ -64,6 +64,7 @@ class Config:
 
 
 SPACE = {"server_lr": (1e-4, 1e-1)}
+TUNED = ("server_lr",)
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:

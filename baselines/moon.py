@@ -51,6 +51,7 @@ class Config:
 
 
 SPACE = {"mu": (0.1, 10.0), "tau": (0.1, 1.0)}
+TUNED = ("mu", "tau")
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:

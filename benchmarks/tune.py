@@ -1,5 +1,7 @@
 """python -m benchmarks.tune: tune the settings of a method with Optuna, on validation images.
 
+With --all every method of a suite is tuned, all by the same rule (``tuning/all_plans.py``).
+
 Validation images are held out of the training images; the test set is not opened before the best
 settings have been chosen.
 """
@@ -23,8 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        The exit code. 0: the study has its trials; 1: no trial has a result, or a file of the
-        report could not be made; 2: a wrong command; 128 + signal: stopped, 130 by Ctrl-C.
+        The exit code. 0: the study has its trials; 1: no trial has a result (with --all: of a
+        method), or a file of the report could not be made; 2: a wrong command; 128 + signal:
+        stopped, 130 by Ctrl-C.
     """
     with stops_cleanly(ends_after=argv is None):
         options = parse(argv)
@@ -38,6 +41,10 @@ def command(options: argparse.Namespace) -> int:
         The exit code, see ``main``.
     """
     check(options)
+    if options.all:
+        from benchmarks.tuning.all_command import tune_all
+
+        return tune_all(options)
 
     # Imports are here so that --help and wrong options do not wait for PyTorch and Optuna.
     from benchmarks.planning.settings import overruled

@@ -122,8 +122,11 @@ SPACE = {
     "lambda_d": (2.0, 10.0),
     "lambda_i": (5.0, 15.0),
     "weight_hard": (0.0, 1.0),
+    "generator_lr": (1e-5, 1e-2),
     "distil_lr": (1e-5, 1e-2),
+    "meta": ["linear", "gate"],
 }
+TUNED = ("generator_lr", "distil_lr", "meta")
 
 Teacher = Callable[[Tensor, Tensor], Tensor]
 """Images (B, C, H, W) and the client (B,) whose generator drew each, to logits (B, K)."""

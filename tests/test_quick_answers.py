@@ -29,6 +29,8 @@ WRONG_NAMES = {
     "benchmarks.run --set lambda_d": "METHOD.KEY=VALUE",
     "benchmarks.run --set mosiac.lambda_d=1": "did you mean 'mosaic'",
     "benchmarks.tune --method mosiac": "did you mean 'mosaic'",
+    "benchmarks.tune --all --methods mosiac": "did you mean 'mosaic'",
+    "benchmarks.tune --all --suite oneshop": "did you mean 'oneshot'",
     "benchmarks.tune --scale qick": "did you mean 'quick'",
     "benchmarks.tune --trials 0": "--trials is 0",
     "benchmarks.tune --omega much": "omega is 'much'",

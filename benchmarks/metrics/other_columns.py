@@ -27,6 +27,8 @@ AFTER_METRICS = {
 OTHER_COLUMNS = {
     "grid": "label of the suite's entry whose grid the cell is a point of; empty for other cells",
     "grid_settings": "names of that grid's settings, separated by spaces",
+    "tuned_settings": "settings whose values are the scale's tuned ones, separated by spaces",
+    "tuned_trials": "number of trials that they were chosen from; 0 if there are none",
     "class_accuracy": "test accuracy per class, separated by spaces; nan: no images of the class",
     "notes": "remarks on how the generated images were scored, joined as warnings are",
     "data": "fingerprint of the training images and labels; part of the cell's key",
@@ -38,6 +40,7 @@ OTHER_COLUMNS = {
     "data_free": "true if nothing of that is data",
     "student": "weights that the server's training starts from",
     "student_norms": "what the server's training does with BatchNorm's running statistics",
+    "tunable": "settings that are tuned where all methods are tuned alike, separated by spaces",
     "precision": "fp32 or bf16",
     "threads": "CPU threads per cell; they determine the order of sums",
     "budget": "what the numbers of steps come from: equal or paper",

@@ -63,6 +63,8 @@ class Cell:
         dataset: how tables call the data set, where that is not the task's own name for it.
         grid: the label of the suite's entry whose grid this is a point of; empty for other cells.
         grid_settings: the settings of that grid.
+        tuned_settings: settings whose values are those of the scale's tuned file.
+        tuned_trials: the number of trials that they were chosen from; 0 if there are none.
         test_data: the fingerprint of the test split; of the training split it is `task.data`.
         work: what it may compute, and what it does.
         proxy_data: the fingerprint of the other data set that the method uses.
@@ -81,6 +83,8 @@ class Cell:
     dataset: str = ""
     grid: str = ""
     grid_settings: tuple[str, ...] = ()
+    tuned_settings: tuple[str, ...] = ()
+    tuned_trials: int = 0
     test_data: str = ""
     proxy_data: str = ""
     work: Work = UNKNOWN

@@ -21,6 +21,7 @@ from benchmarks.planning.plugins import method_source
 from benchmarks.planning.scales import BUDGETS, Scale, check_budget, known_scale
 from benchmarks.planning.settings import Settings, checked
 from benchmarks.planning.suite import Entry, Suite
+from benchmarks.planning.tuned import NOT_TUNED, read_tuned
 from benchmarks.planning.values import different
 from benchmarks.planning.work import planned
 from mosaic.fl.data.datasets import check_name
@@ -62,6 +63,8 @@ class Overrides:
         folder: where relative paths in the suite may start.
         budget: "equal" or "paper": what the numbers of steps come from.
         download: whether data on which numbers of steps depend may be downloaded.
+        from_papers: whether all settings start from the papers' values, not from the scale's tuned
+            ones (``tuned.py``).
     """
 
     datasets: list[str] | None = None
@@ -79,6 +82,7 @@ class Overrides:
     folder: Path | None = None
     budget: str = BUDGETS[0]
     download: bool = False
+    from_papers: bool = False
 
 
 def expand_cells(name: str, suite: Suite, scale_name: str, **overrides: Any) -> list[Cell]:
@@ -232,12 +236,14 @@ def _cell(
     widths: str,
     given: Overrides,
 ) -> Cell:
-    settings = {
-        **scale.methods.get(entry.name, {}),
+    own = {
         **entry.set,
         **given.settings.get(entry.name, {}),
         **given.settings.get(entry.title, {}),
     }
+    tuned = NOT_TUNED if given.from_papers else read_tuned(scale_name, task.dataset)
+    chosen = {key: v for key, v in tuned.settings.get(entry.name, {}).items() if key not in own}
+    settings = {**scale.methods.get(entry.name, {}), **chosen, **own}
     config, work = planned(entry.name, task, settings, given.budget, scale, given.download)
     return Cell(
         suite=suite,
@@ -254,4 +260,6 @@ def _cell(
         grid=entry.grid_of,
         grid_settings=entry.grid_settings,
         work=work,
+        tuned_settings=tuple(chosen),
+        tuned_trials=tuned.trials if chosen else 0,
     )

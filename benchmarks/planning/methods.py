@@ -72,6 +72,7 @@ def facts_of(method: str, config: Any = None) -> dict[str, Any]:
         ``idea``, ``paper``, ``protocol``, ``needs`` (beyond models) and ``data_free``. For a method
         whose server trains a student also ``student`` (the weights that it starts from) and
         ``student_norms`` (whether its BatchNorm statistics are kept or trained); else these are "".
+        ``tunable``: the settings that are tuned where all methods are.
     """
     from mosaic.fl.contract import NEEDS
 
@@ -88,7 +89,17 @@ def facts_of(method: str, config: Any = None) -> dict[str, Any]:
         "data_free": all(NEEDS[need] for need in module.NEEDS),
         "student": start,
         "student_norms": norms,
+        "tunable": " ".join(tunable_of(module)),
     }
+
+
+def tunable_of(module: ModuleType) -> tuple[str, ...]:
+    """The settings of a method that are tuned where all methods are: its TUNED, or else the first
+    of its SPACE.
+    """
+    from mosaic.fl.contract import MOST_TUNED
+
+    return getattr(module, "TUNED", tuple(module.SPACE)[:MOST_TUNED])
 
 
 def _student_of(module: ModuleType, config: Any) -> tuple[str, str]:

@@ -40,7 +40,8 @@ class Scale:
         server_work: share of the papers' images at the server, with ``--budget paper``.
         fidelity_n: generated images that FID, IS and KID are measured on.
         task: settings of the task.
-        methods: settings of methods, by name.
+        methods: sizes of methods (networks, batches), by name. Learning rates and weights of losses
+            are not here: all methods' are tuned alike (``tuned.py``), or the papers'.
     """
 
     datasets: tuple[str, ...]
@@ -71,12 +72,10 @@ SCALES = {
             "lr": 0.05,
         },
         methods={
-            # 8x8 images need no 3.57 M parameters; few steps, therefore a higher learning rate
-            # (FID at omega 0.1 and batch 64: 19 at 2e-4, 2.7 at 1e-3)
-            "mosaic": {"ngf": 32, "generator_batch": 32, "generator_lr": 1e-3, "distil_lr": 1e-3},
+            # 8x8 images need no 3.57 M parameters
+            "mosaic": {"ngf": 32, "generator_batch": 32},
             "dense": {"batch": 32},
             "coboosting": {"batch": 32},
-            "feddf": {"lr": 1e-4},
         },
     ),
     # Real images at the size and depth of the papers' small experiments.
@@ -92,14 +91,10 @@ SCALES = {
         # their learning rate
         task={"rounds": 20, "score_every": 10, "steps": 10, "base_width": 16, "lr": 0.05},
         methods={
-            "mosaic": {"ngf": 16, "generator_batch": 32, "generator_lr": 5e-4, "distil_lr": 1e-3},
+            "mosaic": {"ngf": 16, "generator_batch": 32},
             # each of its steps of synthesis goes forward and backward through all clients' models
             "dense": {"batch": 64},
             "coboosting": {"batch": 64},
-            # After ten local steps the teachers hardly differ from the student, and Adam's steps do
-            # not shrink with the loss: at 1e-3 and omega 0.1 they undo what the clients learnt
-            # (26 % where FedAvg has 65 %)
-            "feddf": {"lr": 1e-4},
         },
     ),
     # Seven data sets at the sizes of Mosaic's paper, for a GPU.

@@ -33,6 +33,8 @@ def identity(cell: Cell) -> dict[str, Any]:
         "widths": cell.widths,
         "grid": cell.grid,
         "grid_settings": " ".join(cell.grid_settings),
+        "tuned_settings": " ".join(cell.tuned_settings),
+        "tuned_trials": cell.tuned_trials,
     }
     row |= method_columns(cell)
     row["status"] = "done"

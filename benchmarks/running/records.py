@@ -89,8 +89,8 @@ def method_columns(cell: Cell) -> Row:
 def current_names(cell: Cell) -> Row:
     """Return the columns that may differ from a cell's record although its numbers are the same.
 
-    The label, the suite, the grid, the budget and the names of the widths and of the data set are
-    not part of a cell's key.
+    The label, the suite, the grid, the budget, the names of the widths and of the data set, and
+    where settings come from, are not part of a cell's key.
     """
     names = {
         "label": cell.label,
@@ -99,6 +99,8 @@ def current_names(cell: Cell) -> Row:
         "dataset": cell.dataset_name,
         "grid": cell.grid,
         "grid_settings": " ".join(cell.grid_settings),
+        "tuned_settings": " ".join(cell.tuned_settings),
+        "tuned_trials": cell.tuned_trials,
     }
     return names | method_columns(cell) | asdict(cell.work)
 

@@ -209,11 +209,7 @@ def loops(task: Task) -> dict[str, Loop]:
         train(server, shard, task, "roofline", steps=5 * n)
 
     laptop = SCALES["laptop"].methods["mosaic"]
-    small_gan = GeneratorConfig(
-        ngf=laptop["ngf"],
-        generator_batch=laptop["generator_batch"],
-        generator_lr=laptop["generator_lr"],
-    )
+    small_gan = GeneratorConfig(ngf=laptop["ngf"], generator_batch=laptop["generator_batch"])
     paper_gan = GeneratorConfig()
     return {
         "local training": train_locally,

@@ -125,7 +125,7 @@ def finished_line(trial: FrozenTrial, plan: Plan) -> str:
 
 def _result_text(trial: FrozenTrial, plan: Plan) -> str:
     """The objectives' means over the finished seeds and the time; of a failed trial the reason."""
-    names = [f"seed {seed}" for seed in plan.seeds]
+    names = plan.parts.values()
     rows = [trial.user_attrs[name] for name in names if name in trial.user_attrs]
     if trial.values is None or not rows:
         return trial.user_attrs.get("reason", "")

@@ -64,7 +64,7 @@ def _is_whole(trial: FrozenTrial, plan: Plan) -> bool:
     """Whether a finished trial has all that it needs. Trials that have not ended are."""
     if not trial.state.is_finished():
         return True
-    rows = [trial.user_attrs.get(f"seed {seed}") for seed in plan.seeds]
+    rows = [trial.user_attrs.get(name) for name in plan.parts.values()]
     there = [row for row in rows if row is not None]
     try:
         if not all(is_sound(row, plan) for row in there):

@@ -48,12 +48,12 @@ def plan_of(options: argparse.Namespace) -> tuple[Plan, int]:
     if options.dataset:
         dataset = resolve_dataset(options.dataset)
     settings = with_resolved_model(settings, [dataset])
-    omega = check_omega(options.omega)
+    omegas = tuple(check_omega(part) for part in listed(options.omega, "--omega") or [])
     plan = Plan(
-        study=_study_name(options, display_name(dataset), omega),
+        study=_study_name(options, display_name(dataset), omegas[0]),
         method=options.method,
         dataset=dataset,
-        omega=omega,
+        omegas=omegas,
         n_clients=count("--clients", options.clients),
         widths=options.widths,
         scale=options.scale,

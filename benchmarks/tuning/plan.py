@@ -40,7 +40,7 @@ class Plan:
     study: str  # its name, and the name of its folder
     method: str
     dataset: str
-    omega: float
+    omegas: tuple[float, ...]
     n_clients: int
     widths: str
     scale: str
@@ -59,6 +59,7 @@ class Plan:
     storage: str | None  # an Optuna URL; None: a journal file in the folder
     session: Session
     data: dict[Split, str] = field(default_factory=dict)  # fingerprints of training images
+    from_papers: bool = False  # start from the papers' values, not from the scale's tuned ones
 
     @property
     def folder(self) -> Path:
@@ -80,7 +81,7 @@ class Plan:
         identity: dict[str, Any] = {
             "method": self.method,
             "dataset": self.dataset,
-            "omega": self.omega,
+            "omega": self.omegas[0] if len(self.omegas) == 1 else _joined(self.omegas),
             "n_clients": self.n_clients,
             "widths": self.widths,
             "scale": self.scale,
@@ -90,22 +91,38 @@ class Plan:
             "objective": ",".join(self.objectives),
             "seeds": ",".join(map(str, self.seeds)),
         }
+        if self.from_papers:  # one of many studies, all of which have the same points
+            identity["points"] = f"{self.sampler}, --hold {self.hold}, --seed {self.seed}"
+
         # Settings as the cells have them: text of the command line has become numbers there.
         cell = self.cells({})[0]
         for key in self.settings.get("task", {}):
             identity[f"--set task.{key}"] = getattr(cell.task, key)
         for key in self.settings.get(self.method, {}):
             identity[f"--set {self.method}.{key}"] = getattr(cell.config, key)
+        for key in cell.tuned_settings:
+            if key not in self.space:
+                identity[f"tuned {self.method}.{key}"] = getattr(cell.config, key)
         for key, distribution in self.space.items():
             identity[f"--space {key}"] = text_of(distribution)
         for (dataset, _), fingerprint in self.data.items():
             identity[f"data of {dataset}"] = fingerprint
         return identity
 
+    @property
+    def parts(self) -> dict[str, str]:
+        """What the measurements of a trial's cells are called, in their order: by the end of a
+        column's name, the name in the study.
+        """
+        if len(self.omegas) == 1:
+            return {f"{seed}": f"seed {seed}" for seed in self.seeds}
+        pairs = [(seed, f"{omega:g}") for seed in self.seeds for omega in self.omegas]
+        return {f"{seed}.{omega}": f"seed {seed}, omega {omega}" for seed, omega in pairs}
+
     def cells(
         self, params: dict[str, Any], seeds: Sequence[int] | None = None, label: str = "trial"
     ) -> list[Cell]:
-        """The cells of one setting, one per seed.
+        """The cells of one setting, one per seed and omega.
 
         Args:
             params: Values of settings in the space; the others are those of --set or the default.
@@ -119,7 +136,7 @@ class Plan:
         settings = {**self.settings, self.method: {**fixed, **params}}
         suite = Suite(
             question="",
-            omega=[self.omega],
+            omega=list(self.omegas),
             clients=[self.n_clients],
             widths=[self.widths],
             method=[Entry(name=self.method, label=label)],
@@ -135,6 +152,7 @@ class Plan:
             threads=self.threads,
             dataset_labels={self.dataset: display_name(self.dataset)},
             download=True,
+            from_papers=self.from_papers,
         )
         if not cells:
             raise InputError(
@@ -173,6 +191,10 @@ class Plan:
         """Keys of the stages that a trial with these values needs, on the first seed."""
         cell = self.cells(params)[0]
         return {stage.key for wave in waves(cell) for stage in wave}
+
+
+def _joined(numbers: Sequence[float]) -> str:
+    return ",".join(f"{number:g}" for number in numbers)
 
 
 def tuning_seeds(given: str) -> tuple[int, ...]:

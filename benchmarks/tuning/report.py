@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -63,7 +63,7 @@ def trial_table(study: optuna.Study, plan: Plan) -> pd.DataFrame:
 
 
 def _row(trial: FrozenTrial, plan: Plan) -> dict[str, Any]:
-    by_seed = seed_rows(trial, plan)
+    by_part = part_rows(trial, plan)
     row: dict[str, Any] = {
         "trial": trial.number,
         "state": trial.state.name.lower(),
@@ -72,21 +72,21 @@ def _row(trial: FrozenTrial, plan: Plan) -> dict[str, Any]:
 
     # Means over the finished seeds; None where no seed has finished.
     for name in plan.objectives:
-        values = [seed_row[name] for seed_row in by_seed.values()]
+        values = [part_row[name] for part_row in by_part.values()]
         row[name] = sum(values) / len(values) if values else None
-    row["n_seeds"] = len(by_seed)
+    row["n_seeds"] = len(by_part)
     for key in plan.space:
         row[f"param.{key}"] = trial.params.get(key)
 
-    for seed, seed_row in by_seed.items():
+    for ending, part_row in by_part.items():
         for name in plan.objectives:
-            row[f"{name}.{seed}"] = seed_row[name]
+            row[f"{name}.{ending}"] = part_row[name]
 
     # What the seeds cost in all, and how often each stage was computed or came from the cache.
     for name in SUMS:
-        row[name] = sum(seed_row[name] for seed_row in by_seed.values())
+        row[name] = sum(part_row[name] for part_row in by_part.values())
     for name in ("computed", "reused"):
-        row[name] = _counts_text([seed_row[name] for seed_row in by_seed.values()])
+        row[name] = _counts_text([part_row[name] for part_row in by_part.values()])
 
     row["began"] = trial.datetime_start
     row["ended"] = trial.datetime_complete
@@ -113,12 +113,11 @@ def _ending(study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
     return {"retry_of": trial.user_attrs.get("retry_of"), "reason": reason}
 
 
-def seed_rows(trial: FrozenTrial, plan: Plan) -> dict[int, dict[str, Any]]:
-    """The measurements of each finished seed of the trial."""
-    attributes = trial.user_attrs
-    rows: dict[int, Any] = {seed: attributes.get(f"seed {seed}") for seed in plan.seeds}
+def part_rows(trial: FrozenTrial, plan: Plan) -> dict[str, dict[str, Any]]:
+    """The measurements of each finished cell of the trial, by the end of a column's name."""
+    rows: dict[str, Any] = {part: trial.user_attrs.get(name) for part, name in plan.parts.items()}
     # A damaged trial that was given back keeps its damaged measurements.
-    return {seed: row for seed, row in rows.items() if is_sound(row, plan)}
+    return {part: row for part, row in rows.items() if is_sound(row, plan)}
 
 
 def completed(study: optuna.Study) -> list[FrozenTrial]:
@@ -174,7 +173,7 @@ def _options(plan: Plan) -> list[str]:
         "--methods": written_as("method", plan.method),
         "--scale": plan.scale,
         "--datasets": written_as("dataset", plan.dataset),
-        "--omega": f"{plan.omega!r}",
+        "--omega": ",".join(map(repr, plan.omegas)),
         "--clients": f"{plan.n_clients}",
         "--widths": plan.widths,
         "--precision": plan.precision,
@@ -183,16 +182,21 @@ def _options(plan: Plan) -> list[str]:
     return [part for option in options.items() for part in option]
 
 
-def toml_of(tables: dict[str, dict[str, Any]], comments: Sequence[str] = ()) -> str:
-    """A file for ``benchmarks.run --params``.
+def toml_of(
+    tables: Mapping[str | tuple[str, str], dict[str, Any]] | Mapping[str, dict[str, Any]],
+    comments: Sequence[str] = (),
+) -> str:
+    """A file for ``benchmarks.run --params``, or another one of tables.
 
     Args:
-        tables: The settings by method or "task". None, which TOML does not have, is left out.
+        tables: The settings by method or "task", or by two names: the second table is inside the
+            first. None, which TOML does not have, is left out.
         comments: Lines at its beginning.
     """
     lines = [f"# {' '.join(comment.splitlines())}" for comment in comments]
-    for method, values in tables.items():
-        lines.append(f"[{_toml_key(method)}]")
+    for name, values in tables.items():
+        names = name if isinstance(name, tuple) else (name,)
+        lines.append(f"[{'.'.join(map(_toml_key, names))}]")
         for key, value in values.items():
             if value is not None:
                 lines.append(f"{_toml_key(key)} = {_toml_value(value)}")

@@ -10,11 +10,13 @@ from optuna.samplers import (
     BaseSampler,
     CmaEsSampler,
     GPSampler,
+    PartialFixedSampler,
     RandomSampler,
     TPESampler,
 )
 
 from benchmarks.tuning.plan import Plan
+from benchmarks.tuning.sobol import sobol_point
 from mosaic.fl.rng import seed_of
 
 HOLDING = ("tpe", "random")
@@ -47,6 +49,8 @@ def sampler_of(plan: Plan, ordinal: int) -> BaseSampler:
             return CmaEsSampler(seed=seed)
         if plan.sampler == "gp":
             return GPSampler(seed=seed)
+        if plan.sampler == "sobol":
+            return PartialFixedSampler(sobol_point(plan, ordinal), RandomSampler(seed=seed))
         return RandomSampler(seed=seed)
 
 

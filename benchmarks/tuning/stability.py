@@ -135,7 +135,7 @@ def stability_page(
 
 def _introduction(plan: Plan, n_chosen: int, seeds: Sequence[int]) -> str:
     return (
-        f"{plan.method} on {plan.dataset}, omega {plan.omega:g}, {plan.n_clients} clients, "
+        f"{plan.method} on {plan.dataset}, omega {plan.omegas[0]:g}, {plan.n_clients} clients, "
         f"widths {plan.widths}, scale {plan.scale}. "
         f"The best {n_chosen} settings by {' and '.join(plan.objectives)} "
         f"on tuning seeds {', '.join(map(str, plan.seeds))} (held-out training images), "

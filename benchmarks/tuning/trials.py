@@ -98,15 +98,14 @@ def _run_seeds(trial: Trial, plan: Plan, announce: Callable[[str], None]) -> lis
     with_fidelity = not FIDELITY.isdisjoint(plan.objectives)
     rows: list[dict[str, Any]] = []
     means: list[float] = []
-    for cell in plan.cells(trial.params):
-        seed = f"seed {cell.task.seed}"
-        announce(seed)
+    for cell, part in zip(plan.cells(trial.params), plan.parts.values(), strict=True):
+        announce(part)
         begun = time.perf_counter()
-        row = validate(cell, with_fidelity, partial(_announce_stage, announce, seed))
+        row = validate(cell, with_fidelity, partial(_announce_stage, announce, part))
         rows.append(row)
 
         # The seed's numbers, and the time of the last news, are attributes of the trial.
-        trial.set_user_attr(seed, row | {"wall_s": time.perf_counter() - begun})
+        trial.set_user_attr(part, row | {"wall_s": time.perf_counter() - begun})
         trial.set_user_attr("news", time.time())
 
         means = [sum(row[name] for row in rows) / len(rows) for name in plan.objectives]
@@ -117,8 +116,8 @@ def _run_seeds(trial: Trial, plan: Plan, announce: Callable[[str], None]) -> lis
     return means
 
 
-def _announce_stage(announce: Callable[[str], None], seed: str, stage: str) -> None:
-    announce(f"{seed}: {stage}")
+def _announce_stage(announce: Callable[[str], None], part: str, stage: str) -> None:
+    announce(f"{part}: {stage}")
 
 
 def _is_pruned(trial: Trial, plan: Plan, row: dict[str, Any], mean: float, n_seeds: int) -> bool:

@@ -19,7 +19,7 @@ AGAIN = "its trial is tried again by a new one"
 def work_in_processes(
     plan: Plan, jobs: int, announce: Announce, refresh: Callable[[], None]
 ) -> None:
-    """Run the study's trials in several processes. One that dies is replaced, a few times.
+    """Run the study's trials in several processes.
 
     Args:
         plan: The study's plan; the study must exist.
@@ -31,11 +31,34 @@ def work_in_processes(
         InputError: If no trial of this study can succeed. The other processes are killed; their
             trials count as never begun.
     """
+    in_processes(_work, plan, jobs, announce, refresh)
+
+
+def in_processes(
+    main: Callable[..., None],
+    what: Any,
+    jobs: int,
+    announce: Announce,
+    refresh: Callable[[], None],
+) -> None:
+    """Let several processes run trials. One that dies is replaced, a few times.
+
+    Args:
+        main: What a process does, a function of a module: ``main(pipe, what, command, name)``.
+        what: Its argument, the same for all processes.
+        jobs: Number of processes.
+        announce: Receives what the processes do.
+        refresh: Called about twice a second.
+
+    Raises:
+        Exception: What one of them has raised. The others are killed; their trials count as never
+            begun.
+    """
     command = this_process()
     replacements = REPLACEMENTS_PER_JOB * jobs
     with Workers() as workers:
         for i in range(jobs):
-            workers.start(str(i), _work, plan, command, str(i))
+            workers.start(str(i), main, what, command, str(i))
             announce(str(i), "starting")
 
         while workers:
@@ -48,7 +71,7 @@ def work_in_processes(
                 if message.exit_code != 0 and replacements > 0:
                     announce("warning", f"a process {message.reason}; {AGAIN}")
                     replacements -= 1
-                    workers.start(worker.name, _work, plan, command, worker.name)
+                    workers.start(worker.name, main, what, command, worker.name)
             refresh()
 
 

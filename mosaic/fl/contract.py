@@ -12,6 +12,8 @@ A method is one Python module with
 
 It may also have
 
+- ``TUNED``: the one to three settings of ``SPACE`` that matter most; they are what is tuned where
+  all methods are tuned alike. Without it they are the first three of ``SPACE``;
 - ``STUDENT``: (start, norms), for a method whose server trains a model. ``start`` is one of
   :data:`STUDENT_STARTS`, or "config.x" for the value of the setting x; ``norms`` is one of
   :data:`STUDENT_NORMS`. Where they depend on the setting ``protocol``, a dict by its values;
@@ -75,6 +77,9 @@ PROTOCOLS = ("every round", "once, after the rounds", "one upload", "none")
 """When a method sends what it adds to FedAvg: in each of the T rounds, once after the last round,
 in the only round of a one-shot method, or never.
 """
+
+MOST_TUNED = 3
+"""So many settings of each method at most are tuned where all methods are tuned alike."""
 
 STUDENT_STARTS = ("average", "random", "")
 """What the server's training starts from; "" if the server trains no model."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from types import ModuleType
 from typing import Any
 
-from mosaic.fl.contract import NEEDS, PROTOCOLS, STUDENT_NORMS, STUDENT_STARTS
+from mosaic.fl.contract import MOST_TUNED, NEEDS, PROTOCOLS, STUDENT_NORMS, STUDENT_STARTS
 from mosaic.fl.errors import InputError
 
 
@@ -135,6 +135,21 @@ def _check_space(name: str, module: ModuleType) -> None:
             raise _refusal(name, f"SPACE[{key!r}] is {values!r}; {problem}", line)
 
 
+def _check_tuned(name: str, module: ModuleType) -> None:
+    if not hasattr(module, "TUNED"):
+        return
+    tuned = module.TUNED
+    correct = isinstance(tuned, tuple) and all(key in module.SPACE for key in tuned)
+    if correct and 1 <= len(set(tuned)) == len(tuned) <= MOST_TUNED:
+        return
+    raise _refusal(
+        name,
+        f"TUNED is {tuned!r}; it must be a tuple of one to {MOST_TUNED} different settings of"
+        f" SPACE: {_listed(module.SPACE) or 'there are none, so leave TUNED out'}.",
+        'TUNED = ("lr",)',
+    )
+
+
 def _problem_with(values: Any, default: Any) -> str:
     """What is wrong with one entry of SPACE, or ""."""
     if isinstance(values, tuple) and len(values) == 2 and all(map(_is_number, values)):
@@ -239,6 +254,7 @@ CHECKS: tuple[Callable[[str, ModuleType], None], ...] = (
     _check_needs,
     _check_config,  # before those that read the fields of Config
     _check_space,
+    _check_tuned,  # after SPACE, whose keys it names
     _check_student,
     _check_run,
     _check_stages,

@@ -43,8 +43,8 @@ def test_steps_are_counted_per_client_or_at_the_server():
         "centralised", steps_train=800, protocol="none", data_free=False, upload_bytes_data=5.0
     )
     rows = page_of(mosaic | {"student_norms": "kept", "upload_bytes_model": 8.0}, pooled)
-    assert rows["mosaic"] == ["yes", "20", "200", "250", "180", "average", "kept", "model"]
-    assert rows["centralised"] == ["no", "–", "200", "–", "–", "–", "–", "data"]
+    assert rows["mosaic"] == ["yes", "20", "200", "250", "180", "average", "kept", "model", "–"]
+    assert rows["centralised"] == ["no", "–", "200", "–", "–", "–", "–", "data", "–"]
 
 
 def test_values_that_differ_between_cells_are_a_range():
@@ -55,7 +55,24 @@ def test_values_that_differ_between_cells_are_a_range():
             for seed in (0, 1)
         )
     )
-    assert rows["dense"] == ["–", "1", "100 to 110", "–", "–", "–", "–", "–"]
+    assert rows["dense"] == ["–", "1", "100 to 110", "–", "–", "–", "–", "–", "–"]
+
+
+def test_what_was_tuned_is_told_with_its_number_of_trials():
+    not_tuned = {"tuned_settings": "", "tuned_trials": 0}
+    rows = page_of(
+        record("dense", tunable="synthesis_lr student_lr", **not_tuned),
+        record("moon", tunable="mu tau", tuned_settings="mu tau", tuned_trials=8),
+        record("local", tunable="", **not_tuned),
+        record("fedprox", 0, tunable="mu", tuned_settings="mu", tuned_trials=8),
+        record("fedprox", 1, tunable="mu", tuned_settings="mu", tuned_trials=16),
+    )
+    assert {method: row[-1] for method, row in rows.items()} == {
+        "dense": "not tuned",
+        "moon": "mu, tau: 8 trials",
+        "local": "–",
+        "fedprox": "mu: 8 trials | mu: 16 trials",
+    }
 
 
 def test_the_printed_page_has_labels_that_look_like_numbers_or_nothing(tmp_path, capsys):
@@ -69,8 +86,8 @@ def test_the_printed_page_has_labels_that_look_like_numbers_or_nothing(tmp_path,
 
 
 def test_records_without_these_facts_have_an_empty_page():
-    assert page_of(record("fedavg"))["fedavg"] == ["–"] * 8
-    (note,) = budget_page(pd.DataFrame([record("fedavg")])).notes
+    assert page_of(record("fedavg"))["fedavg"] == ["–"] * 9
+    note, _ = budget_page(pd.DataFrame([record("fedavg")])).notes
     assert note.startswith("Local steps")
 
 
@@ -78,11 +95,11 @@ def test_a_note_says_where_the_numbers_of_steps_come_from():
     """Methods from outside have the share of "paper" beside others with an equal budget."""
     equal = record("dense", budget="equal", client_budget=6.0, server_budget=3.0)
     paper = record("own", budget="paper", client_work=0.5, server_work=0.1)
-    first, _ = budget_page(pd.DataFrame([equal])).notes
+    first, *_ = budget_page(pd.DataFrame([equal])).notes
     assert "same for all methods: 6 times" in first and "and 3 times at the server" in first
-    first, _ = budget_page(pd.DataFrame([paper])).notes
+    first, *_ = budget_page(pd.DataFrame([paper])).notes
     assert first.startswith("Steps beyond") and "50 % at the clients and 10 % at the" in first
-    first, second, _ = budget_page(pd.DataFrame([equal, paper])).notes
+    first, second, *_ = budget_page(pd.DataFrame([equal, paper])).notes
     assert "6 times" in first and second.startswith("Those of methods from outside")
 
 

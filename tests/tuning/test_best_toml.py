@@ -6,6 +6,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.distributions import CategoricalDistribution
 from oracle import ON_CPU, study_folder
 
 from benchmarks import run, tune
@@ -133,6 +134,9 @@ def values(plan: Plan) -> dict:
     """A point of the space whose floats have many digits."""
     point = {}
     for key, distribution in plan.space.items():
+        if isinstance(distribution, CategoricalDistribution):
+            point[key] = distribution.choices[-1]
+            continue
         low = distribution.low
         point[key] = low + (distribution.high - low) / 3 if isinstance(low, float) else low
     return point

@@ -22,6 +22,7 @@ def test_ranges_are_of_the_fields_type_and_logarithmic_where_they_are_wide():
     assert texts_of(space_of("dense", GIVEN)) == {
         "weight_bn": "0.01:10.0:log",
         "weight_adv": "0.1:10.0:log",
+        "synthesis_lr": "0.0001:0.01:log",
         "student_lr": "0.0001:0.1:log",
         "temperature": "1.0:20.0",
         "epochs": "10:40",
@@ -37,7 +38,7 @@ def test_the_scale_of_a_range_can_be_given():
 
 
 def test_settings_with_a_fixed_value_are_left_out():
-    fixed = {"weight_bn": 1, "weight_adv": 1, "student_lr": 1}
+    fixed = {"weight_bn": 1, "weight_adv": 1, "synthesis_lr": 1e-3, "student_lr": 1}
     assert list(space_of("dense", fixed=fixed)) == ["temperature"]
 
 

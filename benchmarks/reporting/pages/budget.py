@@ -23,6 +23,7 @@ from benchmarks.cli import exit_code_of
 from benchmarks.reporting import comparison
 from benchmarks.reporting.frames import has_values, of_label, read_csv, values_of
 from benchmarks.reporting.names import method_order, setting_name, widths_name
+from benchmarks.reporting.pages.tuned_over import NOTE, tuned_over
 from benchmarks.reporting.table import NOTHING, Page, markdown
 
 AT_CLIENTS = ("generator", "cvae")
@@ -64,6 +65,7 @@ def budget_page(records: pd.DataFrame) -> Page:
             "student from",
             "its BatchNorm",
             "uploads",
+            "tuned over",
         ],
         rows=rows,
         notes=_notes(last),
@@ -98,6 +100,7 @@ def _row(label: str, rows: pd.DataFrame) -> list[str]:
         _text(rows, "student"),
         _text(rows, "student_norms"),
         ", ".join(kinds) or NOTHING,
+        tuned_over(rows),
     ]
 
 
@@ -115,6 +118,7 @@ def _notes(last: pd.DataFrame) -> list[str]:
         "any kind at the server, in all rounds. Student: the weights that the server's training "
         "starts from (the clients' average, or random), and whether it keeps BatchNorm's running "
         "statistics or trains them. Uploads: the kinds of payload that clients sent.",
+        NOTE,
     ]
 
     if "task.batch_norm" in last:

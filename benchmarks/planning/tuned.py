@@ -1,0 +1,69 @@
+"""The settings that were tuned for a scale and a data set, by one rule for all methods.
+
+``benchmarks/tuned/<scale>/<dataset>.toml`` is written by ``python -m benchmarks.tune --all``. Its
+values come after those of the scale, and before those of a suite's entry and of the command. Where
+there is no such file, settings have the papers' values.
+"""
+
+import functools
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.planning.toml_files import read_toml
+from mosaic.fl.errors import InputError
+
+FOLDER = Path(__file__).parents[1] / "tuned"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What was tuned for a scale and a data set.
+
+    Attributes:
+        trials: the number of trials of each method; 0 if nothing was tuned.
+        settings: the best values by setting, by method.
+        study: how they were found, see ``benchmarks/tuning/all_report.py``.
+        validation: by method, the mean accuracy on validation images with the ``default`` settings,
+            in [0, 1], with the ``best``, and the ``trial`` that has these.
+    """
+
+    trials: int = 0
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    study: dict[str, Any] = field(default_factory=dict)
+    validation: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+NOT_TUNED = Tuned()
+
+
+def tuned_file(scale: str, dataset: str) -> Path | None:
+    """The path of the file; None for a data set from outside, whose name is no file's name."""
+    if not re.fullmatch(r"\w+", dataset):
+        return None
+    return FOLDER / scale / f"{dataset}.toml"
+
+
+def read_tuned(scale: str, dataset: str) -> Tuned:
+    """What was tuned for a scale and a data set; NOT_TUNED if there is no file.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = tuned_file(scale, dataset)
+    return NOT_TUNED if path is None else _read(path)
+
+
+@functools.cache
+def _read(path: Path) -> Tuned:
+    if not path.is_file():
+        return NOT_TUNED
+    tables = read_toml(path)
+    try:
+        return Tuned(tables["study"]["trials"], **tables)
+    except (KeyError, TypeError):
+        raise InputError(
+            f"{path} has not the tables study, settings and validation; write it again with "
+            "python -m benchmarks.tune --all."
+        ) from None
