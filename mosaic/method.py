@@ -92,8 +92,10 @@ class Config(GeneratorConfig, CvaeConfig):
     k: int = 10  # prototypes per client and class; the code's
     # BatchNorm where prototypes are embedded: the task's policy, or the code's running statistics
     prototype_norm: str = choice("task", "average", later=True)
-    meta: str = choice("linear", "gate", "transformer")  # the code: transformer
+    meta: str = choice("linear", "gate", "transformer", "ridge")  # the code: transformer
     meta_patience: int = added_later(20)  # epochs without a gain; the code: 150 steps, no stop
+    meta_seed: int = 0  # of the meta model's start, held-out prototypes and batches
+    meta_order: int = added_later(0)  # of the sums over a prototype's features; 0: as they are
     teacher: str = choice("meta", "experts", "source")  # the paper: meta
     mean: str = choice("logits", "probabilities", later=True)  # of the teacher "experts"
     sampling: str = choice("uniform", "size")  # which generator draws an image; the code: uniform
@@ -132,12 +134,12 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 
     # (2) One expert per class, and a meta model that learns from the prototypes to combine them.
     experts = class_experts(task, clients, label_counts)
-    logits = [head(expert, prototypes["features"]) for expert in experts]
+    logits = [head(expert, prototypes["features"], config.meta_order) for expert in experts]
     meta, meta_numbers = train_meta(
         config.meta,
         torch.stack(logits, 1),  # (P, E, K)
         prototypes,
-        stream(task.seed, "meta"),
+        stream(task.seed, "meta", config.meta_seed),
         config.meta_patience,
     )
     teachers: dict[str, Teacher] = {
@@ -240,9 +242,16 @@ def prototype_settings(task: Task, config: Config) -> tuple[int, str, str]:
     return config.k, config.protocol, norm
 
 
-def head(expert: State, features: Tensor) -> Tensor:
-    """An expert's logits (P, K) for penultimate features (P, F)."""
-    return features @ expert["linear.weight"].T + expert["linear.bias"]
+def head(expert: State, features: Tensor, order: int = 0) -> Tensor:
+    """An expert's logits (P, K) for penultimate features (P, F).
+
+    Another ``order`` sums the features in another order, which changes rounding and nothing else.
+    """
+    weight = expert["linear.weight"]
+    if order:
+        shuffled = torch.randperm(weight.shape[1], generator=stream("order", order))
+        weight, features = weight[:, shuffled], features[:, shuffled]
+    return features @ weight.T + expert["linear.bias"]
 
 
 def labelled_batches(

@@ -170,7 +170,7 @@ def test_a_wrong_name_is_an_input_error_that_helps(given, wanted):
         ({"local": {"mu": 3}}, "local has no settings; 'mu' was given."),
         ({"mosaic": {"k": "ten"}}, "mosaic.k is 'ten'; it must be a whole number."),
         ({"mosaic": {"k": 2.5}}, "mosaic.k is 2.5; it must be a whole number."),
-        ({"mosaic": {"meta": "gates"}}, "'gates'; possible: linear, gate, transformer."),
+        ({"mosaic": {"meta": "gates"}}, "'gates'; possible: linear, gate, transformer, ridge."),
         ({"task": {"rounds": 0}}, "rounds is 0; it must be at least 1."),
         ({"task": {"batch_norm": "x"}}, "batch_norm is 'x'; possible: average, batch."),
         ({"task": {"omega": 1}}, "task.omega is no setting: give the suite's or the command's own"),
