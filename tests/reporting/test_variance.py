@@ -36,6 +36,12 @@ def test_the_spread_by_hand():
     assert spread.share == pytest.approx(0.0001 / 0.0041)
 
 
+def test_equal_repeats_have_no_spread_at_all():
+    """The computed mean of 0.1, 0.1 and 0.1 is not 0.1."""
+    spread = spread_of(pd.DataFrame([[0.1, 0.1, 0.1], [0.7, 0.7, 0.7]]))
+    assert spread.repeats == 0 and spread.share == 0
+
+
 @pytest.mark.parametrize("values", [[[0.5]], [[0.5], [0.5]]])
 def test_without_repeats_or_without_a_spread_over_seeds_there_is_no_share(values):
     spread = spread_of(pd.DataFrame(values))

@@ -7,6 +7,7 @@ all its values have the same partition and initial weights, so their spread is n
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from benchmarks.reporting import comparison
@@ -46,10 +47,20 @@ class Spread:
 def spread_of(values: pd.DataFrame) -> Spread:
     """The spread of a table (data seeds, values of the repeated setting)."""
     return Spread(
-        mean=float(values.stack().mean()),
-        repeats=math.sqrt(values.var(axis=1).mean()),
-        seeds=math.sqrt(values.var(axis=0).mean()),
+        mean=float(np.nanmean(values.to_numpy(float))),
+        repeats=pooled_sd(values),
+        seeds=pooled_sd(values.T),
     )
+
+
+def pooled_sd(values: pd.DataFrame) -> float:
+    """The root of the mean over rows of the variance (ddof 1) in a row; NaN without a variance."""
+    variances = values.var(axis=1).to_numpy(float)
+    known = variances[~np.isnan(variances)]
+    if len(known) == 0:
+        return math.nan
+    # The mean of equal values may be off by a last bit, and their variance then 1e-32
+    return math.sqrt(round(known.mean(), 15))
 
 
 def variance_page(records: pd.DataFrame, setting: tuple) -> Page:
