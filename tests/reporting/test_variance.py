@@ -55,7 +55,7 @@ def test_a_grid_is_one_line_and_methods_without_one_have_no_repeats(make_records
     page = variance_page(pd.concat([records, grid]), SETTING)
     lines = {row[1]: row for row in page.rows}
     assert lines["mosaic meta=gate"][2:] == [
-        *("2 meta_seed", "65.5", "1.0", "6.4", "0.024"),
+        *("2 meta_seed", "65.5", "1.0", "6.4", "0.02"),
         *("80.0", "0", "0", "–"),
     ]
     assert lines["fedavg_x"][2:] == ["–", "61.1", "–", "1.1", "–", "–", "–", "–", "–"]

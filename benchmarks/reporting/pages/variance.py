@@ -134,4 +134,5 @@ def _texts(rows: pd.DataFrame, column: str) -> list[str]:
         return [NOTHING] * 4
     spread = spread_of(values)
     sds = [short(100 * spread.repeats), short(100 * spread.seeds)]
-    return [mean_sd(spread.mean, math.nan), *sds, short(spread.share)]
+    share = NOTHING if math.isnan(spread.share) else f"{spread.share:.2f}"
+    return [mean_sd(spread.mean, math.nan), *sds, share]
