@@ -98,11 +98,13 @@ class Config(GeneratorConfig, CvaeConfig):
     # BatchNorm where prototypes are embedded: running statistics, as in the code, or the task's
     # policy; with those of a batch a prototype depends on the client's other images
     prototype_norm: str = choice("average", "task")
-    meta: str = choice("linear", "gate", "transformer")  # the code: transformer
+    meta: str = choice("linear", "gate", "transformer", "ridge")  # the code: transformer
     meta_patience: int = 20  # epochs without a gain
     meta_lr: float = LR  # Adam; the code: 1e-3
     # 0: training ends by meta_patience; else it is the code's, of so many steps; the code: 150
     meta_steps: int = 0
+    meta_seed: int = 0  # of the meta model's start, held-out prototypes and batches
+    meta_order: int = 0  # of the sums over a prototype's features; 0: as they are
     teacher: str = choice("meta", "experts", "source")  # the paper: meta
     mean: str = choice("logits", "probabilities")  # of the teacher "experts"
     sampling: str = choice("uniform", "size")  # which generator draws an image; the code: uniform
@@ -145,12 +147,12 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 
     # (2) One expert per class, and a meta model that learns from the prototypes to combine them.
     experts = class_experts(task, clients, label_counts)
-    logits = [head(expert, prototypes["features"]) for expert in experts]
+    logits = [head(expert, prototypes["features"], config.meta_order) for expert in experts]
     meta, meta_numbers = train_meta(
         config.meta,
         torch.stack(logits, 1),  # (P, E, K)
         prototypes,
-        stream(task.seed, "meta"),
+        stream(task.seed, "meta", config.meta_seed),
         config.meta_patience,
         config.meta_lr,
         config.meta_steps,
@@ -250,9 +252,16 @@ def generator_config(config: Config) -> GeneratorConfig:
     return GeneratorConfig(**{f.name: getattr(config, f.name) for f in fields(GeneratorConfig)})
 
 
-def head(expert: State, features: Tensor) -> Tensor:
-    """An expert's logits (P, K) for penultimate features (P, F)."""
-    return features @ expert["linear.weight"].T + expert["linear.bias"]
+def head(expert: State, features: Tensor, order: int = 0) -> Tensor:
+    """An expert's logits (P, K) for penultimate features (P, F).
+
+    Another ``order`` sums the features in another order, which changes rounding and nothing else.
+    """
+    weight = expert["linear.weight"]
+    if order:
+        shuffled = torch.randperm(weight.shape[1], generator=stream("order", order))
+        weight, features = weight[:, shuffled], features[:, shuffled]
+    return features @ weight.T + expert["linear.bias"]
 
 
 def labelled_batches(

@@ -78,7 +78,7 @@ class Suite(BaseModel):
         datasets: names of data sets.
         seeds: a count or a list.
         task: settings of the task.
-        pages: pages of the report beside the standard ones: "communication".
+        pages: pages of the report beside the standard ones: "communication", "variance".
         reference: the label that all others are compared with.
     """
 
@@ -92,7 +92,7 @@ class Suite(BaseModel):
     datasets: NonEmpty[str] | None = None
     seeds: Annotated[list[int] | None, BeforeValidator(seeds_of)] = None
     task: dict[str, Any] = {}
-    pages: list[Literal["communication"]] = []
+    pages: list[Literal["communication", "variance"]] = []
     reference: str = "mosaic"
 
 

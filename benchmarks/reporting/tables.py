@@ -10,7 +10,7 @@ import pandas as pd
 from benchmarks.reporting import comparison
 from benchmarks.reporting.frames import groups, with_infinities
 from benchmarks.reporting.names import setting_name
-from benchmarks.reporting.pages import communication
+from benchmarks.reporting.pages import communication, variance
 from benchmarks.reporting.pages.accuracy import accuracy_page
 from benchmarks.reporting.pages.budget import budget_page
 from benchmarks.reporting.pages.communication import communication_page, wants_communication
@@ -20,6 +20,7 @@ from benchmarks.reporting.pages.protocols import OtherBudget, protocols_page
 from benchmarks.reporting.pages.published import published_pages
 from benchmarks.reporting.pages.ranks import rank_page
 from benchmarks.reporting.pages.selection import selection_page
+from benchmarks.reporting.pages.variance import variance_page
 from benchmarks.reporting.pages.work import work_page
 from benchmarks.reporting.parts import Failures, failure_lines, part
 from benchmarks.reporting.table import LATEX_HEAD, Page, latex, markdown, markdown_list
@@ -27,7 +28,7 @@ from benchmarks.texts import utf8
 from mosaic.fl.errors import did_you_mean
 from mosaic.fl.files import write_whole
 
-PAGES = (communication.NAME,)
+PAGES = (communication.NAME, variance.NAME)
 """The pages that a suite's file may ask for; all others are always made."""
 
 
@@ -182,7 +183,12 @@ def _pages_of_setting(
         if wants_communication(here, pages):
             yield communication_page(here, setting)
 
+    def spreads() -> Iterator[Page]:
+        if variance.NAME in pages:
+            yield variance_page(here, setting)
+
     return {
+        "the spreads": spreads,
         "the accuracies": accuracies,
         "the published values": lambda: published_pages(here, setting),
         "the communication": traffic,

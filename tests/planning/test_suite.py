@@ -193,7 +193,7 @@ def test_a_wrong_name_is_an_input_error_that_helps(given, wanted):
         ({"local": {"mu": 3}}, "local has no settings; 'mu' was given."),
         ({"mosaic": {"k": "ten"}}, "mosaic.k is 'ten'; it must be a whole number."),
         ({"mosaic": {"k": 2.5}}, "mosaic.k is 2.5; it must be a whole number."),
-        ({"mosaic": {"meta": "gates"}}, "'gates'; possible: linear, gate, transformer."),
+        ({"mosaic": {"meta": "gates"}}, "'gates'; possible: linear, gate, transformer, ridge."),
         ({"task": {"rounds": 0}}, "rounds is 0; it must be at least 1."),
         ({"task": {"batch_norm": "x"}}, "batch_norm is 'x'; possible: average, batch."),
         ({"task": {"omega": 1}}, "task.omega is no setting: give the suite's or the command's own"),
@@ -290,7 +290,7 @@ WRONG_VALUES = [
     ("", 'widths = ["1,1.5"]', "width 1.5 in '1,1.5' is outside"),
     ("", "datasets = []", "datasets is an empty list"),
     ("", "question = 3", "not valid TOML"),
-    ("", 'pages = ["comunication"]', "pages.0: input should be 'communication'"),
+    ("", 'pages = ["comunication"]', "pages.0: input should be 'communication' or 'variance'"),
     ("", 'methods = "al"', "methods: write \"all\" or a list of names, not 'al'"),
     ("", "methods = [3]", 'methods: write "all" or a list of names, not [3]'),
 ]
