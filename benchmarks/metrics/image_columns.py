@@ -51,6 +51,14 @@ IMAGE_METRICS = (
     Metric("kid_inception_floor", "", "", "the same of real images against real ones"),
     Metric("fidelity_n", "images", "", "images on each side of FID, IS and KID"),
     Metric(
+        "fidelity_n_asked",
+        "images",
+        "",
+        "the same as the scale wants it; a test set, or a method's set of images, may have fewer",
+        averaged=False,
+        first=False,
+    ),
+    Metric(
         "duplicate_ratio",
         "",
         "lower",
