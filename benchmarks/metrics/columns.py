@@ -120,6 +120,7 @@ COST_TABLE = (
     "peak_memory_bytes",
     "fid_domain",
     "fid_domain_floor",
+    "fid_domain_balanced",
     "is_domain",
     "is_domain_real",
     "fid_inception",

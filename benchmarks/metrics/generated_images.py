@@ -8,6 +8,9 @@ from torch import Tensor
 from benchmarks.metrics.fidelity import Extractor, Reference, fidelity
 from mosaic.fl.rng import stream
 
+DRAWN = 2
+"""Images drawn per scored one: for the balanced scores, which want more of a class that is rare."""
+
 Scored = tuple[Extractor, Reference]
 """An extractor of features, and what real images score over them."""
 
@@ -36,8 +39,11 @@ def score_generated(
 ) -> Generated:
     """Draw a method's images and score them over each extractor.
 
-    As many are drawn as the reference has real images. A method with a fixed set of images may have
-    fewer; then the reference is one of that many, so that both sides and the floor have one size.
+    As many are scored as the reference has real images, the first of twice as many draws; the
+    others are for the balanced scores (:func:`benchmarks.metrics.balance.balanced_scores`), which
+    get more of the classes that are rare among the first. A method with a fixed set of images may
+    have fewer; then the reference is one of that many, so that both sides and the floor have one
+    size.
 
     Args:
         synthesise: of a :class:`mosaic.fl.contract.Snapshot`.
@@ -47,12 +53,13 @@ def score_generated(
     """
     scored_over = references(asked)
     n = max(real.n for _, real in scored_over)
-    images, drawn_by = synthesise(n, stream(seed, "fidelity"))
+    images, drawn_by = synthesise(DRAWN * n, stream(seed, "fidelity"))
     if len(images) < n:
-        scored_over = references(len(images))
+        n = len(images)
+        scored_over = references(n)
 
     scores: dict[str, float] = {"fidelity_n_asked": asked}
     for extractor, real in scored_over:
         scores |= fidelity(extractor, images, real, seed=0)
     warnings = [real.warning for _, real in scored_over if real.warning]
-    return Generated(scores, warnings, images, drawn_by)
+    return Generated(scores, warnings, images[:n], drawn_by[:n])

@@ -42,7 +42,8 @@ def cost_page(records: pd.DataFrame, summary: pd.DataFrame, setting: tuple) -> P
             f"{setting[0]}, n = {' or '.join(f'{n:g}' for n in sizes)} images: not comparable with "
             "an Inception FID. Floor: the FID of real images against real images; real: the IS of "
             "real images; both at the same n. A smaller n makes an FID larger: compare it with its "
-            "own floor."
+            "own floor. Balanced: the FID of images chosen to have the real ones' class shares, "
+            "which tells how they look from how often each class is drawn."
         )
 
     caption = f"Cost and generators on {setting_name(*setting)}"
