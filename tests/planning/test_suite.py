@@ -69,6 +69,15 @@ def test_every_suite_has_a_floor_and_a_ceiling_at_every_scale(suite, scale):
     )  # a task's cells are together
 
 
+def test_each_choice_has_an_entry_of_the_method_itself_and_another_one():
+    found = cells("choices", seeds=[0])
+    settings = {(cell.label, cell.task): cell.config for cell in found}
+    others = [cell for cell in found if cell.label != cell.method]
+    assert {cell.method for cell in others} >= {"heterofl", "fedrolex", "feddf", "fedftg", "mosaic"}
+    for other in others:
+        assert settings[other.method, other.task] != other.config, other.label
+
+
 def test_the_order_of_the_tables_begins_with_the_floor_and_ends_with_the_ceiling():
     assert (list(METHODS)[0], list(METHODS)[-1]) == (FLOOR, CEILING)
 
