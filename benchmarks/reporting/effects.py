@@ -149,11 +149,11 @@ def differing_settings(pairs: pd.DataFrame) -> list[str]:
         is_setting = column.startswith(("task.", "config.")) or column in SETTINGS
         if not is_setting or f"other_{column}" not in pairs:  # a run of another version lacks some
             continue
-        first = pairs[column].astype(str)
-        other = pairs[f"other_{column}"].astype(str)
-        if (first != other).any():
-            values = [sorted(set(of_side[first != other])) for of_side in (first, other)]
-            texts.append(f"{column}: {', '.join(values[0])}, other {', '.join(values[1])}")
+        values = zip(pairs[column].astype(str), pairs[f"other_{column}"].astype(str), strict=True)
+        differing = {value for value in values if value[0] != value[1]}
+        if differing:
+            first, other = (", ".join(sorted(set(side))) for side in zip(*differing, strict=True))
+            texts.append(f"{column}: {first}, other {other}")
     return texts
 
 
@@ -227,11 +227,11 @@ def _merged(first: pd.DataFrame, other: pd.DataFrame, keys: list[str]) -> pd.Dat
 
 def _ordered(pairs: pd.DataFrame, order: list[str]) -> pd.DataFrame:
     """The pairs in the order of the tables."""
-    place = pairs["label"].map(order.index).rename("place")
-    other = pairs["other_label"].map(order.index)
-    return pairs.assign(place=place, place_of_other=other).sort_values(
-        ["place", "place_of_other", *CELL], ignore_index=True
-    )
+    places = {
+        "place": [order.index(label) for label in pairs["label"]],
+        "place_of_other": [order.index(label) for label in pairs["other_label"]],
+    }
+    return pairs.assign(**places).sort_values([*places, *CELL], ignore_index=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
