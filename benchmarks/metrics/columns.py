@@ -7,40 +7,12 @@ over seeds, what the table of costs shows and what can be tuned for all derive f
 """
 
 import sys
-from dataclasses import dataclass
-from typing import Literal
 
 from benchmarks.cli import print_table_command
+from benchmarks.metrics.image_columns import IMAGE_METRICS
+from benchmarks.metrics.metric import Direction as Direction
+from benchmarks.metrics.metric import Metric as Metric
 from benchmarks.metrics.other_columns import AFTER_METRICS, BEFORE_METRICS, OTHER_COLUMNS, PREFIXES
-
-Direction = Literal["minimize", "maximize"]
-"""Which values of a metric the tuner looks for."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One measured column of a record.
-
-    Args:
-        column: its name in records.csv.
-        unit: of its values in the record; "" for a number without one.
-        better: "higher" or "lower"; "" where neither is better as such.
-        meaning: one sentence for the list of columns.
-        heading: its column in the table of costs; "" to leave it out.
-        averaged: is its mean over seeds in summary.csv?
-        tunable: can ``benchmarks.tune --objective`` name it?
-        first: is it in every records.csv, before the columns that follow by name?
-    """
-
-    column: str
-    unit: str
-    better: str
-    meaning: str
-    heading: str = ""
-    averaged: bool = True
-    tunable: bool = False
-    first: bool = True
-
 
 _TABLE = (
     # accuracies
@@ -67,78 +39,7 @@ _TABLE = (
         "test accuracy of the clients' mean logits",
         averaged=False,
     ),
-    # generated images
-    Metric(
-        "fid_domain",
-        "",
-        "lower",
-        "FID of generated images over the features of a classifier trained on the data set",
-        heading="FID domain",
-        tunable=True,
-    ),
-    Metric(
-        "fid_domain_floor", "", "", "the same of real images against real ones", heading="(floor)"
-    ),
-    Metric(
-        "is_domain",
-        "",
-        "higher",
-        "Inception Score by the same classifier",
-        heading="IS domain",
-        tunable=True,
-    ),
-    Metric("is_domain_real", "", "", "the same of real images", heading="(real)"),
-    Metric(
-        "kid_domain",
-        "",
-        "lower",
-        "KID over the same features; may be slightly negative",
-        tunable=True,
-    ),
-    Metric("kid_domain_floor", "", "", "the same of real images against real ones"),
-    Metric(
-        "fid_inception",
-        "",
-        "lower",
-        "FID over Inception's features; not comparable with fid_domain",
-        heading="FID Inception",
-    ),
-    Metric(
-        "fid_inception_floor",
-        "",
-        "",
-        "the same of real images against real ones",
-        heading="[floor]",
-    ),
-    Metric("is_inception", "", "higher", "Inception Score over Inception", heading="IS Inception"),
-    Metric("is_inception_real", "", "", "the same of real images", heading="[real]"),
-    Metric("kid_inception", "", "lower", "KID over Inception's features"),
-    Metric("kid_inception_floor", "", "", "the same of real images against real ones"),
-    Metric("fidelity_n", "images", "", "images on each side of FID, IS and KID"),
-    Metric(
-        "duplicate_ratio",
-        "",
-        "lower",
-        "share of generated images with a near-duplicate; about 0.01 for real ones",
-        averaged=False,
-        first=False,
-    ),
-    Metric(
-        "classes_covered",
-        "",
-        "higher",
-        "share of the classes that the generated images cover",
-        averaged=False,
-        first=False,
-    ),
-    Metric(
-        "class_entropy",
-        "",
-        "higher",
-        "entropy of the mean predicted class distribution of generated images, 1 is uniform",
-        averaged=False,
-        first=False,
-    ),
+    *IMAGE_METRICS,
     # costs, up to the round of the row
     Metric(
         "upload_bytes",
@@ -219,6 +120,7 @@ COST_TABLE = (
     "peak_memory_bytes",
     "fid_domain",
     "fid_domain_floor",
+    "fid_domain_balanced",
     "is_domain",
     "is_domain_real",
     "fid_inception",

@@ -4,7 +4,8 @@ import functools
 
 from torch import Tensor
 
-from benchmarks.metrics.fidelity import Extractor, Reference, reference
+from benchmarks.metrics.fidelity import Extractor, reference
+from benchmarks.metrics.generated_images import Scored
 from benchmarks.metrics.inception import inception
 from mosaic.fl.cache import stage
 from mosaic.fl.data.federation import open_federation
@@ -20,9 +21,6 @@ from mosaic.fl.training.sgd import train
 DOMAIN_STEPS = 2000
 DOMAIN_BATCH = 64
 DOMAIN_LR = 0.05
-
-Scored = tuple[Extractor, Reference]
-"""An extractor of features, and what real test images score over them."""
 
 
 def references(task: Task, test_data: str, weights: str, n: int) -> list[Scored]:

@@ -6,7 +6,8 @@ device; ``image_scores.py`` computes the three scores from them.
 The names say over which features: ``fid_domain`` over those of a small classifier trained on the
 data set's own real images, ``fid_inception`` over Inception's. The two are not comparable. Each is
 recorded beside what real images score at the same sample size ``fidelity_n``: ``fid_*_floor`` and
-``kid_*_floor`` (real against other real images), ``is_*_real``.
+``kid_*_floor`` (real against other real images), ``is_*_real``. Records have test images as the
+real ones, the tuner has validation images; papers often take training images.
 """
 
 import math
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from benchmarks.metrics.balance import balanced_scores
 from benchmarks.metrics.image_scores import frechet, inception_score, kernel
 from mosaic.fl.data.transforms import normalise
 from mosaic.fl.errors import InputError
@@ -45,6 +47,7 @@ class Reference:
     Args:
         n: images on each side.
         features: (n, D) of the real half B.
+        class_counts: (K,), what the extractor's classifier takes these images for.
         fid_floor: FID of half A against half B.
         kid_floor: KID of half A against half B.
         is_real: Inception Score of half A.
@@ -54,6 +57,7 @@ class Reference:
 
     n: int
     features: Tensor
+    class_counts: Tensor
     fid_floor: float
     kid_floor: float
     is_real: float
@@ -100,6 +104,7 @@ def reference(extractor: Extractor, real: Tensor, n: int, seed: int) -> Referenc
     return Reference(
         n=n,
         features=b,
+        class_counts=logits[n:].argmax(1).bincount(minlength=logits.shape[1]),
         fid_floor=frechet(a, b),
         kid_floor=kernel(a, b, seed),
         is_real=inception_score(logits[:n], seed),
@@ -115,7 +120,8 @@ def fidelity(
 
     Args:
         extractor: the one that the reference was made with.
-        generated: (N, C, H, W), float in [-1, 1], or uint8.
+        generated: (N, C, H, W) in random order, float in [-1, 1], or uint8. Images beyond the n-th
+            are for classes that are rarer among the first n than among the real ones.
         reference: the real images to compare with.
         seed: fixes the subsets of KID and the splits of the Inception Score.
 
@@ -123,7 +129,7 @@ def fidelity(
         With the extractor's name for *: ``fid_*`` and ``kid_*`` (lower is better, 0 for equal
         distributions; the unbiased KID may be slightly negative), ``is_*`` (1 to K, higher is
         better), ``fid_*_floor``, ``kid_*_floor``, ``is_*_real`` and ``fidelity_n``; over the
-        domain's features also those of :func:`collapse`.
+        domain's features also those of :func:`collapse` and :func:`balanced_scores`.
 
     Raises:
         ValueError: there are fewer images than the reference has.
@@ -135,18 +141,22 @@ def fidelity(
         raise ValueError(
             f"{len(generated)} generated images, but the reference has n = {n}: generate as many."
         )
-    features, logits = extract(extractor, generated[:n])
+    own_classes = name == "domain"  # Inception's classes are not the task's
+    all_features, all_logits = extract(extractor, generated if own_classes else generated[:n])
+    features, logits = all_features[:n], all_logits[:n]
+    real = reference.features
     scores = {
-        f"fid_{name}": frechet(features, reference.features),
+        f"fid_{name}": frechet(features, real),
         f"fid_{name}_floor": reference.fid_floor,
         f"is_{name}": inception_score(logits, seed),
         f"is_{name}_real": reference.is_real,
-        f"kid_{name}": kernel(features, reference.features, seed),
+        f"kid_{name}": kernel(features, real, seed),
         f"kid_{name}_floor": reference.kid_floor,
         "fidelity_n": n,
     }
-    if name == "domain":  # Inception's classes are not the task's
+    if own_classes:
         scores |= collapse(features, logits, reference.duplicate_distance)
+        scores |= balanced_scores(all_features, all_logits, real, reference.class_counts, seed)
     return scores
 
 

@@ -34,7 +34,8 @@ def frechet(a: Tensor, b: Tensor) -> float:
 def kernel(a: Tensor, b: Tensor, seed: int) -> float:
     """Return the KID: the unbiased squared maximum mean discrepancy of two sets of features.
 
-    It is the mean over 100 subsets of min(100, N, M) features.
+    It is the mean over 100 subsets of min(100, N, M) features. The paper takes subsets of 1,000:
+    the estimate is unbiased at any size, and noisier at a smaller one.
 
     Args:
         a: features (N, D).

@@ -5,6 +5,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from filelock import FileLock
 
 from benchmarks.metrics.accuracy import accuracies, score
 from benchmarks.metrics.domain import references
-from benchmarks.metrics.fidelity import fidelity
+from benchmarks.metrics.generated_images import score_generated
 from benchmarks.metrics.metric_file import measure_metrics
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.data import check_training_data
@@ -33,7 +34,6 @@ from mosaic.fl.data.loading import fingerprint, load, load_checked
 from mosaic.fl.device import device
 from mosaic.fl.errors import is_full
 from mosaic.fl.files import was_set_aside
-from mosaic.fl.rng import stream
 
 Row = dict[str, Any]
 
@@ -211,18 +211,10 @@ def _once_per_cell(cell: Cell, session: Session, snapshot: Snapshot) -> Row:
 
 def _fidelity(cell: Cell, session: Session, synthesise: Callable) -> Row:
     """Score generated images, and keep some of them for the report's figure."""
-    row: Row = {}
-    remarks = []
-    scored_over = references(cell.task, cell.test_data, session.inception, cell.fidelity_n)
-    n = max(real.n for _, real in scored_over)
-    images, drawn_by = synthesise(n, stream(cell.task.seed, "fidelity"))
-    for extractor, real in scored_over:
-        row |= fidelity(extractor, images, real, seed=0)
-        if real.warning:
-            remarks.append(real.warning)
-    row["notes"] = join_warnings(remarks)
-    keep_pictures(cell, session, images, drawn_by)
-    return row
+    over = partial(references, cell.task, cell.test_data, session.inception)
+    generated = score_generated(synthesise, cell.task.seed, cell.fidelity_n, over)
+    keep_pictures(cell, session, generated.images, generated.drawn_by)
+    return {**generated.scores, "notes": join_warnings(generated.warnings)}
 
 
 def _partition_columns(cell: Cell, session: Session) -> Row:

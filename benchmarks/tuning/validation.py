@@ -2,13 +2,15 @@
 
 import functools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 
 from benchmarks.metrics.accuracy import score
 from benchmarks.metrics.domain import domain_extractor, domain_task
-from benchmarks.metrics.fidelity import Extractor, Reference, fidelity, reference
+from benchmarks.metrics.fidelity import Extractor, Reference, reference
+from benchmarks.metrics.generated_images import Scored, score_generated
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.data import check_training_data
 from benchmarks.planning.methods import METHODS
@@ -21,7 +23,6 @@ from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.loading import sealed_test_set
 from mosaic.fl.device import device
 from mosaic.fl.errors import InputError
-from mosaic.fl.rng import stream
 from mosaic.fl.task import Task
 
 
@@ -86,9 +87,13 @@ def _scores(cell: Cell, snapshot: Snapshot, with_fidelity: bool) -> dict[str, fl
         raise InputError(
             f"{cell.method} has no generator whose images could be scored; tune it for accuracy."
         )
-    real = _validation_reference(cell.task, cell.fidelity_n)
-    images, _ = snapshot.synthesise(real.n, stream(cell.task.seed, "fidelity"))
-    return scores | fidelity(_extractor_of(cell.task), images, real, seed=0)
+    over = partial(_validation_references, cell.task)
+    generated = score_generated(snapshot.synthesise, cell.task.seed, cell.fidelity_n, over)
+    return scores | generated.scores
+
+
+def _validation_references(task: Task, n: int) -> list[Scored]:
+    return [(_extractor_of(task), _validation_reference(task, n))]
 
 
 def _extractor_of(task: Task) -> Extractor:

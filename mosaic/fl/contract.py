@@ -43,7 +43,8 @@ class Snapshot:
         round: The round after which the snapshot is taken, from 1 to ``task.rounds`` or beyond.
         predict: The server model, or several models whose mean accuracy is the result.
         synthesise: ``synthesise(n, rng)`` draws ``n`` images (n, C, H, W) in [-1, 1] and gives the
-            client whose generator drew each (n,), -1 for a generator of the server.
+            client whose generator drew each (n,), -1 for a generator of the server. A method that
+            has a fixed set of images gives different ones, and fewer where it has no more.
         probes: Further models by name. The harness scores them on the test set, for diagnosis only.
         diagnostics: Further numbers by name. They are written to the record.
     """

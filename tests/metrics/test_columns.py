@@ -40,8 +40,10 @@ def test_the_means_over_seeds_are_of_these_columns():
     assert " ".join(averaged_columns()) == (
         "accuracy_before accuracy_teacher fid_domain fid_domain_floor is_domain is_domain_real "
         "kid_domain kid_domain_floor fid_inception fid_inception_floor is_inception "
-        "is_inception_real kid_inception kid_inception_floor fidelity_n upload_bytes "
-        "download_bytes method_s stage_s total_s cpu_s flops peak_memory_bytes"
+        "is_inception_real kid_inception kid_inception_floor fidelity_n "
+        "fid_domain_balanced is_domain_balanced kid_domain_balanced balanced_classes "
+        "balanced_repeats upload_bytes download_bytes method_s stage_s total_s cpu_s flops "
+        "peak_memory_bytes"
     )
 
 
@@ -56,6 +58,7 @@ def test_the_table_of_costs_has_these_headings_columns_and_units():
         ("peak MB", ("peak_memory_bytes", 1e6)),
         ("FID domain", ("fid_domain", 1)),
         ("(floor)", ("fid_domain_floor", 1)),
+        ("FID balanced", ("fid_domain_balanced", 1)),
         ("IS domain", ("is_domain", 1)),
         ("(real)", ("is_domain_real", 1)),
         ("FID Inception", ("fid_inception", 1)),
@@ -95,6 +98,11 @@ def test_these_metrics_are_averaged_in_summaries_in_this_order():
         "kid_inception",
         "kid_inception_floor",
         "fidelity_n",
+        "fid_domain_balanced",
+        "is_domain_balanced",
+        "kid_domain_balanced",
+        "balanced_classes",
+        "balanced_repeats",
         "upload_bytes",
         "download_bytes",
         "method_s",
@@ -117,6 +125,7 @@ def test_these_columns_are_in_the_table_of_costs_in_this_order():
         "peak MB": ("peak_memory_bytes", 1e6),
         "FID domain": ("fid_domain", 1),
         "(floor)": ("fid_domain_floor", 1),
+        "FID balanced": ("fid_domain_balanced", 1),
         "IS domain": ("is_domain", 1),
         "(real)": ("is_domain_real", 1),
         "FID Inception": ("fid_inception", 1),

@@ -54,6 +54,11 @@ def test_noise_scores_worse_than_real_images(domain, digits, real):
         "duplicate_ratio",
         "classes_covered",
         "class_entropy",
+        "fid_domain_balanced",
+        "is_domain_balanced",
+        "kid_domain_balanced",
+        "balanced_classes",
+        "balanced_repeats",
     }
     assert scores["fidelity_n"] == 300
     assert scores["fid_domain"] > 10 * scores["fid_domain_floor"] > 0

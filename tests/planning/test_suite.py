@@ -1,5 +1,7 @@
 """Suites: what is in them, what the command overrides, and errors that say what was meant."""
 
+import dataclasses
+
 import pytest
 
 from benchmarks.planning.expand import expand_cells
@@ -74,6 +76,15 @@ def test_each_scale_has_its_own_seeds_and_the_command_takes_their_place():
     for scale, seeds in {"quick": [0, 1], "laptop": [10, 11, 12, 13, 14]}.items():
         assert [cell.task.seed for cell in cells(scale=scale, **one)] == seeds
         assert [cell.task.seed for cell in cells(scale=scale, seeds=[3], **one)] == [3]
+
+
+def test_each_choice_has_an_entry_of_the_method_itself_and_another_one():
+    found = cells("choices", seeds=[0])
+    settings = {(cell.label, cell.task): cell.config for cell in found}
+    others = [cell for cell in found if cell.label != cell.method]
+    assert {cell.method for cell in others} >= {"heterofl", "fedrolex", "feddf", "fedftg", "mosaic"}
+    for other in others:
+        assert settings[other.method, other.task] != other.config, other.label
 
 
 @pytest.mark.parametrize("scale", SCALES)

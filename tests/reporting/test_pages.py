@@ -169,3 +169,14 @@ def test_an_absent_reference_is_named(tmp_path, make_records):
 def test_an_unknown_page_is_an_error(tmp_path, make_records):
     with pytest.raises(InputError, match="did you mean 'communication'"):
         write_tables(make_records(), tmp_path, pages=["comunication"])
+
+
+def test_where_methods_have_unlike_numbers_of_images_a_column_says_how_many(tmp_path, make_records):
+    records = make_records()
+    assert "| images |" not in write_tables(records, tmp_path)[1].read_text()
+
+    dense = (records["label"] == "dense") & (records["status"] == "done")
+    records.loc[dense, "fidelity_n"] = 512
+    text = write_tables(records, tmp_path)[1].read_text()
+    assert "trained on digits, n = 512 or 5000 images" in text
+    assert "| IS domain | (real) | images |" in text

@@ -21,6 +21,9 @@ def cost_page(records: pd.DataFrame, summary: pd.DataFrame, setting: tuple) -> P
     for heading, (column, unit) in cost_columns().items():
         if has_values(summary, column):
             shown[heading] = (column, unit)
+    sizes = sorted(summary["fidelity_n"].dropna().unique())
+    if len(sizes) > 1:  # a method with a fixed set of images may have fewer
+        shown["images"] = ("fidelity_n", 1)
 
     cells = []
     for row in summary.to_dict("records"):
@@ -34,12 +37,13 @@ def cost_page(records: pd.DataFrame, summary: pd.DataFrame, setting: tuple) -> P
         "work on the machine does not lengthen. – : nothing to measure."
     ]
     if has_values(summary, "fid_domain"):
-        sizes = sorted({f"{n:g}" for n in summary["fidelity_n"].dropna()})
         notes.append(
             "FID and IS (domain) are over the features of a classifier trained on "
-            f"{setting[0]}, n = {', '.join(sizes)} images: not comparable with an Inception FID. "
-            "Floor: the FID of real images against real images; real: the IS of real images; both "
-            "at the same n."
+            f"{setting[0]}, n = {' or '.join(f'{n:g}' for n in sizes)} images: not comparable with "
+            "an Inception FID. Floor: the FID of real images against real images; real: the IS of "
+            "real images; both at the same n. A smaller n makes an FID larger: compare it with its "
+            "own floor. Balanced: the FID of images chosen to have the real ones' class shares, "
+            "which tells how they look from how often each class is drawn."
         )
 
     caption = f"Cost and generators on {setting_name(*setting)}"

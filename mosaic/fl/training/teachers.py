@@ -148,6 +148,10 @@ def class_shares(label_counts: Tensor) -> Tensor:
 
 
 def drawn_from(pool: Tensor, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """``n`` images of a pool (P, C, H, W), with replacement, and -1 for each: no client drew it."""
-    chosen = torch.randint(len(pool), (n,), generator=rng).to(pool.device)
-    return pool[chosen], torch.full((n,), -1)
+    """``n`` different images of a pool (P, C, H, W) in random order, or all P where it has fewer.
+
+    Returns:
+        The images (min(n, P), C, H, W), and -1 for each: no client drew it.
+    """
+    chosen = torch.randperm(len(pool), generator=rng)[:n].to(pool.device)
+    return pool[chosen], torch.full((len(chosen),), -1)

@@ -1,9 +1,10 @@
-"""The clients' models as teachers: which BatchNorm statistics they use."""
+"""The clients' models as teachers: which BatchNorm statistics they use; a pool of their images."""
 
 import dataclasses
 
 import pytest
 import torch
+from helpers import rng
 
 from mosaic.fl.data.loading import load
 from mosaic.fl.data.transforms import normalise
@@ -13,6 +14,7 @@ from mosaic.fl.training.losses import StatisticsMatch
 from mosaic.fl.training.prediction import predictor
 from mosaic.fl.training.teachers import (
     clients_mean,
+    drawn_from,
     mean_logits,
     source_predictions,
     teacher_logits,
@@ -52,3 +54,14 @@ def test_a_teacher_with_batch_statistics_keeps_its_running_ones(task, store):
     assert match.norms() > 0
     kept = LiveNetwork(teacher).state
     assert all(torch.equal(kept[name], tensor) for name, tensor in state.items())
+
+
+def test_images_of_a_pool_are_drawn_without_replacement_and_no_more_than_there_are():
+    pool = torch.arange(512.0).reshape(512, 1, 1, 1)
+    for asked, given in ((512, 512), (180, 180), (2048, 512)):
+        images, drawn_by = drawn_from(pool, asked, rng(1))
+        assert len(images.unique()) == len(images) == len(drawn_by) == given
+        assert (drawn_by == -1).all()
+    # in random order: a part of the pool is not that of its first generators
+    assert not torch.equal(drawn_from(pool, 512, rng(1))[0], pool)
+    assert torch.equal(drawn_from(pool, 90, rng(1))[0], drawn_from(pool, 90, rng(1))[0])
