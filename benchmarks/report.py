@@ -1,4 +1,4 @@
-"""python -m benchmarks.report FOLDER [FOLDER ...]: the records of suites as one page, report.html."""
+"""python -m benchmarks.report FOLDER [FOLDER ...]: records as one page, report.html."""
 
 from benchmarks.running.stopping import hear_signals, stops_cleanly
 

@@ -1,4 +1,4 @@
-"""From a suite's records to its CSV files, tables and figures."""
+"""From a suite's records to its CSV files, tables, figures and page."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +13,8 @@ from benchmarks.reporting.figures.images import generated_images, label_distribu
 from benchmarks.reporting.figures.suite_figures import write_figures
 from benchmarks.reporting.frames import with_infinities, with_status
 from benchmarks.reporting.names import number, omega_names
+from benchmarks.reporting.page.sources import FOLDER, Sources
+from benchmarks.reporting.page.write import NAME, write_page
 from benchmarks.reporting.parts import Failures, part, write_tracebacks
 from benchmarks.reporting.shown import Pictures, shown_partitions, shown_pictures
 from benchmarks.reporting.tables import check_pages, write_tables
@@ -30,7 +32,7 @@ def report(
     pages: Sequence[str] = (),
     reference: str = comparison.REFERENCE,
 ) -> tuple[pd.DataFrame, Failures]:
-    """Write records.csv, the tables and the figures of these cells' records.
+    """Write records.csv, the tables, the figures and the page of these cells' records.
 
     Args:
         folder: the suite's folder, which has the records and gets the files.
@@ -57,6 +59,9 @@ def report(
             write_tables(records, folder, reference=reference, pages=pages, failures=failures)
         with part("the figures", failures):
             _write_all_figures(records, folder, pages, failures)
+    with part(NAME, failures):
+        sources = Sources(records.assign(**{FOLDER: str(folder)}), [folder])
+        write_page(sources, reference, folder / NAME, failures)
     write_tracebacks(failures, folder)
     return records, failures
 

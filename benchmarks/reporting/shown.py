@@ -72,7 +72,9 @@ def shown_partitions(records: pd.DataFrame, folder: Path) -> dict[tuple, np.ndar
 
     A partition without a certificate is left out, with a warning.
     """
-    counts = {}
+    counts: dict[tuple, np.ndarray] = {}
+    if "partition" not in records:  # from an older version
+        return counts
     names = omega_names(records)
     by = ["dataset", "n_clients", "omega"]
     for group, rows in groups(_of_first_seed(records, by), by):

@@ -57,6 +57,7 @@ def _omega_spec(context: Context, rows: pd.DataFrame) -> Spec:
         value["x"] = omegas.index(row["omega"]) + shifts[label]
         if label in leaders:
             value["weight"] = 1
+        value["bar"] = 0.8 if value["weight"] == 1 else 0.12
         values.append(value)
 
     looks = look(context, labels)
@@ -67,7 +68,10 @@ def _omega_spec(context: Context, rows: pd.DataFrame) -> Spec:
         "labelExpr": f"{texts}[datum.value]",
         "grid": False,
     }
+    # Intervals of two seeds may span more than all possible accuracies; they are cut at the edges.
+    lowest = min(value["y"] for value in values)
     y = quantity("y", ACCURACY)
+    y["scale"] = {"domain": [max(0, 10 * math.floor(lowest / 10) - 10), 100], "nice": False}
     shown = tips(
         ("method", "method", ""),
         ("omega", "ω", ""),
@@ -79,8 +83,13 @@ def _omega_spec(context: Context, rows: pd.DataFrame) -> Spec:
     common = {"x": x, "color": looks["color"], "opacity": opacity()}
     line = {"mark": "line", "encoding": {**common, "y": y, "strokeDash": looks["strokeDash"]}}
     bars = {
-        "mark": "rule",
-        "encoding": {**common, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
+        "mark": {"type": "rule", "clip": True},
+        "encoding": {
+            **common,
+            "y": {**y, "field": "low"},
+            "y2": {"field": "high"},
+            "opacity": {**opacity(), "field": "bar"},
+        },
     }
     points = {
         "mark": {"type": "point", "filled": True, "size": 55},

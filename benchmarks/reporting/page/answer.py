@@ -38,7 +38,7 @@ class Lead(NamedTuple):
 
 def answer(context: Context) -> dict[str, Any]:
     """The sentences, as plain texts."""
-    if not len(context.verdicts):
+    if not len(context.done):
         counts = context.records.drop_duplicates("cell")["status"].value_counts()
         text = ", ".join(f"{n} {status}" for status, n in counts.items())
         return {

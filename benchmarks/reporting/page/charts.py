@@ -14,6 +14,13 @@ FAINT = 0.4
 
 Spec = dict[str, Any]
 
+CONFIG: Spec = {
+    "font": "system-ui, sans-serif",
+    "view": {"stroke": None},
+    "axis": {"labelLimit": 150, "titleFontWeight": 500, "labelOverlap": True},
+}
+"""The look of all figures. Colours of texts and axes are in page.css: there are two."""
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -64,7 +71,7 @@ def chart(context: Context, title: str, summary: str, group: tuple, spec: Spec) 
 
 
 def layered(
-    context: Context, values: list[Spec], layers: list[Spec], height: int | Spec, hover: int
+    context: Context, values: list[Spec], layers: list[Spec], height: int, hover: int
 ) -> Spec:
     """A figure of layers over the same rows, each of one method (``label``).
 
@@ -72,7 +79,7 @@ def layered(
         context: which methods there are.
         values: the rows; those with a label are shown while the filter lets their method pass.
         layers: marks and encodings.
-        height: in pixels, or per step.
+        height: in pixels.
         hover: the layer whose marks put a method in front when the pointer is over them.
     """
     labels = list(dict.fromkeys(row["label"] for row in values))
@@ -88,7 +95,7 @@ def layered(
         "data": {"values": values},
         "transform": [{"filter": "indexof(shown, datum.label) >= 0"}],
         "layer": layers,
-        "config": {"view": {"stroke": None}, "axis": {"labelLimit": 150, "titleFontWeight": 500}},
+        "config": CONFIG,
     }
 
 
@@ -141,5 +148,5 @@ def tips(*fields: tuple[str, str, str]) -> list[Spec]:
 
 def quantity(field: str, title: str, **more: Any) -> Spec:
     """A channel of numbers, whose axis need not begin at 0."""
-    scale = {"zero": False, "nice": True, **more.pop("scale", {})}
+    scale = more.pop("scale", {"zero": False, "nice": True})
     return {"field": field, "type": "quantitative", "title": title, "scale": scale, **more}

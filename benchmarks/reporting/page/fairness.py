@@ -40,5 +40,3 @@ def _shown(page: Page) -> dict[str, Any]:
         "notes": [one_line(note) for note in page.notes],
         "n_names": page.n_names,
     }
-
-

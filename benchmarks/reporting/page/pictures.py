@@ -123,9 +123,10 @@ def _set(context: Context, images: Pictures, counts: dict[tuple, np.ndarray]) ->
         value = row.get(column)
         if isinstance(value, int | float) and value == value:
             facts.append(text.format(value / unit))
+    omega = context.omegas[row["omega"]]
     return {
         "labels": ", ".join(context.methods[label].name for label in images.labels),
-        "where": f"{context.name_of(setting)}, ω {context.omegas[row['omega']]}, seed {row['seed']}",
+        "where": f"{context.name_of(setting)}, ω {omega}, seed {row['seed']}",
         "dataset": row["dataset"],
         "widths": row["widths"],
         "omega": number(row["omega"]),
@@ -143,7 +144,7 @@ def _held(counts: np.ndarray) -> str:
 
 
 def _strip(images: np.ndarray) -> str:
-    """Images (M, C, H, W), uint8, side by side, as a data URL: PNG, or WebP for large colour ones."""
+    """Images (M, C, H, W), uint8, as one data URL: large colour ones as WebP, else PNG."""
     m, channels, height, width = images.shape
     across = min(m, 8)
     down = -(-m // across)

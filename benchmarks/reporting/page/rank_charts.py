@@ -89,7 +89,7 @@ def rank_diagram(context: Context) -> list[Chart]:
             f"Mean ranks of {len(ranks)} competitors over {n_blocks} pairs of omega and seed; "
             f"critical difference {critical:.2f}. Bars that do not overlap: the ranks differ."
         )
-        x = quantity("x", "mean rank (1 is best)", axis={"tickCount": 8})
+        x = quantity("x", "mean rank (1 is best)", axis={"values": list(range(1, len(ranks) + 1))})
         spec = _dots(context, values, x, tips(("method", "method", ""), ("x", "rank", ".2f")))
         charts.append(chart(context, "Critical differences", text, setting, spec))
     return charts
@@ -126,4 +126,4 @@ def _dots(
     if zero:
         line = {"mark": {"type": "rule", "color": "#888"}, "encoding": {"x": {"datum": 0}}}
         layers = [line, *layers]
-    return layered(context, values, layers, {"step": ROW}, hover=len(layers) - 1)
+    return layered(context, values, layers, ROW * len(values) + 20, hover=len(layers) - 1)

@@ -170,8 +170,7 @@ def _apart(
     for value in values_of(done, name):
         members = done.loc[done[name] == value].drop_duplicates("cell")
         columns = _differing(members, by, facts)
-        one_cell_each = name == "label" and not members.duplicated(by).any()
-        if one_cell_each or not (columns or name == "label"):
+        if not columns:
             continue
 
         here = records.loc[:, name] == value
@@ -180,8 +179,7 @@ def _apart(
             suffixes = suffixes.where(suffixes != suffixes.iloc[0], "")
         changed.loc[here] = [f"{value} ({text})" if text else value for text in suffixes]
         notes.append(
-            f"{value} is under several names because its records differ in "
-            f"{', '.join(columns) or 'nothing but their keys'}."
+            f"{value} is under several names because its records differ in {', '.join(columns)}."
         )
     if not changed.equals(records.loc[:, name].astype(object)):
         records = records.assign(**{f"{name}_given": records[name], name: changed})
@@ -209,8 +207,9 @@ def _suffixes(rows: pd.DataFrame, columns: list[str]) -> pd.Series:
     values = texts.apply(lambda row: ", ".join(_fact(*item) for item in row.items()), axis=1)
     first_folder = rows.loc[:, FOLDER].groupby(values).first()
     if len(first_folder) > 1 and first_folder.is_unique:
-        return values.map(first_folder).map(short_names(list(first_folder)))
-    return values
+        names = short_names(list(first_folder))
+        return pd.Series([names[first_folder[text]] for text in values], index=rows.index)
+    return pd.Series(list(values), index=rows.index)
 
 
 def _fact(column: str, value: str) -> str:
@@ -231,13 +230,13 @@ def short_names(folders: Sequence[str]) -> dict[str, str]:
 def _without_second(records: pd.DataFrame, by: list[str], notes: list[str]) -> pd.DataFrame:
     """Leave out cells that nothing tells apart, and further floors and ceilings."""
     cells = with_status(records, "done").drop_duplicates("cell")
-    again = set(cells.loc[cells.duplicated(by), "cell"])  # pyright: ignore[reportArgumentType]
+    again = values_of(cells.loc[cells.duplicated(by)], "cell")  # pyright: ignore[reportArgumentType]
     frames = records.loc[:, "label"].astype(str).str.split(" (", regex=False).str[0]
     other_frame = frames.map(is_frame).astype(bool) & ~records["label"].map(is_frame).astype(bool)
-    again |= set(records.loc[other_frame, "cell"])
+    again += values_of(records.loc[other_frame], "cell")
     if again:
         notes.append(
-            f"{len(again)} cells are left out: a floor, a ceiling, or a cell that only its key "
-            "tells from one that is shown."
+            f"{len(set(again))} cells are left out: a second floor or ceiling, or a cell that only "
+            "its key tells from one that is shown."
         )
     return records.loc[~records["cell"].isin(again)]

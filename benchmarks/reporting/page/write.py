@@ -83,6 +83,7 @@ def page_of(sources: Sources, reference: str, failures: Failures) -> str:
     page = environment.get_template("page.html")
     return page.render(
         title=_title(context),
+        has_results=len(context.done) > 0,
         sections=rendered,
         filters=_filters(context, failures),
         style=Markup((TEMPLATES / "html" / "page.css").read_text(encoding="utf-8")),
@@ -99,10 +100,15 @@ def _sections(context: Context, sources: Sources) -> list[Section]:
         return partitions(context, counts)
 
     figures = "figures.html"
-    return [
+    sections: list[Section] = [
         ("answer", "The answer", "answer.html", partial(answer, context)),
         ("table", "Methods by setting", "table.html", partial(methods_table, context)),
-        ("omega", "Accuracy against omega", figures, lambda: _figures(against_omega(context), OMEGA)),
+        (
+            "omega",
+            "Accuracy against omega",
+            figures,
+            lambda: _figures(against_omega(context), OMEGA),
+        ),
         ("bytes", "Accuracy against bytes", figures, lambda: _cost(context, "bytes")),
         ("flop", "Accuracy against FLOP", figures, lambda: _cost(context, "FLOP")),
         ("curves", "Learning curves", figures, lambda: _figures(curves(context), CURVES)),
@@ -113,14 +119,26 @@ def _sections(context: Context, sources: Sources) -> list[Section]:
         ("alarms", "Alarms", "alarms.html", partial(alarms, context)),
         ("fairness", "What each method was given", "pages.html", partial(fairness, context)),
         ("tables", "Every number", "pages.html", partial(all_tables, context)),
-        ("sources", "Where the records come from", "sources.html", lambda: provenance(context, sources)),
+        (
+            "sources",
+            "Where the records come from",
+            "sources.html",
+            lambda: provenance(context, sources),
+        ),
         ("repeat", "Run a cell again", "repeat.html", partial(commands, context)),
     ]
+    if not len(context.done):
+        return [section for section in sections if section[0] in WITHOUT_RESULTS]
+    return sections
+
+
+WITHOUT_RESULTS = ("answer", "alarms", "sources", "repeat")
+"""The sections of records in which no cell is finished."""
 
 
 OMEGA = (
     "Last round, mean over seeds, with 95 % t intervals. In front: the reference, the best "
-    "method of each omega, floor and ceiling; put the pointer on another one, or untick methods above."
+    "method of each omega, floor and ceiling; put the pointer on another one, or untick methods."
 )
 COST = (
     "Last round, means over seeds. The dashed line is the Pareto front: no competitor is both "
@@ -153,11 +171,17 @@ def _filters(context: Context, failures: Failures) -> dict[str, Any]:
         omegas = [(number(omega), text) for omega, text in context.omegas.items()]
         records = context.records
         choices = {
-            "dataset": ("Data set", [(name, one_line(name)) for name in values_of(records, "dataset")]),
+            "dataset": (
+                "Data set",
+                [(name, one_line(name)) for name in values_of(records, "dataset")],
+            ),
             "widths": ("Widths", [(name, one_line(name)) for name in values_of(records, "widths")]),
             "omega": ("Omega", omegas),
             "family": ("Clients send", [(f, f) for f in dict.fromkeys(m.family for m in methods)]),
-            "data-free": ("Data-free", [(f, f) for f in dict.fromkeys(m.data_free for m in methods)]),
+            "data-free": (
+                "Data-free",
+                [(f, f) for f in dict.fromkeys(m.data_free for m in methods)],
+            ),
         }
         for name, (heading, options) in choices.items():
             if len(options) > 1:
