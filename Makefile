@@ -22,7 +22,7 @@ docs: .venv/docs.installed
 
 # one stamp per set of extras: make bench installs no development tools
 .venv/bench.installed: EXTRAS :=
-.venv/dev.installed: EXTRAS := [dev,inception]
+.venv/dev.installed: EXTRAS := [dev,inception,browser]
 .venv/docs.installed: EXTRAS := [docs]
 
 .venv/%.installed: pyproject.toml

@@ -1,10 +1,8 @@
-"""From a suite's records to its CSV files, tables and figures."""
+"""From a suite's records to its CSV files, tables, figures and page."""
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,13 +12,14 @@ from benchmarks.reporting import comparison
 from benchmarks.reporting.figures.heatmaps import is_grid_point, write_heatmaps
 from benchmarks.reporting.figures.images import generated_images, label_distribution
 from benchmarks.reporting.figures.suite_figures import write_figures
-from benchmarks.reporting.frames import groups, read_csv, with_infinities, with_status
+from benchmarks.reporting.frames import read_csv, with_infinities, with_status
 from benchmarks.reporting.names import number, omega_names
+from benchmarks.reporting.page.sources import FOLDER, Sources
+from benchmarks.reporting.page.write import NAME, write_page
 from benchmarks.reporting.pages.protocols import OtherBudget
 from benchmarks.reporting.parts import Failures, part, write_tracebacks
+from benchmarks.reporting.shown import Pictures, shown_partitions, shown_pictures
 from benchmarks.reporting.tables import check_pages, write_tables
-from benchmarks.running.certificates import certificate_file, read_label_counts
-from benchmarks.running.pictures import picture_file, read_pictures
 from benchmarks.running.record import environment, identity
 from benchmarks.running.records import TEXT_COLUMNS, load_records
 from benchmarks.running.suite_folder import budget_of, other_budget
@@ -30,26 +29,6 @@ from mosaic.fl.files import write_whole
 
 SERVER_IMAGES_PER_ROW = 8
 
-SUBJECT = ["label", "dataset", "n_clients", "omega"]
-"""Each of these has its own figure of generated images."""
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Images of one set of generators.
-
-    Attributes:
-        generated: uint8 (clients, images, C, H, W).
-        real: the same of the clients' own images; empty for a server's generator.
-        clients: the clients' numbers.
-        labels: the methods that have these generators.
-    """
-
-    generated: np.ndarray
-    real: np.ndarray
-    clients: np.ndarray
-    labels: list[str]
-
 
 def report(
     folder: Path,
@@ -57,7 +36,7 @@ def report(
     pages: Sequence[str] = (),
     reference: str = comparison.REFERENCE,
 ) -> tuple[pd.DataFrame, Failures]:
-    """Write records.csv, the tables and the figures of these cells' records.
+    """Write records.csv, the tables, the figures and the page of these cells' records.
 
     Args:
         folder: the suite's folder, which has the records and gets the files.
@@ -85,6 +64,9 @@ def report(
             write_tables(records, folder, reference, pages, failures, others)
         with part("the figures", failures):
             _write_all_figures(records, folder, pages, failures)
+    with part(NAME, failures):
+        sources = Sources(records.assign(**{FOLDER: str(folder)}), [folder])
+        write_page(sources, reference, folder / NAME, failures)
     write_tracebacks(failures, folder)
     return records, failures
 
@@ -139,67 +121,28 @@ def _write_all_figures(
             _write_pictures(others, folder, failures)
 
 
-def _of_first_seed(records: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """The rows of finished cells with the first of their group's seeds."""
-    done = with_status(records, "done")
-    return done.loc[done["seed"] == done.groupby(by)["seed"].transform("min")]
-
-
 def _write_label_distribution(records: pd.DataFrame, folder: Path) -> None:
-    """Images per client and class at the first seed.
-
-    The figure has a panel per data set, number of clients and omega.
-    """
-    counts = {}
+    """A panel per data set, number of clients and omega."""
     names = omega_names(records)
-    by = ["dataset", "n_clients", "omega"]
-    for (dataset, n_clients, omega), rows in groups(_of_first_seed(records, by), by):
-        clients = f"{n_clients} clients, {names[omega]}"
-        name = rows["partition"].iloc[0]
-        label_counts = read_label_counts(folder, name)
-        if label_counts is None:
-            warnings.warn(
-                f"label_distribution is without {dataset}, {clients}: no "
-                f"{certificate_file(folder, name)}; the next run writes it again",
-                stacklevel=2,
-            )
-            continue
-        counts[f"{dataset}\n{clients}"] = label_counts
+    counts = {}
+    for (dataset, n_clients, omega), table in shown_partitions(records, folder).items():
+        counts[f"{dataset}\n{n_clients} clients, {names[omega]}"] = table
     label_distribution(counts, folder / "figures")
 
 
 def _write_pictures(records: pd.DataFrame, folder: Path, failures: Failures | None = None) -> None:
-    """Draw generated images beside real ones, a row per client.
-
-    There is a figure per generators, data set, omega and number of clients: of the first seed, at
-    full width if there are such cells, else at the first widths of the records. Methods that differ
-    in other things than their generators share a figure.
-    """
-    pictures: dict[tuple, Pictures] = {}
-    for (label, dataset, n_clients, omega), rows in groups(with_status(records, "done"), SUBJECT):
-        row = _shown_cell(rows)
-        with part(f"the generated images of {one_line(label)}", failures):
-            kept = read_pictures(picture_file(folder, row["cell"]))
-            if kept is None:
-                continue
-            images = Pictures(kept.generated, kept.real, kept.clients, [])
-            subject = (dataset, n_clients, omega, images.generated.tobytes())
-            pictures.setdefault(subject, images).labels.append(label)
-
+    """Draw generated images beside real ones, a row per client; a figure per ``Pictures``."""
+    pictures = shown_pictures(records, folder, failures)
     names = []
-    for (dataset, n_clients, omega, _), images in pictures.items():
-        names.append(f"generated_{images.labels[0]}_{dataset}_omega{number(omega)}_{n_clients}")
-    for images, name in zip(pictures.values(), file_names(names), strict=True):
+    for images in pictures:
+        row = images.row
+        omega = number(row["omega"])
+        names.append(
+            f"generated_{images.labels[0]}_{row['dataset']}_omega{omega}_{row['n_clients']}"
+        )
+    for images, name in zip(pictures, file_names(names), strict=True):
         with part(f"figures/{name}", failures):
             _draw_pictures(images, folder / "figures", name)
-
-
-def _shown_cell(rows: pd.DataFrame) -> dict[str, Any]:
-    """The first seed at full width, or at the first widths of the rows."""
-    widths = "full" if "full" in set(rows["widths"]) else rows["widths"].iloc[0]
-    at_widths = rows.loc[rows["widths"] == widths]
-    first = at_widths.loc[at_widths["seed"] == at_widths["seed"].min()]
-    return first.iloc[-1].to_dict()
 
 
 def _draw_pictures(pictures: Pictures, folder: Path, name: str) -> None:

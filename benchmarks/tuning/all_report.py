@@ -14,9 +14,10 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.planning.plugins import written_as
+from benchmarks.planning.toml_files import toml_of
 from benchmarks.tuning.all_board import Studies
 from benchmarks.tuning.plan import Plan
-from benchmarks.tuning.report import part_rows, toml_of
+from benchmarks.tuning.report import part_rows
 from benchmarks.tuning.retries import counted
 
 OBJECTIVE = "accuracy"

@@ -1,9 +1,7 @@
 """From a study to its files: trials.csv, best.toml for ``benchmarks.run --params``, and figures."""
 
-import json
-import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
@@ -12,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.planning.plugins import written_as
 from benchmarks.planning.settings import END, END_IS_MARKED
+from benchmarks.planning.toml_files import toml_of
 from benchmarks.reporting.parts import Failures, part, write_tracebacks
 from benchmarks.texts import utf8
 from benchmarks.tuning.board import values_text
@@ -180,37 +179,3 @@ def _options(plan: Plan) -> list[str]:
         "--threads": f"{plan.threads}",
     }
     return [part for option in options.items() for part in option]
-
-
-def toml_of(
-    tables: Mapping[str | tuple[str, str], dict[str, Any]] | Mapping[str, dict[str, Any]],
-    comments: Sequence[str] = (),
-) -> str:
-    """A file for ``benchmarks.run --params``, or another one of tables.
-
-    Args:
-        tables: The settings by method or "task", or by two names: the second table is inside the
-            first. None, which TOML does not have, is left out.
-        comments: Lines at its beginning.
-    """
-    lines = [f"# {' '.join(comment.splitlines())}" for comment in comments]
-    for name, values in tables.items():
-        names = name if isinstance(name, tuple) else (name,)
-        lines.append(f"[{'.'.join(map(_toml_key, names))}]")
-        for key, value in values.items():
-            if value is not None:
-                lines.append(f"{_toml_key(key)} = {_toml_value(value)}")
-    return "\n".join(lines) + "\n"
-
-
-def _toml_key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml_value(name)
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_toml_value, value))}]"
-    # repr has all digits of a float. JSON writes text, true and false as TOML does.
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return repr(value)
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -13,11 +13,12 @@ from benchmarks import run, tune
 from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.settings import read_params, read_settings
 from benchmarks.planning.suite import read_suite
+from benchmarks.planning.toml_files import toml_of
 from benchmarks.running.suite_run import SuiteRun
 from benchmarks.tuning.make_plan import plan_of, with_checked_data
 from benchmarks.tuning.options import parse
 from benchmarks.tuning.plan import Plan
-from benchmarks.tuning.report import best_toml, toml_of
+from benchmarks.tuning.report import best_toml
 from benchmarks.tuning.studies import open_study
 from benchmarks.tuning.validation import validate
 from mosaic.fl.cache import use_cache

@@ -10,8 +10,8 @@ import pytest
 from benchmarks.planning import tuned
 from benchmarks.planning.methods import METHODS, tunable_of
 from benchmarks.planning.scales import SCALES, TUNING_SEEDS_FROM
+from benchmarks.planning.toml_files import toml_of
 from benchmarks.planning.tuned import Tuned, read_tuned
-from benchmarks.tuning.report import toml_of
 
 STUDIES = Path(__file__).parents[2] / "results" / "tuning"
 FILES = sorted(tuned.FOLDER.glob("*/*.toml"))

@@ -1,0 +1,160 @@
+"""Generated images beside real ones, client by client, and who holds which labels."""
+
+import base64
+import io
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.reporting.frames import groups
+from benchmarks.reporting.names import number
+from benchmarks.reporting.page.context import Context
+from benchmarks.reporting.page.sources import FOLDER
+from benchmarks.reporting.shown import Pictures, shown_partitions, shown_pictures
+from benchmarks.running.archive import ARCHIVE, unpack
+from benchmarks.running.pictures import SERVER
+from benchmarks.texts import one_line
+
+MOST_BYTES = 3_000_000
+"""Of all images of a page as text; the generators beyond it are named."""
+
+SHOWN_LABELS = 12
+"""Classes that a client's line names; the others are counted."""
+
+CLASS_COLUMNS = 200
+"""Classes that a heat map has columns for."""
+
+FACTS = {
+    "classes_covered": ("covers {:.0%} of the classes", 1),
+    "duplicate_ratio": ("{:.1%} near-duplicates", 1),
+    "fid_domain": ("FID (domain) {:.3g}", 1),
+    "fid_domain_floor": ("real against real {:.3g}", 1),
+}
+"""Columns that say how good all of a cell's generated images are."""
+
+
+def partition_counts(context: Context) -> dict[tuple, np.ndarray]:
+    """Images per client and class, by data set, number of clients and omega.
+
+    Certificates that are only in an archive are read from a copy of it.
+    """
+    found: dict[tuple, np.ndarray] = {}
+    for (folder,), rows in groups(context.records, [FOLDER]):
+        with tempfile.TemporaryDirectory() as copy, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is absent is said on the page
+            place = Path(folder)
+            if (place / ARCHIVE).exists() and not (place / "partitions").is_dir():
+                place = Path(copy)
+                unpack(Path(folder), into=place)
+            found |= shown_partitions(rows, place) | found
+    return found
+
+
+def partitions(context: Context, counts: dict[tuple, np.ndarray]) -> dict[str, Any]:
+    """A heat map of each partition: clients by classes, the darker the more images."""
+    maps = []
+    for (dataset, n_clients, omega), table in sorted(counts.items(), key=lambda item: str(item[0])):
+        shown = table[:, :CLASS_COLUMNS]
+        largest = max(int(shown.max()), 1)
+        rows = []
+        for client, row in enumerate(shown):
+            cells = [(int(n), _shade(int(n), largest)) for n in row]
+            rows.append({"client": client, "cells": cells, "total": int(table[client].sum())})
+        maps.append(
+            {
+                "name": one_line(f"{dataset}, {n_clients} clients"),
+                "dataset": dataset,
+                "omega": number(omega),
+                "omega_text": context.omegas[omega],
+                "n_classes": shown.shape[1],
+                "hidden": table.shape[1] - shown.shape[1],
+                "rows": rows,
+            }
+        )
+    return {"maps": maps}
+
+
+def _shade(n: int, largest: int) -> float:
+    """0 for none, else 0.15 to 1 on a log scale: a class of 20 images must not look empty."""
+    if n == 0:
+        return 0.0
+    return round(0.15 + 0.85 * float(np.log1p(n) / np.log1p(largest)), 2)
+
+
+def pictures(context: Context, counts: dict[tuple, np.ndarray]) -> dict[str, Any]:
+    """Each set of generators with a row per client, and the names of those left out for size."""
+    sets = []
+    left_out = []
+    used = 0
+    for (folder,), rows in groups(context.in_figures.records, [FOLDER]):
+        for images in shown_pictures(rows, Path(folder)):
+            made = _set(context, images, counts)
+            size = sum(len(client["generated"]) + len(client["real"]) for client in made["clients"])
+            if used + size > MOST_BYTES:
+                left_out.append(f"{made['labels']} on {made['where']}")
+                continue
+            used += size
+            sets.append(made)
+    return {"sets": sets, "left_out": left_out}
+
+
+def _set(context: Context, images: Pictures, counts: dict[tuple, np.ndarray]) -> dict[str, Any]:
+    row = images.row
+    setting = (row["dataset"], row["n_clients"], row["widths"])
+    labels = counts.get((row["dataset"], row["n_clients"], row["omega"]))
+    clients = []
+    for i, client in enumerate(images.clients.tolist()):
+        real = images.real[i] if images.real.size else None
+        held = None if labels is None or client == SERVER else labels[client]
+        clients.append(
+            {
+                "name": "server" if client == SERVER else f"client {client}",
+                "labels": "" if held is None else _held(held),
+                "generated": _strip(images.generated[i]),
+                "real": "" if real is None else _strip(real),
+            }
+        )
+    facts = []
+    for column, (text, unit) in FACTS.items():
+        value = row.get(column)
+        if isinstance(value, int | float) and value == value:
+            facts.append(text.format(value / unit))
+    omega = context.omegas[row["omega"]]
+    return {
+        "labels": ", ".join(context.methods[label].name for label in images.labels),
+        "where": f"{context.name_of(setting)}, ω {omega}, seed {row['seed']}",
+        "dataset": row["dataset"],
+        "widths": row["widths"],
+        "omega": number(row["omega"]),
+        "facts": "; ".join(facts),
+        "clients": clients,
+    }
+
+
+def _held(counts: np.ndarray) -> str:
+    """The classes of a client, those with the most images first, e.g. "3 (120), 7 (4)"."""
+    order = [int(k) for k in np.argsort(-counts, kind="stable") if counts[k] > 0]
+    text = ", ".join(f"{k} ({counts[k]})" for k in order[:SHOWN_LABELS])
+    more = len(order) - SHOWN_LABELS
+    return f"{text} and {more} more" if more > 0 else text
+
+
+def _strip(images: np.ndarray) -> str:
+    """Images (M, C, H, W), uint8, as one data URL: large colour ones as WebP, else PNG."""
+    m, channels, height, width = images.shape
+    across = min(m, 8)
+    down = -(-m // across)
+    sheet = np.zeros((down * across, channels, height, width), dtype=np.uint8)
+    sheet[:m] = images
+    sheet = sheet.reshape(down, across, channels, height, width)
+    sheet = sheet.transpose(0, 3, 1, 4, 2).reshape(down * height, across * width, channels)
+    grey = channels == 1
+    picture = Image.fromarray(sheet[:, :, 0] if grey else sheet)
+    content = io.BytesIO()
+    kind = "png" if grey or height <= 16 else "webp"
+    picture.save(content, kind, **({"optimize": True} if kind == "png" else {"quality": 80}))
+    return f"data:image/{kind};base64,{base64.b64encode(content.getvalue()).decode()}"

@@ -1,0 +1,128 @@
+"""report.html in a real browser, opened from its file with the network off."""
+
+import shutil
+
+import pytest
+from made_folders import made_records, write_folder
+
+from benchmarks.report import main
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+SCRIPT = "<script>document.title = 'run'</script>"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    api = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[browser]'")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """The page of four methods, two omegas and two kinds of widths; one label is markup."""
+    folder = tmp_path_factory.mktemp("page")
+    accuracies = {
+        "local": [0.2, 0.25],
+        "fedavg": [0.6, 0.62],
+        SCRIPT: [0.5, 0.53],
+        "mosaic": [0.7, 0.74],
+    }
+    full = made_records(accuracies, omegas=(0.1, 1.0), data_free=True, needs="")
+    mixed = made_records(accuracies, omegas=(0.1,), widths="mixed")
+    write_folder(full, folder / "a")
+    write_folder(mixed.assign(cell=mixed["cell"] + "m"), folder / "b")
+    assert main([str(folder / "a"), str(folder / "b"), "--out", str(folder / "report.html")]) == 0
+    return (folder / "report.html").as_uri()
+
+
+@pytest.fixture(params=[400, 1600])
+def page(request, browser, address):
+    """The open page; messages on its console and requests of it are errors."""
+    context = browser.new_context(viewport={"width": request.param, "height": 900}, offline=True)
+    page = context.new_page()
+    said = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda sent: said.append(sent.url) if sent.url != address else None)
+    page.goto(address)
+    yield page
+    assert [text for text in said if not text.startswith("data:")] == []
+    context.close()
+
+
+def rows(page):
+    """The methods of the first table that are shown, from above to below."""
+    return page.eval_on_selector_all(
+        "#table table:first-of-type tbody",
+        "bodies => [...bodies[0].rows].filter(row => !row.hidden).map(row => row.dataset.label)",
+    )
+
+
+def test_figures_are_drawn_when_they_come_into_view_and_nothing_is_wider_than_the_window(page):
+    figures = page.locator("figure.block")
+    assert figures.count() >= 10
+    for i in range(figures.count()):
+        figures.nth(i).scroll_into_view_if_needed()
+        svg = figures.nth(i).locator(".chart svg")
+        svg.wait_for()
+        assert svg.locator(".mark-symbol path").count() >= 2
+        box = svg.bounding_box()
+        assert box["width"] > 200 and box["height"] > 60
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_a_label_with_markup_is_shown_as_text_and_no_script_of_it_runs(page):
+    assert page.locator("#table").get_by_text(SCRIPT).first.is_visible()
+    assert page.title() == "Mosaic-Bench: made"
+
+
+def test_headings_sort_and_say_so(page):
+    heading = page.locator("#table th[aria-sort]").nth(1)
+    heading.locator("button").click()
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert rows(page) == ["mosaic", "fedavg", SCRIPT, "local"]
+    heading.locator("button").press("Enter")
+    assert heading.get_attribute("aria-sort") == "ascending"
+    assert rows(page) == ["local", SCRIPT, "fedavg", "mosaic"]
+
+
+def test_filters_hide_settings_omegas_methods_and_their_marks(page):
+    page.select_option("select[name=widths]", "full")
+    assert page.locator("#table .block:visible").count() == 1
+    page.select_option("select[name=omega]", "0.1")
+    assert page.locator("#table td[data-omega='1']:visible").count() == 0
+    assert page.locator("#forest figure.block:visible").count() == 1
+
+    figure = page.locator("#forest figure.block:visible")
+    figure.scroll_into_view_if_needed()
+    marks = figure.locator(".chart svg .mark-symbol path")
+    marks.first.wait_for()
+    before = marks.count()
+    page.locator("input[name=method][value=fedavg]").uncheck()
+    page.wait_for_function(
+        "n => document.querySelector('#forest figure.block:not([hidden]) .chart svg')"
+        ".querySelectorAll('.mark-symbol path').length === n",
+        arg=before - 1,
+    )
+    assert "fedavg" not in rows(page)
+    page.locator("button[type=reset]").click()
+    page.wait_for_function("document.querySelectorAll('#table .block:not([hidden])').length === 2")
+    assert len(rows(page)) == 4
+
+
+def test_it_has_what_a_screen_reader_needs(page):
+    for selector in ("main", "nav[aria-label]", "h1", "html[lang]", "table caption"):
+        assert page.locator(selector).count() >= 1, selector
+    unnamed = page.eval_on_selector_all(
+        "input, select, button", "all => all.filter(e => !(e.labels?.length || e.innerText)).length"
+    )
+    assert unnamed == 0
+    assert page.locator("th:not([scope])").count() == 0
+    assert page.locator("img:not([alt]), [role=img]:not([aria-label])").count() == 0
