@@ -17,6 +17,7 @@ from baselines import (
     fens,
 )
 from benchmarks.planning.methods import METHODS
+from mosaic import feedback
 from mosaic import method as mosaic
 from mosaic.fl import costs
 from mosaic.fl.contract import Snapshot
@@ -52,6 +53,7 @@ SMALL = {
     "mosaic": mosaic.Config(
         latent=8, ngf=4, generator_steps=4, generator_batch=16, k=3, distil_steps=4, distil_batch=32
     ),
+    "mosaic_feedback": feedback.Config(cvae_latent=4, cvae_hidden=32, cvae_steps=40, images=100),
 }
 
 

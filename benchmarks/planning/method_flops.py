@@ -21,6 +21,7 @@ from benchmarks.planning.flop_parts import (
     server_training,
 )
 from benchmarks.planning.network_flops import classifier, dcgan, perceptron, server_generator
+from benchmarks.planning.sharing_flops import mosaic_feedback
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.task import Task
 
@@ -284,6 +285,7 @@ PARTS: dict[str, Callable[[Task, Any], Iterable[Part]]] = {
     "fedcvae": fedcvae,
     "federatedfactory": federatedfactory,
     "mosaic": mosaic,
+    "mosaic_feedback": mosaic_feedback,
     "centralised": centralised,
 }
 """The parts of each of this package's methods; a method from outside has no forecast."""

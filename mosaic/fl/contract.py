@@ -71,9 +71,15 @@ NEEDS = {
 }
 """What a method may need besides models, and whether a method that needs it is still data-free."""
 
-PROTOCOLS = ("every round", "once, after the rounds", "one upload", "none")
-"""When a method sends what it adds to FedAvg: in each of the T rounds, once after the last round,
-in the only round of a one-shot method, or never.
+PROTOCOLS = (
+    "every round",
+    "once, before the rounds",
+    "once, after the rounds",
+    "one upload",
+    "none",
+)
+"""When a method sends what it adds to FedAvg: in each of the T rounds, once before the first or
+after the last round, in the only round of a one-shot method, or never.
 """
 
 STUDENT_STARTS = ("average", "random", "")
