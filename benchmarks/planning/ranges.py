@@ -18,7 +18,7 @@ SIZES = ("batch", "latent", "ngf", "hidden", "images", "size", "k")
 POSITIVE = ("temperature",)
 """Last words of settings that something is divided by."""
 
-SHARES = ("ema", "begin", "rare")
+SHARES = ("ema", "begin", "rare", "share", "threshold")
 """Last words of settings that are shares or weights of a mean, in [0, 1]."""
 
 

@@ -66,6 +66,7 @@ NEEDS = {
     "generators": True,
     "prototypes": True,
     "feature statistics": True,
+    "synthetic images": True,
     "proxy images": False,
     "raw data": False,
 }
@@ -73,13 +74,13 @@ NEEDS = {
 
 PROTOCOLS = (
     "every round",
-    "once, before the rounds",
     "once, after the rounds",
+    "once, before the rounds",
     "one upload",
     "none",
 )
-"""When a method sends what it adds to FedAvg: in each of the T rounds, once before the first or
-after the last round, in the only round of a one-shot method, or never.
+"""When a method sends what it adds to FedAvg: in each of the T rounds, once after the last or
+before the first round, in the only round of a one-shot method, or never.
 """
 
 STUDENT_STARTS = ("average", "random", "")

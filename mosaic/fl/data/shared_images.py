@@ -71,20 +71,32 @@ def mixed_shards(
         download([shared.images, shared.labels], "images")
         rng = stream(task.seed, "shared images", shard.client, *names)
         added = rule(shard.label_counts, classes, rng)
-        if len(added) == 0:
-            mixed.append(shard)
-            continue
         counts = classes[added].bincount(minlength=len(shard.label_counts))
-        mixed.append(
-            replace(
-                shard,
-                images=images,
-                labels=labels,
-                indices=torch.cat([shard.indices, first + added.to(shard.indices.device)]),
-                label_counts=shard.label_counts + counts,
-            )
-        )
+        mixed.append(with_added(shard, images, labels, first + added, counts))
     return mixed
+
+
+def with_added(
+    shard: Shard, images: Tensor, labels: Tensor, added: Tensor, counts: Tensor
+) -> Shard:
+    """A client's data with more images; the shard itself if there are none.
+
+    Args:
+        shard: The client's data.
+        images: A pool (N + M, C, S, S) that begins with the shard's own (N, C, S, S).
+        labels: The pool's labels.
+        added: Positions in the pool of the images that are added.
+        counts: How many of them are of each class (K,), on the CPU.
+    """
+    if len(added) == 0:
+        return shard
+    return replace(
+        shard,
+        images=images,
+        labels=labels,
+        indices=torch.cat([shard.indices, added.to(shard.indices.device)]),
+        label_counts=shard.label_counts + counts,
+    )
 
 
 def lacking(label_counts: Tensor, rare: float) -> Tensor:
