@@ -116,6 +116,7 @@ class Config(GeneratorConfig, CvaeConfig):
 
 
 SPACE = {
+    "mix": ["complement", "half"],
     "rare": (0.0, 1.0),
     "cvae_lr": (1e-4, 1e-2),
     "cvae_kl": (0.1, 10.0),
