@@ -34,6 +34,8 @@ NAMES = (
     "dfdg",
     "fedcvae",
     "federatedfactory",
+    "sda_fl",
+    "data_sharing",
     "centralised",
 )
 """The name of each algorithm's file. The order here is the order of the tables."""

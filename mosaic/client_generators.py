@@ -41,15 +41,20 @@ from torch import Tensor, nn
 
 from mosaic.fl.cache import stage
 from mosaic.fl.channel import upload
-from mosaic.fl.contract import choice, scaled_steps
+from mosaic.fl.contract import choice
 from mosaic.fl.costs import metered
 from mosaic.fl.data.federation import Shard, open_federation
-from mosaic.fl.data.transforms import augment, normalise
 from mosaic.fl.device import autocast, device
 from mosaic.fl.models.live_network import LiveNetwork
 from mosaic.fl.models.spec import State
-from mosaic.fl.rng import seed_of, stream
-from mosaic.fl.synthesis import dcgan
+from mosaic.fl.rng import stream
+from mosaic.fl.synthesis.gan_training import (
+    GanConfig,
+    discriminator_step,
+    new_adam,
+    new_networks,
+    real_images,
+)
 from mosaic.fl.task import Task
 from mosaic.fl.training import losses
 from mosaic.fl.training.prediction import frozen_network
@@ -61,17 +66,10 @@ LOSSES = ("discriminator", "adversarial", "entropy", "diversity", "inversion")
 
 
 @dataclass(frozen=True)
-class GeneratorConfig:
-    """What determines the clients' generators."""
+class GeneratorConfig(GanConfig):
+    """What determines the clients' generators. The networks' settings are inherited."""
 
     protocol: str = choice("rounds", "oneshot")  # whose model f_i is: see starting_models.py
-    latent: int = 100  # values of a noise vector; DCGAN's
-    ngf: int = 64  # channels of the last hidden layer: 3.57 M parameters in all
-    # the code on Fashion-MNIST: 200 epochs of a client's 5,400 images
-    generator_steps: int = scaled_steps(17_000, "client", batch="generator_batch")
-    generator_batch: int = 64
-    generator_lr: float = 2e-4  # Adam, beta1 0.5: DCGAN's, and the code's
-    discriminator_norm: str = choice("none", "batch")  # the code: batch
     lambda_e: float = 1.0  # weight of the entropy; the text's range 0.5-2, the code 0
     lambda_d: float = 5.0  # weight of the diversity; the text's range 2-10, the code 5
     lambda_i: float = 10.0  # weight of the inversion; the text's range 5-15, the code 10 but unused
@@ -140,35 +138,6 @@ def client_generator(
     }
 
 
-def discriminator_step(
-    discriminator: nn.Sequential,
-    adam: torch.optim.Optimizer,
-    real: Tensor,
-    fake: Tensor,
-    task: Task,
-    config: GeneratorConfig,
-) -> Tensor:
-    """(1) The discriminator's step minimises -log D(x) - log(1 - D(G(z))).
-
-    Args:
-        discriminator: D.
-        adam: its optimiser.
-        real: images x (B, C, S, S).
-        fake: generated images G(z) (B, C, S, S).
-        task, config: the federated problem and the generator's settings.
-
-    Returns:
-        The loss before the step.
-    """
-    with autocast(task.precision):
-        logits = discriminator_logits(discriminator, real, fake.detach(), config)
-        loss = losses.adversarial_discriminator(*logits)
-    adam.zero_grad(set_to_none=True)
-    loss.backward()
-    adam.step()
-    return loss
-
-
 def generator_step(
     adam: torch.optim.Optimizer,
     fake: Tensor,
@@ -220,28 +189,6 @@ def mean_losses(totals: Tensor, steps: int, client: int) -> dict[str, float]:
     return {name: total / steps for name, total in sums.items()}
 
 
-def new_networks(
-    task: Task, config: GeneratorConfig, client: int
-) -> tuple[dcgan.Generator, nn.Sequential]:
-    """The client's generator and discriminator, in training mode; sets the global random state."""
-    source = task.source
-    torch.manual_seed(seed_of(task.seed, "generator", client))
-    generator = dcgan.Generator(config.latent, config.ngf, source.channels, source.size)
-    batch_norm = config.discriminator_norm == "batch"
-    discriminator = dcgan.discriminator(config.ngf, source.channels, source.size, batch_norm)
-    for network in (generator, discriminator):
-        dcgan.dcgan_init(network)
-        network.to(device()).to(memory_format=torch.channels_last).train()
-    return generator, discriminator
-
-
-def new_adam(network: nn.Module, config: GeneratorConfig) -> torch.optim.Adam:
-    """DCGAN's optimiser."""
-    return torch.optim.Adam(
-        network.parameters(), lr=config.generator_lr, betas=(0.5, 0.999), fused=True
-    )
-
-
 def wanted_shares(shard: Shard, config: GeneratorConfig) -> Tensor:
     """How frequent each of the client's classes is meant to be among generated images, summing to
     1."""
@@ -249,27 +196,6 @@ def wanted_shares(shard: Shard, config: GeneratorConfig) -> Tensor:
     if config.diversity == "uniform":
         counts = torch.ones_like(counts)
     return counts / counts.sum()
-
-
-def real_images(task: Task, shard: Shard, batch: Tensor, rng: torch.Generator) -> Tensor:
-    """The client's images (B, C, S, S) with these indices (B,), augmented where the data set is."""
-    images = shard.images[batch]
-    if task.source.augment:
-        images = augment(images, rng)
-    return normalise(images).contiguous(memory_format=torch.channels_last)
-
-
-def discriminator_logits(
-    discriminator: nn.Module, real: Tensor, fake: Tensor, config: GeneratorConfig
-) -> tuple[Tensor, Tensor]:
-    """The discriminator's logits (B, 1) of real and of generated images (B, C, S, S).
-
-    With BatchNorm real and generated images are batches of their own, else they are one pass.
-    """
-    if config.discriminator_norm == "batch":
-        return discriminator(real).float(), discriminator(fake).float()
-    of_real, of_fake = discriminator(torch.cat([real, fake])).float().chunk(2)
-    return of_real, of_fake
 
 
 def classifier_losses(

@@ -247,7 +247,7 @@ def cvaes(task: Task, config: Config, label_counts: Tensor) -> tuple[list[dict],
 ENSEMBLES = {"dcgan": gans, "cvae": cvaes}
 
 
-def generator_config(config: Config) -> GeneratorConfig:
+def generator_config(config: GeneratorConfig) -> GeneratorConfig:
     """The settings that determine the GANs: a change of any other keeps the cached ones valid."""
     return GeneratorConfig(**{f.name: getattr(config, f.name) for f in fields(GeneratorConfig)})
 

@@ -15,8 +15,10 @@ from baselines import (
     fedgen,
     fedpft,
     fens,
+    sda_fl,
 )
 from benchmarks.planning.methods import METHODS
+from mosaic import feedback
 from mosaic import method as mosaic
 from mosaic.fl import costs
 from mosaic.fl.contract import Snapshot
@@ -50,10 +52,14 @@ SMALL = {
     "federatedfactory": federatedfactory.Config(**SMALL_CVAE),
     "fens": fens.Config(hidden=10, aggregator_rounds=60, server_lr=0.02),
     "fedftg": fedftg.Config(turns=2, batch=16, latent=8, ngf=4),
+    "sda_fl": sda_fl.Config(
+        latent=8, ngf=4, generator_steps=4, generator_batch=16, images=60, threshold=0.5
+    ),
     "fedgen": fedgen.Config(generator_steps=4, batch=16),
     "mosaic": mosaic.Config(
         latent=8, ngf=4, generator_steps=4, generator_batch=16, k=3, distil_steps=4, distil_batch=32
     ),
+    "mosaic_feedback": feedback.Config(cvae_latent=4, cvae_hidden=32, cvae_steps=40, images=100),
 }
 
 

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 from benchmarks.planning.client_data import label_counts
 from benchmarks.planning.network_flops import classifier, dcgan, perceptron
+from mosaic.client_generators import GeneratorConfig
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.loading import is_here
 from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config, n_pixels
 from mosaic.fl.task import Task
-from mosaic.method import Config, generator_config
+from mosaic.method import generator_config
 
 
 class Part(NamedTuple):
@@ -89,7 +90,7 @@ def independent_training(task: Task) -> Part:
     return Part(("lone_model", task), local_training(task), "local")
 
 
-def client_gans(task: Task, config: Config) -> Part:
+def client_gans(task: Task, config: GeneratorConfig) -> Part:
     """Mosaic's generators at the clients, which are cached."""
     source = task.source
     batch_norm = config.discriminator_norm == "batch"

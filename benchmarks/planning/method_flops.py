@@ -24,6 +24,7 @@ from benchmarks.planning.flop_parts import (
     server_training,
 )
 from benchmarks.planning.network_flops import classifier, dcgan, perceptron, server_generator
+from benchmarks.planning.sharing_flops import mosaic_feedback, sda_fl
 from mosaic.fl.task import Task
 
 
@@ -289,7 +290,10 @@ PARTS: dict[str, Callable[[Task, Any], Iterable[Part]]] = {
     "dfdg": dfdg,
     "fedcvae": fedcvae,
     "federatedfactory": federatedfactory,
+    "sda_fl": sda_fl,
+    "data_sharing": rounds_of_its_own,
     "mosaic": mosaic,
+    "mosaic_feedback": mosaic_feedback,
     "centralised": centralised,
 }
 """The parts of each of this package's methods; a method from outside has no forecast."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FLOOR = "local"
 CEILING = "centralised"
 
-BUILT_IN = (*(name for name in NAMES if name != CEILING), "mosaic", CEILING)
+BUILT_IN = (*(name for name in NAMES if name != CEILING), "mosaic", "mosaic_feedback", CEILING)
 """The names of this package's own methods, in the order of the tables: what a suite's "all" stands
 for.
 """
@@ -25,9 +25,10 @@ for.
 def _methods() -> dict[str, ModuleType]:
     """Every method by its name, in the order of the tables. Methods from outside are added here."""
     from baselines import BASELINES
+    from mosaic import feedback
     from mosaic import method as mosaic
 
-    modules = {**BASELINES, "mosaic": mosaic}
+    modules = {**BASELINES, "mosaic": mosaic, "mosaic_feedback": feedback}
     return {name: modules[name] for name in BUILT_IN}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mosaic.fl.errors import InputError
 
-METHODS_OF_THIS_PACKAGE = ("baselines.", "mosaic.method")
+METHODS_OF_THIS_PACKAGE = ("baselines.", "mosaic.method", "mosaic.feedback")
 """How the names of their modules begin."""
 
 SIZES = ("batch", "latent", "ngf", "hidden", "images", "size", "k")
@@ -18,8 +18,8 @@ SIZES = ("batch", "latent", "ngf", "hidden", "images", "size", "k")
 POSITIVE = ("temperature",)
 """Last words of settings that something is divided by."""
 
-SHARES = ("ema",)
-"""Last words of settings that are weights of a mean, in [0, 1]."""
+SHARES = ("ema", "begin", "rare", "share", "threshold")
+"""Last words of settings that are shares or weights of a mean, in [0, 1]."""
 
 
 def check_range(what: str, config: type, name: str, value: Any) -> None:

@@ -69,14 +69,21 @@ NEEDS = {
     "generators": True,
     "prototypes": True,
     "feature statistics": True,
+    "synthetic images": True,
     "proxy images": False,
     "raw data": False,
 }
 """What a method may need besides models, and whether a method that needs it is still data-free."""
 
-PROTOCOLS = ("every round", "once, after the rounds", "one upload", "none")
-"""When a method sends what it adds to FedAvg: in each of the T rounds, once after the last round,
-in the only round of a one-shot method, or never.
+PROTOCOLS = (
+    "every round",
+    "once, after the rounds",
+    "once, before the rounds",
+    "one upload",
+    "none",
+)
+"""When a method sends what it adds to FedAvg: in each of the T rounds, once after the last or
+before the first round, in the only round of a one-shot method, or never.
 """
 
 MOST_TUNED = 3

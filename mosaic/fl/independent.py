@@ -6,7 +6,7 @@ from mosaic.fl.models.live_network import initial_model
 from mosaic.fl.models.spec import State
 from mosaic.fl.submodel import cut, rolling_window
 from mosaic.fl.task import Task
-from mosaic.fl.training.sgd import train
+from mosaic.fl.training.sgd import Samples, n_steps, train
 
 
 def client_start(task: Task, shard: Shard, shift: int) -> State:
@@ -41,9 +41,22 @@ def independent_client_model(task: Task, client: int, shift: int = 0) -> State:
             channels.
     """
     shard = open_federation(task).shards[client]
+    return trained_alone(task, shard, shard, shift)
+
+
+def trained_alone(task: Task, shard: Shard, samples: Samples, shift: int = 0) -> State:
+    """Train a client's model from the initial weights, without federation.
+
+    Args:
+        task: The task.
+        shard: The client's shard, which gives the width and the number of steps.
+        samples: What the model is trained on.
+        shift: The first channel of the window that a client of width below 1 starts from.
+    """
     state = client_start(task, shard, shift)
+    steps = n_steps(task, shard.size)
     for t in range(1, task.rounds + 1):
-        state = train(state, shard, task, round=t, width=shard.width)
+        state = train(state, samples, task, round=t, width=shard.width, steps=steps)
     return state
 
 

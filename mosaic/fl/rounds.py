@@ -28,14 +28,18 @@ from mosaic.fl.rng import stream
 from mosaic.fl.submodel import Window, cut, rolling_window
 from mosaic.fl.task import Task
 from mosaic.fl.training.losses import cross_entropy
-from mosaic.fl.training.sgd import Loss, train
+from mosaic.fl.training.sgd import Loss, Samples, n_steps, train
 
 LossOf = Callable[[Shard, State], Loss]
 """A client's loss, from its shard and the model that it received, for methods that change it."""
 
 
 def client_updates(
-    task: Task, server: State, t: int, loss_of: LossOf | None = None
+    task: Task,
+    server: State,
+    t: int,
+    loss_of: LossOf | None = None,
+    samples: Sequence[Samples] | None = None,
 ) -> Iterator[State]:
     """The clients' side of round ``t``: each participant receives, trains and sends its model.
 
@@ -44,18 +48,28 @@ def client_updates(
         server: The server model after round ``t - 1``.
         t: The round, from 1.
         loss_of: Each client's loss; by default cross entropy.
+        samples: What each client trains on, by its number; by default its shard.
 
     Yields:
         The trained model of each of :func:`participants`, in their order.
     """
     for shard in participants(task, t):
-        yield client_update(task, server, t, shard, loss_of)
+        of_client = None if samples is None else samples[shard.client]
+        yield client_update(task, server, t, shard, loss_of, of_client)
 
 
 def client_update(
-    task: Task, server: State, t: int, shard: Shard, loss_of: LossOf | None = None
+    task: Task,
+    server: State,
+    t: int,
+    shard: Shard,
+    loss_of: LossOf | None = None,
+    samples: Samples | None = None,
 ) -> State:
-    """The part of one client, that of ``shard``, in :func:`client_updates`."""
+    """The part of one client, that of ``shard``, in :func:`client_updates`.
+
+    The client takes as many steps as on its shard, also if ``samples`` are more.
+    """
     channels = rolling_window(task, shard.width, t)
     received = download(cut(server, task.layout, channels))
 
@@ -63,12 +77,22 @@ def client_update(
     # and with the usual loss, it does just what it would do without federation. That model is a
     # stage, which other methods use too (`local`, one-shot methods): each client is trained once.
     is_one_shot = task.rounds == 1 and t == 1
-    if is_one_shot and loss_of is None and _equal(received, client_start(task, shard, shift=t)):
+    is_usual = loss_of is None and samples is None
+    if is_one_shot and is_usual and _equal(received, client_start(task, shard, shift=t)):
         shift = one_shot_shift(task, shard.client)
         return upload(independent_client_model(task, shard.client, shift))
 
     loss = cross_entropy if loss_of is None else loss_of(shard, received)
-    return upload(train(received, shard, task, round=t, width=shard.width, loss=loss))
+    trained = train(
+        received,
+        shard if samples is None else samples,
+        task,
+        round=t,
+        width=shard.width,
+        steps=n_steps(task, shard.size),
+        loss=loss,
+    )
+    return upload(trained)
 
 
 def _equal(a: State, b: State) -> bool:

@@ -60,7 +60,7 @@ def test_a_method_trains_with_some_clients_a_round_or_is_skipped(method, task, s
         assert last.round == task.rounds
         one_client_a_round = (
             *("fedavg", "fedprox", "fedrs", "fedlc", "fedbn", "scaffold", "feddyn", "moon"),
-            *("heterofl", "fedrolex"),
+            *("heterofl", "fedrolex", "sda_fl", "data_sharing", "mosaic_feedback"),
         )
         if method in one_client_a_round:
             assert (

@@ -119,7 +119,7 @@ def test_a_setting_is_the_same_at_every_entrance(entrance, tmp_path):
     [
         ({"rounds": 2}, "rounds = 2 is in no table; .* Did you mean task.rounds?"),
         ({"ruonds": 2}, "Did you mean task.rounds?"),
-        ({"lambda_d": 2}, "Did you mean mosaic.lambda_d?"),
+        ({"lambda_d": 2}, "Did you mean mosaic.lambda_d or mosaic_feedback.lambda_d?"),
         ({"taks": {"rounds": 2}}, "unknown method 'taks'; did you mean 'task'?"),
         ([("task", 1)], "it must be one table per method"),
     ],
