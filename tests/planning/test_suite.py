@@ -4,7 +4,6 @@ import pytest
 
 from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.methods import CEILING, FLOOR, METHODS
-from benchmarks.planning.scales import SCALES
 from benchmarks.planning.suite import read_suite, suite_names
 from mosaic.fl.errors import InputError
 
@@ -54,7 +53,9 @@ def test_the_cells_of_heterogeneity():
 
 
 @pytest.mark.parametrize("suite", suite_names())
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize(
+    "scale", ["quick", "laptop", pytest.param("paper", marks=pytest.mark.slow)]
+)
 def test_every_suite_has_a_floor_and_a_ceiling_at_every_scale(suite, scale):
     found = cells(suite, scale)
     by_task = {}
