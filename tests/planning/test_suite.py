@@ -58,7 +58,9 @@ def test_the_cells_of_heterogeneity():
 
 
 @pytest.mark.parametrize("suite", suite_names())
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize(
+    "scale", ["quick", "laptop", pytest.param("paper", marks=pytest.mark.slow)]
+)
 def test_every_suite_has_a_floor_and_a_ceiling_at_every_scale(suite, scale):
     found = cells(suite, scale)
     by_task = {}

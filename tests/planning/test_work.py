@@ -102,11 +102,11 @@ def test_a_number_of_steps_that_is_set_stays():
         widths=["full"],
         settings={"mosaic": {"distil_steps": "7"}},
     )
-    assert cell.config.distil_steps == 7 and cell.work.server_spent < 0.2
+    assert cell.config.distil_steps == 7 and cell.work.server_spent < 1
     assert cell.work.client_spent == pytest.approx(6, rel=0.05)
 
 
-def test_a_method_from_a_file_has_the_share_of_its_own_steps(tmp_path):
+def test_a_method_from_a_file_has_the_share_of_its_own_steps(tmp_path, no_methods_left):
     path = tmp_path / "own.py"
     path.write_text(OWN)
     (cell,) = cells(methods=[str(path)], omega=[0.1], seeds=[0], widths=["full"])
