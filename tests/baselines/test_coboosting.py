@@ -124,7 +124,7 @@ def test_the_same_cell_twice_is_the_same_to_the_bit_and_its_weights_have_moved(t
 
 
 def test_the_ensembles_weights_take_a_step_per_batch_of_earlier_epochs(task, store):
-    """As in the code: none in the first epoch, and a step of length 0.01 per client in the second."""
+    """As in the code: none in the first epoch, one in the second."""
     [first] = coboosting.run(task, dataclasses.replace(SMALL, epochs=1))
     [second] = coboosting.run(task, dataclasses.replace(SMALL, epochs=2))
     third = 1 / task.n_clients
