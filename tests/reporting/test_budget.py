@@ -87,7 +87,7 @@ def test_the_printed_page_has_labels_that_look_like_numbers_or_nothing(tmp_path,
 
 def test_records_without_these_facts_have_an_empty_page():
     assert page_of(record("fedavg"))["fedavg"] == ["–"] * 9
-    (note, _) = budget_page(pd.DataFrame([record("fedavg")])).notes
+    (note, *_) = budget_page(pd.DataFrame([record("fedavg")])).notes
     assert note.endswith("0.5 at the clients and 0.1 at the server.")
 
 
