@@ -126,7 +126,7 @@ SPACE = {
     "weight_hard": (0.0, 1.0),
     "generator_lr": (1e-5, 1e-2),
     "distil_lr": (1e-5, 1e-2),
-    "meta": ["linear", "gate"],
+    "meta": ["linear", "gate", "ridge"],
 }
 TUNED = ("generator_lr", "distil_lr", "meta")
 
