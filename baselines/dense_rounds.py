@@ -22,6 +22,7 @@ from mosaic.fl.rng import stream
 from mosaic.fl.rounds import (
     average_round,
     client_updates,
+    part_of_turn,
     require_all_clients,
     turns_of_round,
 )
@@ -41,6 +42,8 @@ from mosaic.fl.training.teachers import mean_logits, teachers_of
 
 if TYPE_CHECKING:  # dense.py imports this file
     from baselines.dense import Config
+
+STEPS_OF_TURN = ("round_generator_steps", "round_student_steps")
 
 
 def run_every_round(task: Task, config: Config) -> Iterator[Snapshot]:
@@ -63,12 +66,13 @@ def run_every_round(task: Task, config: Config) -> Iterator[Snapshot]:
         server = average
         rng = stream(task.seed, "dense", "round", t)
         curve: list[float] = []
-        for _ in range(turns_of_round(config.round_turns, t)):
+        for share in turns_of_round(config.round_turns, task.rounds, t):
+            of_turn = part_of_turn(config, share, *STEPS_OF_TURN)
             student = frozen_network(server, task.spec, task.batch_norm)
-            fit_generator(generator, teachers, student, task, config, rng)
-            batches = labelled_batches(generator, teachers, task, config, rng)
-            server, of_turn = distil(server, batches, task, sgd, soften, frozen_norms=True)
-            curve += of_turn
+            fit_generator(generator, teachers, student, task, of_turn, rng)
+            batches = labelled_batches(generator, teachers, task, of_turn, rng)
+            server, losses_of_turn = distil(server, batches, task, sgd, soften, frozen_norms=True)
+            curve += losses_of_turn
 
         if task.scored(t):
             diagnostics = {"distil_loss_end": loss_curve_ends(curve)[1]} if curve else {}

@@ -22,7 +22,6 @@ the student's steps, and the penalty of long embeddings is left out. The default
 one published command, for SVHN.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -36,6 +35,7 @@ from mosaic.fl.contract import Snapshot, choice, scaled_steps
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.device import autocast, device
 from mosaic.fl.rng import seed_of, stream
+from mosaic.fl.rounds import part_of_turn, turns_of_round
 from mosaic.fl.stages import Waves, federated_model, final_client_models, waves_of_all_rounds
 from mosaic.fl.synthesis.conditional import (
     ConditionalGenerator,
@@ -129,7 +129,8 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     loss = partial(distillation_loss, temperature=config.temperature)
     rng = stream(task.seed, "dfdg")
     curve: list[float] = []
-    for of_turn in steps_of_turns(config):
+    for share in turns_of_round(config.turns, 1, 1):
+        of_turn = part_of_turn(config, share, "generator_steps", "student_steps")
         sample = labels_by_counts(label_counts, config.latent, config.batch, rng)
 
         # (1) Each generator learns, against the student and the other generator.
@@ -158,20 +159,6 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 def stages(task: Task, config: Config) -> Waves:
     """The cached stages that ``run`` calls, in waves."""
     return waves_of_all_rounds(task)
-
-
-def steps_of_turns(config: Config) -> Iterator[Config]:
-    """The settings of each turn; a last turn that is not whole has that part of all steps."""
-    whole = math.floor(config.turns + 1e-9)
-    yield from [config] * whole
-
-    part = config.turns - whole
-    if part > 1e-9:
-        yield replace(
-            config,
-            generator_steps=max(1, round(part * config.generator_steps)),
-            student_steps=max(1, round(part * config.student_steps)),
-        )
 
 
 def two_generators(task: Task, config: Config) -> list[ConditionalGenerator]:

@@ -43,6 +43,7 @@ from mosaic.fl.rng import stream
 from mosaic.fl.rounds import (
     average_round,
     client_updates,
+    part_of_turn,
     require_all_clients,
     turns_of_round,
 )
@@ -144,14 +145,15 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         server = average
         curve: list[float] = []
         diagnostics = {}
-        for _ in range(turns_of_round(config.turns, t)):
+        for share in turns_of_round(config.turns, task.rounds, t):
+            of_turn = part_of_turn(config, share, "generator_steps", "student_steps")
             student = frozen_network(server, task.spec, task.batch_norm)
             diagnostics["generator_fidelity"] = fit_generator(
-                generator, teachers, ensemble, student, sample, task, config
+                generator, teachers, ensemble, student, sample, task, of_turn
             )
-            batches = labelled_batches(generators, teachers, ensemble, sample, task, config)
-            server, of_turn = distil(server, batches, task, sgd, loss, frozen_norms=True)
-            curve += of_turn
+            batches = labelled_batches(generators, teachers, ensemble, sample, task, of_turn)
+            server, losses_of_turn = distil(server, batches, task, sgd, loss, frozen_norms=True)
+            curve += losses_of_turn
 
         # (3) The moving average keeps what the generator drew in earlier rounds.
         generators = [generator, blend(generators, config.ema)]

@@ -52,6 +52,7 @@ from mosaic.fl.rng import stream
 from mosaic.fl.rounds import (
     average_round,
     client_updates,
+    part_of_turn,
     require_all_clients,
     turns_of_round,
 )
@@ -154,16 +155,17 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         curve: list[float] = []
         diagnostics = {}
         adam = new_adam(generator, config.generator_lr)
-        for _ in range(turns_of_round(config.turns, t)):
+        for share in turns_of_round(config.turns, task.rounds, t):
+            of_turn = part_of_turn(config, share, "generator_steps", "student_steps")
             if config.generator_adam == "per turn":
                 adam = new_adam(generator, config.generator_lr)
             student = frozen_network(server, task.spec, task.batch_norm)
             diagnostics["generator_loss"] = fit_generator(
-                generator, adam, ensemble, student, differ, sample, task, config
+                generator, adam, ensemble, student, differ, sample, task, of_turn
             )
-            batches = labelled_batches(generator, ensemble, sample, task, config)
-            server, of_turn = distil(server, batches, task, sgd, differ, frozen_norms=True)
-            curve += of_turn
+            batches = labelled_batches(generator, ensemble, sample, task, of_turn)
+            server, losses_of_turn = distil(server, batches, task, sgd, differ, frozen_norms=True)
+            curve += losses_of_turn
 
         if task.scored(t):
             if curve:

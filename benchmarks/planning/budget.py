@@ -72,7 +72,7 @@ def steps_by_factor(
             rounds = field.metadata.get("rounds")
             if rounds:
                 share = min(1.0, share * max(1.0, rounds / task.rounds))
-            steps[field.name] = _whole(task, config, field, share * papers_steps(config, field))
+            steps[field.name] = _whole(config, field, share * papers_steps(config, field))
     return steps
 
 
@@ -168,7 +168,7 @@ def _steps_of_side(
         return _flops(method, task, replace(config, **steps), side)
 
     def whole(share: float) -> dict[str, float]:
-        return {f.name: _whole(task, config, f, papers[f.name] * share) for f in counted}
+        return {f.name: _whole(config, f, papers[f.name] * share) for f in counted}
 
     full = whole(1.0)
     if flops(full) <= limit:
@@ -193,14 +193,8 @@ def _steps_of_side(
     return steps
 
 
-def _whole(task: Task, config: Any, field: Field, steps: float) -> float:
-    """A number of steps as the field takes it.
-
-    It is a whole number of at least 1, unless the field's type is float. If such steps are of one
-    round, then those of all rounds together are whole.
-    """
+def _whole(config: Any, field: Field, steps: float) -> float:
+    """A number of steps as the field takes it: whole and at least 1, or any float."""
     if get_type_hints(type(config))[field.name] is not float:
         return max(1, round(steps))
-    if field.metadata.get("rounds"):
-        return max(1, round(steps * task.rounds)) / task.rounds
     return steps

@@ -13,6 +13,8 @@ this is FedRolex (Alam et al., NeurIPS 2022, Alg. 1), without the mask and the o
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -165,11 +167,35 @@ def client_windows(task: Task, t: int) -> list[Window]:
     return [rolling_window(task, shard.width, t) for shard in open_federation(task).shards]
 
 
-def turns_of_round(turns: float, t: int) -> int:
-    """How often the server's generator and student take turns in round ``t``.
+def turns_of_round(turns: float, n_rounds: int, t: int) -> list[float]:
+    """The turns that the server's generator and student take in round ``t``: the share of each.
 
     Args:
-        turns: per round, on average: with 2.5 they are 2, 3, 2, 3, ...
-        t: the round, from 1.
+        turns: Per round, on average: with 2.5 there are 2, 3, 2, 3, ...
+        n_rounds: The task's number of rounds.
+        t: The round, from 1.
+
+    Returns:
+        1 for each whole turn. If the turns of all rounds together are not whole, the last round
+        ends with the share in (0, 1) that is left over: see :func:`part_of_turn`.
     """
-    return math.floor(turns * t + 1e-9) - math.floor(turns * (t - 1) + 1e-9)
+    before, after, total = (math.floor(turns * n + 1e-9) for n in (t - 1, t, n_rounds))
+    shares = [1.0] * (after - before)
+    rest = turns * n_rounds - total
+    if t == n_rounds and rest > 1e-9:
+        shares.append(rest)
+    return shares
+
+
+def part_of_turn(config: Any, share: float, *names: str) -> Any:
+    """A method's settings for a share of a turn.
+
+    Args:
+        config: The settings of a whole turn, a dataclass.
+        share: In (0, 1].
+        names: The fields that count steps of a turn. Each is at least 1.
+    """
+    if share == 1:
+        return config
+    steps = {name: max(1, round(share * getattr(config, name))) for name in names}
+    return replace(config, **steps)

@@ -68,16 +68,6 @@ def test_without_student_steps_worth_it_is_fedavg(task, store):
     assert torch.equal(snapshot.probes["before"](images()), wanted)
 
 
-def test_half_a_turn_has_half_of_the_steps_of_one():
-    def steps(turns: float) -> list[tuple[int, int]]:
-        config = dfdg.Config(turns=turns, generator_steps=20, student_steps=2)
-        return [(c.generator_steps, c.student_steps) for c in dfdg.steps_of_turns(config)]
-
-    assert steps(2) == [(20, 2), (20, 2)]
-    assert steps(1.5) == [(20, 2), (10, 1)]
-    assert steps(0.1) == [(2, 1)]
-
-
 def test_both_kinds_of_pairs_and_what_is_sent(task, store):
     """Beside the models, the counts of ten classes. Large steps, for few of them to tell."""
     large = SMALL | {"turns": 2, "generator_steps": 3, "generator_lr": 0.05, "student_lr": 1.0}

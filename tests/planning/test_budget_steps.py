@@ -17,7 +17,7 @@ from benchmarks.planning.flop_parts import local_training
 from benchmarks.planning.methods import METHODS
 from benchmarks.planning.scales import SCALES, Budget
 from mosaic.fl.data.federation import open_federation
-from mosaic.fl.rounds import turns_of_round
+from mosaic.fl.rounds import part_of_turn, turns_of_round
 from mosaic.fl.task import Task
 
 TASK = Task(rounds=20, steps=10, batch_size=64, base_width=16)
@@ -53,9 +53,21 @@ def test_with_epochs_the_local_training_is_that_of_the_data():
 
 @pytest.mark.parametrize("turns", [0, 0.3, 1, 2.5, 3.4, 10])
 def test_turns_of_all_rounds_are_those_of_the_average(turns):
-    of_rounds = [turns_of_round(turns, t) for t in range(1, 21)]
-    assert sum(of_rounds) == int(20 * turns + 1e-9)
-    assert max(of_rounds) - min(of_rounds) <= 1
+    of_rounds = [turns_of_round(turns, 20, t) for t in range(1, 21)]
+    assert sum(map(sum, of_rounds)) == pytest.approx(20 * turns)
+    numbers = [len(shares) for shares in of_rounds]
+    assert max(numbers[:-1]) - min(numbers[:-1]) <= 1
+
+
+def test_a_turn_that_is_not_whole_is_the_last_one_and_has_its_share_of_the_steps():
+    names = ("generator_steps", "student_steps")
+    config = METHODS["dfdg"].Config(generator_steps=20, student_steps=2)
+    assert turns_of_round(0.75, 2, 1) == [] and turns_of_round(0.75, 2, 2) == [1, 0.5]
+    half = part_of_turn(config, 0.5, *names)
+    assert (half.generator_steps, half.student_steps) == (10, 1)
+    tenth = part_of_turn(config, 0.1, *names)
+    assert (tenth.generator_steps, tenth.student_steps) == (2, 1)
+    assert part_of_turn(config, 1.0, *names) == config
 
 
 def test_steps_of_the_paper_are_images_so_that_smaller_batches_are_more_steps():

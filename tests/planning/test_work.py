@@ -133,4 +133,4 @@ def test_the_field_of_a_batch_exists_and_the_default_is_a_number_of_images(metho
         for field in counted_fields(config, side):
             batch = field.metadata["batch"]
             assert not batch or getattr(config, batch) >= 1
-            assert field.metadata["papers"] >= 1
+            assert getattr(config, field.name) >= 1
