@@ -1,6 +1,7 @@
 """SDA-FL: whose label an image has, what crosses, and where it is FedAvg."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -127,8 +128,8 @@ def test_the_server_trains_on_confident_images_only_if_there_are_any(task):
 def test_the_images_of_a_cvae_are_those_of_fedcvaes_decoder(task, store):
     config = cvae_config(SMALL)
     shard = open_federation(task).shards[1]
-    decoder = client_cvae(task, config, 1)["state"]
-    source = Decoders(task, config, [decoder], shard.label_counts[None])
+    trained_cvae: Any = client_cvae(task, config, 1)
+    source = Decoders(task, config, [trained_cvae["state"]], shard.label_counts[None])
     images, _ = source.draw(10, stream(task.seed, "images", 1))
     assert torch.equal(cvae_images(task, config, 1, 10), to_uint8(images))
 

@@ -1,7 +1,6 @@
 """Mosaic with feedback: what crosses, who mixes, and that nobody else is changed."""
 
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import torch
@@ -209,6 +208,6 @@ def test_fewer_images_than_classes_and_an_exchange_within_one_round_are_refused(
 
 def test_the_last_snapshot_has_images_of_the_clients(task, store):
     *_, last = run(task, SMALL)
-    synthesise = partial(last.synthesise, 30)
-    images, clients = synthesise(rng())
+    assert last.synthesise is not None
+    images, clients = last.synthesise(30, rng())
     assert images.shape == (30, 1, 8, 8) and set(clients.tolist()) <= {0, 1, 2}
