@@ -57,6 +57,7 @@ class Config:
 
 
 SPACE = {"mix": ["everything", "complement"], "rare": (0.0, 1.0)}
+TUNED = ("mix",)
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:

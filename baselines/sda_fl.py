@@ -91,6 +91,7 @@ SPACE = {
     "server_lr": (1e-5, 1e-2),
     "server": ["average", "trained"],
 }
+TUNED = ("threshold", "generator_lr")
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:

@@ -92,9 +92,8 @@ class Config(GeneratorConfig, CvaeConfig):
     begin: float = 0.0  # share of the rounds before the exchange
     refresh: int = 0  # rounds from one set of images to the next; 0: there is one set
     distil: str = choice("none", "images")  # what the server's model learns from after the rounds
-    distil_steps: int = scaled_steps(
-        1500, "server", batch="distil_batch"
-    )  # Mosaic's, as the two below
+    # the rest is Mosaic's
+    distil_steps: int = scaled_steps(1500, "server", batch="distil_batch")
     distil_batch: int = 320
     distil_lr: float = 1e-4
 
@@ -124,6 +123,7 @@ SPACE = {
     "cvae_kl": (0.1, 10.0),
     "distil_lr": (1e-5, 1e-2),
 }
+TUNED = ("mix", "cvae_lr")
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:

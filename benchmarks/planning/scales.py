@@ -74,6 +74,8 @@ SCALES = {
         methods={
             # 8x8 images need no 3.57 M parameters
             "mosaic": {"ngf": 32, "generator_batch": 32},
+            "mosaic_feedback": {"ngf": 32, "generator_batch": 32},
+            "sda_fl": {"ngf": 32, "generator_batch": 32},
             "dense": {"batch": 32},
             "coboosting": {"batch": 32},
         },
@@ -92,6 +94,8 @@ SCALES = {
         task={"rounds": 20, "score_every": 10, "steps": 10, "base_width": 16, "lr": 0.05},
         methods={
             "mosaic": {"ngf": 16, "generator_batch": 32},
+            "mosaic_feedback": {"ngf": 16, "generator_batch": 32},
+            "sda_fl": {"ngf": 16, "generator_batch": 32},
             # each of its steps of synthesis goes forward and backward through all clients' models
             "dense": {"batch": 64},
             "coboosting": {"batch": 64},
