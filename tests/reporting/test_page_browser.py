@@ -121,7 +121,8 @@ def test_it_has_what_a_screen_reader_needs(page):
     for selector in ("main", "nav[aria-label]", "h1", "html[lang]", "table caption"):
         assert page.locator(selector).count() >= 1, selector
     unnamed = page.eval_on_selector_all(
-        "input, select, button", "all => all.filter(e => !(e.labels?.length || e.innerText)).length"
+        "input, select, button",
+        "all => all.filter(e => !(e.labels?.length || e.textContent)).length",
     )
     assert unnamed == 0
     assert page.locator("th:not([scope])").count() == 0
