@@ -110,6 +110,7 @@ def make_pages(
     reference: str,
     pages: Sequence[str] = (),
     failures: Failures | None = None,
+    tests: Tests | None = None,
 ) -> Iterator[Page]:
     """All tables in the order they are printed, setting by setting.
 
@@ -120,10 +121,12 @@ def make_pages(
         reference: label of the method that the others are compared with.
         pages: names of further pages.
         failures: get the pages that cannot be made; None: their errors are raised.
+        tests: those of the records, where they are known already.
     """
-    tests = Tests(
-        comparison.best_methods(records), comparison.paired_differences(records, reference)
-    )
+    if tests is None:
+        tests = Tests(
+            comparison.best_methods(records), comparison.paired_differences(records, reference)
+        )
     for setting, here in groups(records, comparison.SETTING):
         for name, make in _pages_of_setting(here, setting, reference, pages, tests).items():
             with part(f"{name} of {setting_name(*setting)} in table.md and table.tex", failures):

@@ -5,7 +5,7 @@ from typing import Any
 from benchmarks.reporting.page.context import Context
 from benchmarks.reporting.pages.budget import budget_page
 from benchmarks.reporting.table import Page
-from benchmarks.reporting.tables import make_pages
+from benchmarks.reporting.tables import Tests, make_pages
 from benchmarks.texts import one_line
 
 
@@ -20,7 +20,8 @@ def all_tables(context: Context) -> dict[str, Any]:
     """The tables of ``table.md`` without the budgets, closed."""
     if not len(context.last):
         return {"pages": [], "open": False}
-    pages = make_pages(context.records, context.reference)
+    tests = Tests(context.verdicts, context.differences)
+    pages = make_pages(context.records, context.reference, tests=tests)
     shown = [_shown(page) for page in pages if not page.caption.startswith("What each method")]
     return {"pages": shown, "open": False}
 
