@@ -91,7 +91,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         judged = None
         if config.keep == "best":
             distance = distance_from(teachers, held_out, task, config.mean)
-            judged = Judged(distance, every=math.ceil(config.steps / LOOKS))
+            judged = Judged(distance, after=looks(config.steps))
         server, curve = distil(
             average,
             labelled_batches(teachers, learnt, order, task, config.mean),
@@ -121,6 +121,11 @@ def stages(task: Task, config: Config) -> Waves:
 def n_judges(config: Config, n_proxy: int) -> int:
     """How many of the proxy images judge the student, and are not learnt from."""
     return min(HELD_OUT, n_proxy // 2) if config.keep == "best" else 0
+
+
+def looks(steps: int) -> set[int]:
+    """After which of a round's steps the student is judged: at most LOOKS, the last one too."""
+    return {math.ceil(steps * n / LOOKS) for n in range(1, LOOKS + 1)}
 
 
 def labelled_batches(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mosaic.fl.aggregation import averages_of_parts
 from mosaic.fl.models.spec import State
+from mosaic.fl.rng import stream
 from mosaic.fl.task import Task
 from mosaic.fl.training.prediction import predictor
 from mosaic.starting_models import Clients
@@ -41,3 +42,15 @@ def class_experts(
 def predictions(experts: list[State], task: Task, images: Tensor) -> Tensor:
     """All experts' logits (B, E, K) for images (B, C, H, W)."""
     return torch.stack([predictor(expert, task)(images) for expert in experts], 1)
+
+
+def head(expert: State, features: Tensor, order: int = 0) -> Tensor:
+    """An expert's logits (P, K) for penultimate features (P, F).
+
+    Another ``order`` sums the features in another order, which changes rounding and nothing else.
+    """
+    weight = expert["linear.weight"]
+    if order:
+        shuffled = torch.randperm(weight.shape[1], generator=stream("order", order))
+        weight, features = weight[:, shuffled], features[:, shuffled]
+    return features @ weight.T + expert["linear.bias"]

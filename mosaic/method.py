@@ -36,7 +36,7 @@ from torch import Tensor
 
 from mosaic.client_generators import GeneratorConfig, client_generator
 from mosaic.diagnostics import diagnostics, probes
-from mosaic.experts import class_experts, predictions
+from mosaic.experts import class_experts, head, predictions
 from mosaic.fl.cache import LazyModels
 from mosaic.fl.channel import upload
 from mosaic.fl.contract import Snapshot, choice, scaled_steps
@@ -250,18 +250,6 @@ ENSEMBLES = {"dcgan": gans, "cvae": cvaes}
 def generator_config(config: GeneratorConfig) -> GeneratorConfig:
     """The settings that determine the GANs: a change of any other keeps the cached ones valid."""
     return GeneratorConfig(**{f.name: getattr(config, f.name) for f in fields(GeneratorConfig)})
-
-
-def head(expert: State, features: Tensor, order: int = 0) -> Tensor:
-    """An expert's logits (P, K) for penultimate features (P, F).
-
-    Another ``order`` sums the features in another order, which changes rounding and nothing else.
-    """
-    weight = expert["linear.weight"]
-    if order:
-        shuffled = torch.randperm(weight.shape[1], generator=stream("order", order))
-        weight, features = weight[:, shuffled], features[:, shuffled]
-    return features @ weight.T + expert["linear.bias"]
 
 
 def labelled_batches(

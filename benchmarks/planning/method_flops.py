@@ -198,7 +198,7 @@ def feddf(task: Task, config: Any) -> Iterator[Part]:
     n = n_proxy(task, config)
     held_out = n_judges(config, n)
     labelled = min(images, n - held_out) + held_out
-    judged = held_out * (1 + LOOKS) * classifier(task.spec)
+    judged = held_out * (1 + min(LOOKS, config.steps)) * classifier(task.spec)
     taught = server_training(task, images)
     yield at_server(task.rounds * (labelled * all_clients(task) + judged + taught))
 

@@ -124,6 +124,7 @@ def make_pages(
     pages: Sequence[str] = (),
     failures: Failures | None = None,
     others: OtherBudget | None = None,
+    tests: Tests | None = None,
 ) -> Iterator[Page]:
     """All tables in the order they are printed, setting by setting.
 
@@ -135,10 +136,12 @@ def make_pages(
         pages: names of further pages.
         failures: get the pages that cannot be made; None: their errors are raised.
         others: the same suite's records with the other budget, if there are any.
+        tests: those of the records, where they are known already.
     """
-    tests = Tests(
-        comparison.best_methods(records), comparison.paired_differences(records, reference)
-    )
+    if tests is None:
+        tests = Tests(
+            comparison.best_methods(records), comparison.paired_differences(records, reference)
+        )
     for setting, here in groups(records, comparison.SETTING):
         makers = _pages_of_setting(here, setting, reference, pages, tests)
         if others:

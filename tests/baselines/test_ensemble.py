@@ -44,10 +44,9 @@ def test_the_mean_of_probabilities_does_not_depend_on_how_confident_a_client_is(
 
 
 @pytest.mark.parametrize("widths", [(), MIXED])
-def test_the_ensemble_is_the_mean_of_the_clients_by_their_own_statistics(widths, task, store):
+def test_the_ensemble_is_the_mean_of_the_clients_by_the_tasks_policy(widths, task, store):
     task = dataclasses.replace(task, widths=widths, batch_norm="batch")
-    own = dataclasses.replace(task, batch_norm="average")
     logits = [
-        predictor(m, own, task.width(i))(images()) for i, m in enumerate(final_client_models(task))
+        predictor(m, task, task.width(i))(images()) for i, m in enumerate(final_client_models(task))
     ]
     assert torch.allclose(run("ensemble", task)[-1][0], torch.stack(logits).mean(0), atol=1e-5)

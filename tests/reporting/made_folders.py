@@ -1,5 +1,6 @@
 """Suites' folders made of records, as a run leaves them."""
 
+import hashlib
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +24,11 @@ def write_folder(records: pd.DataFrame, folder: Path) -> Path:
     return folder
 
 
+def key_of(label: str, omega: float, seed: int) -> str:
+    """The key of a cell of :func:`made_records`, which is a file's name."""
+    return hashlib.sha256(f"{label} {omega} {seed}".encode()).hexdigest()[:16]
+
+
 def made_records(
     accuracies: dict[str, list[float]], omegas: tuple[float, ...] = (0.1,), **columns
 ) -> pd.DataFrame:
@@ -33,7 +39,7 @@ def made_records(
             for seed, accuracy in enumerate(values):
                 row = {
                     "suite": "made",
-                    "cell": f"{label}-{omega}-{seed}",
+                    "cell": key_of(label, omega, seed),
                     "label": label,
                     "method": label,
                     "status": "done",

@@ -2,8 +2,9 @@
 
 import shutil
 
+import numpy as np
 import pytest
-from made_folders import made_records, write_folder
+from made_folders import key_of, made_records, write_folder
 
 from benchmarks.report import main
 
@@ -11,6 +12,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SCRIPT = "<script>document.title = 'run'</script>"
+
+
+def write_pictures(folder, key):
+    """Eight generated and real images of two clients, for the cell with this key."""
+    (folder / "pictures").mkdir()
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 1, 8, 8), dtype=np.uint8)
+    np.savez(folder / "pictures" / f"{key}.npz", clients=[0, 3], generated=images, real=images)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +45,7 @@ def address(tmp_path_factory):
     full = made_records(accuracies, omegas=(0.1, 1.0), data_free=True, needs="")
     mixed = made_records(accuracies, omegas=(0.1,), widths="mixed")
     write_folder(full, folder / "a")
+    write_pictures(folder / "a", key_of("mosaic", 0.1, 0))
     write_folder(mixed.assign(cell=mixed["cell"] + "m"), folder / "b")
     assert main([str(folder / "a"), str(folder / "b"), "--out", str(folder / "report.html")]) == 0
     return (folder / "report.html").as_uri()
@@ -117,11 +126,20 @@ def test_filters_hide_settings_omegas_methods_and_their_marks(page):
     assert len(rows(page)) == 4
 
 
+def test_generated_and_real_images_are_shown_client_by_client(page):
+    images = page.locator("#pictures img")
+    assert images.count() == 4
+    assert page.locator("#pictures figcaption").all_inner_texts() == ["client 0", "client 3"]
+    widths = images.evaluate_all("all => all.map(image => image.naturalWidth)")
+    assert widths == [64, 64, 64, 64]
+
+
 def test_it_has_what_a_screen_reader_needs(page):
     for selector in ("main", "nav[aria-label]", "h1", "html[lang]", "table caption"):
         assert page.locator(selector).count() >= 1, selector
     unnamed = page.eval_on_selector_all(
-        "input, select, button", "all => all.filter(e => !(e.labels?.length || e.innerText)).length"
+        "input, select, button",
+        "all => all.filter(e => !(e.labels?.length || e.textContent)).length",
     )
     assert unnamed == 0
     assert page.locator("th:not([scope])").count() == 0

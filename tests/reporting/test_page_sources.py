@@ -1,7 +1,7 @@
 """Records of several folders: each cell once, and nothing compared that must not be."""
 
 import pytest
-from made_folders import made_records, write_folder
+from made_folders import key_of, made_records, write_folder
 
 from benchmarks.report import main
 from benchmarks.reporting.page.context import Context
@@ -21,7 +21,10 @@ def test_cells_that_two_folders_have_are_shown_once_and_a_difference_is_named(tm
     sources = read_folders([a, b, a])
     assert sources.folders == [a, b]
     assert len(sources.records) == 6
-    assert sources.records.loc[sources.records["cell"] == "fedavg-0.1-1", "accuracy"].item() == 0.6
+    assert (
+        sources.records.loc[sources.records["cell"] == key_of("fedavg", 0.1, 1), "accuracy"].item()
+        == 0.6
+    )
     [note] = sources.notes
     assert note.startswith("2 cells are in several folders and shown once.")
     assert "1 of them differ between the folders, by up to 3.0 points" in note
@@ -73,7 +76,7 @@ def test_a_second_floor_is_left_out(tmp_path):
 
 def test_a_half_written_record_is_named_on_the_page_and_the_others_are_shown(tmp_path, capsys):
     a = write_folder(made_records(TWO), tmp_path / "a")
-    record = a / "cells" / "mosaic-0.1-1.jsonl"
+    record = a / "cells" / f"{key_of('mosaic', 0.1, 1)}.jsonl"
     record.write_bytes(record.read_bytes()[:100])
     assert main([str(a)]) == 0
     assert "damaged record" in capsys.readouterr().out

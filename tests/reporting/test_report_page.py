@@ -108,7 +108,7 @@ def test_a_section_that_fails_is_named_and_the_others_are_there(tmp_path, monkey
     path = write_page(sources(records), "mosaic", tmp_path / "report.html", failures)
     assert [failure.part for failure in failures] == ["report.html: Mean ranks"]
     page = path.read_text()
-    assert "This part could not be made. RuntimeError: no &lt;b&gt;ranks&lt;/b&gt;" in page
+    assert "Not everything here could be made. RuntimeError: no &lt;b&gt;ranks&lt;/b&gt;" in page
     assert "Paired differences: digits" in page
 
 

@@ -152,7 +152,7 @@ def test_methods_with_equally_many_settings_get_the_same_points_and_costly_ones_
 
 def test_a_share_of_a_distribution_is_the_value_below_which_it_lies():
     space = space_of("mosaic") | space_of("fens")
-    assert value_at(space["meta"], 0.0) == "linear" and value_at(space["meta"], 0.99) == "gate"
+    assert value_at(space["meta"], 0.0) == "linear" and value_at(space["meta"], 0.99) == "ridge"
     assert value_at(space["server_lr"], 0.5) == pytest.approx(10**-2.5, rel=0.01)
     assert value_at(space["weight_hard"], 0.25) == 0.25
     draws = space_of("oracle", ["draw=0:3"])["draw"]

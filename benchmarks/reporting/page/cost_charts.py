@@ -71,7 +71,7 @@ def pareto(rows: pd.DataFrame) -> pd.Series:
     best = float("-inf")
     competing = comparison.competitors(rows)
     cheapest_first = competing.sort_values(["cost", "accuracy"], ascending=[True, False])
-    for index, accuracy in cheapest_first["accuracy"].items():
+    for index, accuracy in zip(cheapest_first.index, cheapest_first["accuracy"], strict=True):
         if accuracy > best:
             on_front.loc[index] = True
             best = accuracy

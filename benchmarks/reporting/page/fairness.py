@@ -4,8 +4,9 @@ from typing import Any
 
 from benchmarks.reporting.page.context import Context
 from benchmarks.reporting.pages.budget import budget_page
+from benchmarks.reporting.parts import Failures
 from benchmarks.reporting.table import Page
-from benchmarks.reporting.tables import make_pages
+from benchmarks.reporting.tables import Tests, make_pages
 from benchmarks.texts import one_line
 
 
@@ -16,11 +17,12 @@ def fairness(context: Context) -> dict[str, Any]:
     return {"pages": [_shown(budget_page(context.records))], "open": True}
 
 
-def all_tables(context: Context) -> dict[str, Any]:
-    """The tables of ``table.md`` without the budgets, closed."""
+def all_tables(context: Context, failures: Failures) -> dict[str, Any]:
+    """The tables of ``table.md`` without the budgets, closed; ``failures`` get those that fail."""
     if not len(context.last):
         return {"pages": [], "open": False}
-    pages = make_pages(context.records, context.reference)
+    tests = Tests(context.verdicts, context.differences)
+    pages = make_pages(context.records, context.reference, failures=failures, tests=tests)
     shown = [_shown(page) for page in pages if not page.caption.startswith("What each method")]
     return {"pages": shown, "open": False}
 

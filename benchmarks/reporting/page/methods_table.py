@@ -1,7 +1,7 @@
 """The main table: methods by omega with the costs beside, one per setting."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -118,5 +118,5 @@ def _tip(context: Context, row: dict, key: tuple, tests: dict) -> str:
 
 def _cost(rows: pd.DataFrame, column: str, unit: float) -> dict[str, str]:
     """The mean over omegas of one cost."""
-    value = float(rows[column].mean()) / unit
+    value = cast(float, rows[column].mean()) / unit
     return {"text": short(value), "value": "" if math.isnan(value) else f"{value:.6g}"}

@@ -89,7 +89,10 @@ def rank_diagram(context: Context) -> list[Chart]:
             f"Mean ranks of {len(ranks)} competitors over {n_blocks} pairs of omega and seed; "
             f"critical difference {critical:.2f}. Bars that do not overlap: the ranks differ."
         )
-        x = quantity("x", "mean rank (1 is best)", axis={"values": list(range(1, len(ranks) + 1))})
+        step = max(1, len(ranks) // 8)
+        x = quantity(
+            "x", "mean rank (1 is best)", axis={"values": list(range(1, len(ranks) + 1, step))}
+        )
         spec = _dots(context, values, x, tips(("method", "method", ""), ("x", "rank", ".2f")))
         charts.append(chart(context, "Critical differences", text, setting, spec))
     return charts

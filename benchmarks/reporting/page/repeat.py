@@ -103,8 +103,8 @@ def command(rows: pd.DataFrame) -> str:
     if "label_given" in row and isinstance(row["label_given"], str):
         label = row["label_given"]
     options = {
-        "--suite": row["suite"],
-        "--scale": row["scale"],
+        "--suite": row.get("suite"),
+        "--scale": row.get("scale"),
         "--methods": label,
         "--datasets": row.get("dataset_given", row["dataset"]),
         "--clients": str(row["n_clients"]),
@@ -147,7 +147,7 @@ def _settings(rows: pd.DataFrame, prefix: str) -> dict[str, Any]:
 
 
 def _cell(context: Context, row: dict[Any, Any]) -> dict[str, Any]:
-    accuracy = row.get("accuracy")
+    accuracy: Any = row.get("accuracy")
     known = isinstance(accuracy, float) and accuracy == accuracy
     return {
         "key": row["cell"],

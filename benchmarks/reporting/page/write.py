@@ -71,7 +71,7 @@ def page_of(sources: Sources, reference: str, failures: Failures) -> str:
         lstrip_blocks=True,
     )
     rendered = []
-    for name, heading, template, values in _sections(context, sources):
+    for name, heading, template, values in _sections(context, sources, failures):
         before = len(failures)
         html = Markup("")
         with part(f"{NAME}: {heading}", failures):
@@ -92,7 +92,7 @@ def page_of(sources: Sources, reference: str, failures: Failures) -> str:
     )
 
 
-def _sections(context: Context, sources: Sources) -> list[Section]:
+def _sections(context: Context, sources: Sources, failures: Failures) -> list[Section]:
     counts: dict[tuple, Any] = {}
 
     def of_partitions() -> dict[str, Any]:
@@ -118,7 +118,7 @@ def _sections(context: Context, sources: Sources) -> list[Section]:
         ("pictures", "Generated images", "pictures.html", lambda: pictures(context, counts)),
         ("alarms", "Alarms", "alarms.html", partial(alarms, context)),
         ("fairness", "What each method was given", "pages.html", partial(fairness, context)),
-        ("tables", "Every number", "pages.html", partial(all_tables, context)),
+        ("tables", "Every number", "pages.html", partial(all_tables, context, failures)),
         (
             "sources",
             "Where the records come from",

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -20,15 +20,15 @@ class Judged:
 
     Args:
         score: A model's score; lower is better.
-        every: Steps from one judged model to the next. The start is judged too.
+        after: The numbers of steps after which a model is judged. The start is judged too.
 
     Attributes:
         best: The best model so far.
     """
 
-    def __init__(self, score: Callable[[State], float], every: int):
+    def __init__(self, score: Callable[[State], float], after: Collection[int]):
         self.score = score
-        self.every = every
+        self.after = after
         self.best: State = {}
         self._least = math.inf
 
@@ -96,7 +96,7 @@ def distil(
             nn.utils.clip_grad_norm_(network.parameters(), clip)
         built_optimiser.step()
         values.append(value.detach())
-        if judged is not None and len(values) % judged.every == 0:
+        if judged is not None and len(values) in judged.after:
             judged.look(live.save())
 
     losses = torch.stack(values).tolist()
