@@ -46,7 +46,8 @@ def test_the_cells_of_heterogeneity():
     """
     found = cells()
     plain = {"heterofl-plain", "fedrolex-plain"}
-    variants = {"mosaic-source", "mosaic-cvae", "mosaic-experts", "ensemble-probabilities"}
+    variants = {"mosaic-source", "mosaic-cvae", "mosaic-experts"}
+    variants |= {"sda_fl-cvae", "ensemble-probabilities"}
     everywhere = set(METHODS) | variants
     assert len(found) == 2 * 3 * (2 * len(everywhere) + len(plain) + 1)
     assert {cell.label for cell in found} == everywhere | plain | {"mosaic-authors"}
