@@ -3,6 +3,7 @@
 import itertools
 import math
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from benchmarks.texts import one_line
@@ -116,6 +117,23 @@ def signed(points: float) -> str:
     if math.isnan(points):
         return NOTHING
     return f"{points:+.1f}".replace("-", "−")
+
+
+def span(values: Iterable[float], text_of: Callable[[float], str]) -> str:
+    """One number, or the least and the greatest of several; a dash for none and for zero.
+
+    Args:
+        values: the numbers; NaN is left out.
+        text_of: the text of one of them.
+    """
+    known = [value for value in values if not math.isnan(value)]
+    if not known or max(known) == 0:
+        return NOTHING
+    low = text_of(min(known))
+    high = text_of(max(known))
+    if low == high:
+        return low
+    return f"{low} to {high}"
 
 
 def rules_between(values: list[str]) -> frozenset[int]:

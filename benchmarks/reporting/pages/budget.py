@@ -24,7 +24,7 @@ from benchmarks.reporting import comparison
 from benchmarks.reporting.frames import has_values, of_label, read_csv, values_of
 from benchmarks.reporting.names import method_order, setting_name, widths_name
 from benchmarks.reporting.pages.tuned_over import NOTE, tuned_over
-from benchmarks.reporting.table import NOTHING, Page, markdown
+from benchmarks.reporting.table import NOTHING, Page, markdown, span
 
 AT_CLIENTS = ("generator", "cvae")
 """Kinds of steps that clients take beside their local training."""
@@ -93,10 +93,10 @@ def _row(label: str, rows: pd.DataFrame) -> list[str]:
     return [
         label,
         data_free(rows),
-        _span(rounds),
-        _span(local_steps),
-        _span(steps[at_clients].sum(axis=1) / rows["n_clients"]),
-        _span(steps[at_server].sum(axis=1)),
+        span(rounds, _number),
+        span(local_steps, _number),
+        span(steps[at_clients].sum(axis=1) / rows["n_clients"], _number),
+        span(steps[at_server].sum(axis=1), _number),
         _text(rows, "student"),
         _text(rows, "student_norms"),
         ", ".join(kinds) or NOTHING,
@@ -136,11 +136,12 @@ def _rules(last: pd.DataFrame) -> list[str]:
     if not has_values(last, "budget"):
         return notes
     if has_values(last, "client_budget"):
+        at_clients = span(last["client_budget"], _number)
+        at_server = span(last["server_budget"], _number)
         notes.append(
             "Steps beyond local training are as many as a budget pays for that is the same for all "
-            f"methods: {_span(last['client_budget'])} times the FLOPs of FedAvg's local training "
-            f"at the clients, and {_span(last['server_budget'])} times at the server. No method "
-            "takes more than its paper's."
+            f"methods: {at_clients} times the FLOPs of FedAvg's local training at the clients, and "
+            f"{at_server} times at the server. No method takes more than its paper's."
         )
     if has_values(last, "client_work"):
         shares = [f"{100 * last[f'{side}_work'].max():.2g} %" for side in ("client", "server")]
@@ -165,18 +166,6 @@ def _text(rows: pd.DataFrame, column: str) -> str:
     """The different texts of the column; a dash where there is none."""
     texts = [text for text in values_of(rows, column) if text]
     return " | ".join(texts) or NOTHING
-
-
-def _span(values: Iterable[float]) -> str:
-    """One number, or the least and the greatest of several; a dash for none and for zero."""
-    known = [value for value in values if not math.isnan(value)]
-    if not known or max(known) == 0:
-        return NOTHING
-    low = _number(min(known))
-    high = _number(max(known))
-    if low == high:
-        return low
-    return f"{low} to {high}"
 
 
 def _number(value: float) -> str:

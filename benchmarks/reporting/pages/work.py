@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
 
 import pandas as pd
 
@@ -10,7 +9,7 @@ from benchmarks.planning.methods import METHODS
 from benchmarks.reporting import comparison
 from benchmarks.reporting.frames import has_values, of_label, values_of
 from benchmarks.reporting.names import method_order, setting_name
-from benchmarks.reporting.table import NOTHING, Page
+from benchmarks.reporting.table import NOTHING, Page, span
 
 SIZES = ("batch", "ngf", "latent", "hidden")
 """A setting whose name has one of these is a size of a batch or of a network."""
@@ -73,15 +72,6 @@ def _numbers(rows: pd.DataFrame, column: str) -> pd.Series:
 
 def _percent(value: float) -> str:
     return f"{value:.0f} %" if value >= 10 else f"{value:.2g} %"
-
-
-def span(values: Iterable[float], text_of: Callable[[float], str]) -> str:
-    """One number, or the least and the greatest of several; a dash for none and for zero."""
-    known = [value for value in values if not math.isnan(value)]
-    if not known or max(known) == 0:
-        return NOTHING
-    low, high = text_of(min(known)), text_of(max(known))
-    return low if low == high else f"{low} to {high}"
 
 
 def other_sizes(rows: pd.DataFrame) -> list[str]:
