@@ -29,10 +29,32 @@ from mosaic.fl.files import write_whole
 
 NAME = "report.html"
 
-TEMPLATES = Path(__file__).parent
+TEMPLATES = Path(__file__).parent / "html"
 
 Section = tuple[str, str, str, Callable[[], dict[str, Any]]]
 """The section's id, its heading, its template, and what makes the template's values."""
+
+WITHOUT_RESULTS = ("answer", "alarms", "sources", "repeat")
+"""The sections of records in which no cell is finished."""
+
+# What the notes above the figures say
+OMEGA = (
+    "Last round, mean over seeds, with 95 % t intervals. In front: the reference, the best "
+    "method of each omega, floor and ceiling; put the pointer on another one, or untick methods."
+)
+COST = (
+    "Last round, means over seeds. The dashed line is the Pareto front: no competitor is both "
+    "cheaper and better than one on it."
+)
+CURVES = "Test accuracy by round, means over seeds; a single point: scored once."
+RANKS = (
+    "Mean rank over all pairs of omega and seed that every competitor finished, ± half of "
+    "Nemenyi's critical difference: where two bars do not overlap, the ranks differ at .05."
+)
+FOREST = (
+    "Method minus reference, paired by seed, with 95 % t intervals. Filled: significant after "
+    "Holm's correction over all settings. One pair has no interval."
+)
 
 
 def write_page(
@@ -50,13 +72,13 @@ def write_page(
     Returns:
         The path.
     """
-    mine: Failures = []
-    text = page_of(sources, reference, mine)
+    found: Failures = []
+    text = page_of(sources, reference, found)
     write_whole(path, utf8(text))
-    if failures is None and mine:
-        raise mine[0].error
     if failures is not None:
-        failures += mine
+        failures += found
+    elif found:
+        raise found[0].error
     return path
 
 
@@ -86,7 +108,7 @@ def page_of(sources: Sources, reference: str, failures: Failures) -> str:
         has_results=len(context.done) > 0,
         sections=rendered,
         filters=_filters(context, failures),
-        style=Markup((TEMPLATES / "html" / "page.css").read_text(encoding="utf-8")),
+        style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
         scripts=scripts,
         hashes=" ".join(_hash(script) for script in scripts),
     )
@@ -132,29 +154,6 @@ def _sections(context: Context, sources: Sources, failures: Failures) -> list[Se
     return sections
 
 
-WITHOUT_RESULTS = ("answer", "alarms", "sources", "repeat")
-"""The sections of records in which no cell is finished."""
-
-
-OMEGA = (
-    "Last round, mean over seeds, with 95 % t intervals. In front: the reference, the best "
-    "method of each omega, floor and ceiling; put the pointer on another one, or untick methods."
-)
-COST = (
-    "Last round, means over seeds. The dashed line is the Pareto front: no competitor is both "
-    "cheaper and better than one on it."
-)
-CURVES = "Test accuracy by round, means over seeds; a single point: scored once."
-RANKS = (
-    "Mean rank over all pairs of omega and seed that every competitor finished, ± half of "
-    "Nemenyi's critical difference: where two bars do not overlap, the ranks differ at .05."
-)
-FOREST = (
-    "Method minus reference, paired by seed, with 95 % t intervals. Filled: significant after "
-    "Holm's correction over all settings. One pair has no interval."
-)
-
-
 def _figures(charts: list[Any], note: str) -> dict[str, Any]:
     return {"charts": charts, "note": note}
 
@@ -168,20 +167,17 @@ def _filters(context: Context, failures: Failures) -> dict[str, Any]:
     values: dict[str, Any] = {"choices": [], "methods": []}
     try:
         methods = list(context.methods.values())
+        datasets = values_of(context.records, "dataset")
+        widths = values_of(context.records, "widths")
+        families = dict.fromkeys(method.family for method in methods)
+        data_free = dict.fromkeys(method.data_free for method in methods)
         omegas = [(number(omega), text) for omega, text in context.omegas.items()]
-        records = context.records
         choices = {
-            "dataset": (
-                "Data set",
-                [(name, one_line(name)) for name in values_of(records, "dataset")],
-            ),
-            "widths": ("Widths", [(name, one_line(name)) for name in values_of(records, "widths")]),
+            "dataset": ("Data set", [(name, one_line(name)) for name in datasets]),
+            "widths": ("Widths", [(name, one_line(name)) for name in widths]),
             "omega": ("Omega", omegas),
-            "family": ("Clients send", [(f, f) for f in dict.fromkeys(m.family for m in methods)]),
-            "data-free": (
-                "Data-free",
-                [(f, f) for f in dict.fromkeys(m.data_free for m in methods)],
-            ),
+            "family": ("Clients send", [(family, family) for family in families]),
+            "data-free": ("Data-free", [(text, text) for text in data_free]),
         }
         for name, (heading, options) in choices.items():
             if len(options) > 1:
@@ -199,7 +195,7 @@ def _title(context: Context) -> str:
 
 def _script(name: str) -> Markup:
     """A script of this package, which has no text of a user."""
-    return Markup((TEMPLATES / "html" / name).read_text(encoding="utf-8"))
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
 def _hash(script: str) -> str:
