@@ -119,6 +119,23 @@ def test_the_page_asks_for_nothing_from_the_network():
     assert "default-src 'none'" in body
 
 
+def test_the_fairness_section_has_what_each_method_computes():
+    spent = {"client_spent": 1.5, "client_budget": 3.0, "server_spent": 0.5, "server_budget": 1.0}
+    page = text_of(made_records({"dense": [0.5], "mosaic": [0.6]}, **spent))
+    fairness = page[page.index('id="fairness"') : page.index('id="tables"')]
+    assert "What each method was given on digits" in fairness
+    assert "What each method computes on digits" in fairness
+    assert '<td class="number">50 %</td>' in fairness
+
+
+def test_a_given_split_is_named_as_one_everywhere():
+    given = {"task.law": "file", "status": "failed", "reason": "a loss > 1", "selection": ""}
+    records = made_records({"mosaic": [np.nan]}, omegas=(np.inf,), **given)
+    page = text_of(records)
+    assert "mosaic, digits, 4 clients, full width, given split, seed 0" in page
+    assert "ω given split" not in page
+
+
 def test_the_command_of_a_cell_names_its_setting():
     records = made_records({"my 'x'": [0.5, 0.6]}, omegas=(0.1, float("inf")), precision="fp32")
     assert command(records) == (

@@ -10,6 +10,7 @@ from benchmarks.reporting import comparison
 from benchmarks.reporting.figures.cost import curve_of
 from benchmarks.reporting.frames import groups, of_label
 from benchmarks.reporting.page.charts import (
+    ACCURACY,
     Chart,
     Spec,
     chart,
@@ -21,8 +22,6 @@ from benchmarks.reporting.page.charts import (
     tips,
 )
 from benchmarks.reporting.page.context import Context
-
-ACCURACY = "accuracy (per cent)"
 
 
 def against_omega(context: Context) -> list[Chart]:

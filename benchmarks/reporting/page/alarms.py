@@ -56,8 +56,8 @@ def _kinds(rows: pd.DataFrame, column: str, heading: str, context: Context) -> l
 def _cell(context: Context, row: dict[Any, Any]) -> str:
     setting = context.name_of(tuple(row[name] for name in comparison.SETTING))
     label = context.methods[row["label"]].name
-    omega = context.omegas[row["omega"]]
-    return f"{label}, {setting}, ω {omega}, seed {row['seed']} ({row['cell']})"
+    omega = context.omega_names[row["omega"]]
+    return f"{label}, {setting}, {omega}, seed {row['seed']} ({row['cell']})"
 
 
 def _unpaired(context: Context) -> list[str]:
@@ -65,4 +65,4 @@ def _unpaired(context: Context) -> list[str]:
     if "partition" not in context.records:
         return []
     places = comparison.unpaired_seeds(context.records)
-    return [f"ω {context.omegas[omega]}, seed {seed}" for omega, seed in places]
+    return [f"{context.omega_names[omega]}, seed {seed}" for omega, seed in places]

@@ -117,11 +117,9 @@ def _lead_text(context: Context, lead: Lead) -> str:
     interval = "[one seed: no interval]"
     if math.isfinite(lead.ci):
         interval = f"[{signed(lead.points - lead.ci)}, {signed(lead.points + lead.ci)}]"
-    at = context.omegas[omega]
-    at = at if at == GIVEN_SPLIT else f"ω {at}"
-    where = f"{context.name_of(tuple(setting))}, {at}"
-    if len(context.settings) == 1:
-        where = at
+    where = context.omega_names[omega]
+    if len(context.settings) > 1:
+        where = f"{context.name_of(tuple(setting))}, {where}"
     text = f"{signed(lead.points)} {interval} against {one_line(lead.other)} ({where}"
     if math.isfinite(lead.p):
         text += f"; p Holm {p_value(lead.p)}"

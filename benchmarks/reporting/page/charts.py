@@ -12,6 +12,9 @@ from benchmarks.reporting.page.context import Context, Method
 FAINT = 0.4
 """Opacity of the methods that a figure does not put in front."""
 
+ACCURACY = "accuracy (per cent)"
+"""The title of an axis."""
+
 Spec = dict[str, Any]
 
 CONFIG: Spec = {
@@ -64,8 +67,7 @@ def chart(context: Context, title: str, summary: str, group: tuple, spec: Spec) 
     dataset, _, widths, *omega = group
     title = f"{title}: {context.name_of(group[:3])}"
     if omega:
-        text = context.omegas[omega[0]]
-        title += f", {text}" if not text[0].isdigit() and text != "inf" else f", ω {text}"
+        title += f", {context.omega_names[omega[0]]}"
     at = number(omega[0]) if omega else ""
     return Chart(title, summary, spec, dataset, widths, at)
 

@@ -10,7 +10,13 @@ from benchmarks.reporting import comparison
 from benchmarks.reporting.figures.heatmaps import is_grid_point
 from benchmarks.reporting.figures.style import method_styles
 from benchmarks.reporting.frames import groups, of_label, with_status
-from benchmarks.reporting.names import is_frame, method_order, omega_values, setting_name
+from benchmarks.reporting.names import (
+    is_frame,
+    method_order,
+    omega_names,
+    omega_values,
+    setting_name,
+)
 from benchmarks.reporting.pages.budget import data_free
 from benchmarks.texts import one_line
 
@@ -107,8 +113,13 @@ class Context:
 
     @cached_property
     def omegas(self) -> dict[float, str]:
-        """The text of each omega."""
+        """Each omega as the cell of a table: "0.1", or "given split"."""
         return omega_values(self.records)
+
+    @cached_property
+    def omega_names(self) -> dict[float, str]:
+        """Each omega as a heading or within a sentence: "ω 0.1", or "given split"."""
+        return omega_names(self.records)
 
     @cached_property
     def settings(self) -> list[tuple[tuple, pd.DataFrame]]:

@@ -5,6 +5,7 @@ import pandas as pd
 from benchmarks.reporting import comparison
 from benchmarks.reporting.frames import groups
 from benchmarks.reporting.page.charts import (
+    ACCURACY,
     Chart,
     Spec,
     chart,
@@ -95,7 +96,7 @@ def _spec(context: Context, rows: pd.DataFrame, front: pd.Series, title: str) ->
     looks = look(context, list(rows["label"]))
     scale = {"type": "log", "nice": False, "padding": 30}
     x = quantity("x", title, scale=scale, axis={"grid": False, "tickCount": 5, "format": "~r"})
-    y = quantity("y", "accuracy (per cent)")
+    y = quantity("y", ACCURACY)
     place = {"x": x, "y": y}
     step = {
         "transform": [{"filter": "datum.front"}],

@@ -1,20 +1,29 @@
-"""What each method was given, and all tables of ``table.md``, as tables of the page."""
+"""What each method was given and computes, and all tables of ``table.md``, in the page."""
 
 from typing import Any
 
 from benchmarks.reporting.page.context import Context
 from benchmarks.reporting.pages.budget import budget_page
+from benchmarks.reporting.pages.work import work_page
 from benchmarks.reporting.parts import Failures
 from benchmarks.reporting.table import Page
 from benchmarks.reporting.tables import Tests, make_pages
 from benchmarks.texts import one_line
 
+BUDGETS = "What each method"
+"""How the captions of the two tables begin that :func:`fairness` shows."""
+
 
 def fairness(context: Context) -> dict[str, Any]:
-    """The page of budgets over all settings, open."""
+    """What each method was given, over all settings, and what it computes in each; open."""
     if not len(context.last):
         return {"pages": [], "open": True}
-    return {"pages": [_shown(budget_page(context.records))], "open": True}
+    pages = [budget_page(context.records)]
+    for setting, rows in context.settings:
+        page = work_page(rows, setting)
+        if page is not None:
+            pages.append(page)
+    return {"pages": [_shown(page) for page in pages], "open": True}
 
 
 def all_tables(context: Context, failures: Failures) -> dict[str, Any]:
@@ -23,7 +32,7 @@ def all_tables(context: Context, failures: Failures) -> dict[str, Any]:
         return {"pages": [], "open": False}
     tests = Tests(context.verdicts, context.differences)
     pages = make_pages(context.records, context.reference, failures=failures, tests=tests)
-    shown = [_shown(page) for page in pages if not page.caption.startswith("What each method")]
+    shown = [_shown(page) for page in pages if not page.caption.startswith(BUDGETS)]
     return {"pages": shown, "open": False}
 
 

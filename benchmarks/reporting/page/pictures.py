@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import tempfile
 import warnings
 from pathlib import Path
@@ -29,12 +30,12 @@ CLASS_COLUMNS = 200
 """Classes that a heat map has columns for."""
 
 FACTS = {
-    "classes_covered": ("covers {:.0%} of the classes", 1),
-    "duplicate_ratio": ("{:.1%} near-duplicates", 1),
-    "fid_domain": ("FID (domain) {:.3g}", 1),
-    "fid_domain_floor": ("real against real {:.3g}", 1),
+    "classes_covered": "covers {:.0%} of the classes",
+    "duplicate_ratio": "{:.1%} near-duplicates",
+    "fid_domain": "FID (domain) {:.3g}",
+    "fid_domain_floor": "real against real {:.3g}",
 }
-"""Columns that say how good all of a cell's generated images are."""
+"""Columns that say how good all of a cell's generated images are, and their texts."""
 
 
 def partition_counts(context: Context) -> dict[tuple, np.ndarray]:
@@ -69,7 +70,7 @@ def partitions(context: Context, counts: dict[tuple, np.ndarray]) -> dict[str, A
                 "name": one_line(f"{dataset}, {n_clients} clients"),
                 "dataset": dataset,
                 "omega": number(omega),
-                "omega_text": context.omegas[omega],
+                "omega_text": context.omega_names[omega],
                 "n_classes": shown.shape[1],
                 "hidden": table.shape[1] - shown.shape[1],
                 "rows": rows,
@@ -119,14 +120,14 @@ def _set(context: Context, images: Pictures, counts: dict[tuple, np.ndarray]) ->
             }
         )
     facts = []
-    for column, (text, unit) in FACTS.items():
+    for column, text in FACTS.items():
         value = row.get(column)
-        if isinstance(value, int | float) and value == value:
-            facts.append(text.format(value / unit))
-    omega = context.omegas[row["omega"]]
+        if isinstance(value, int | float) and not math.isnan(value):
+            facts.append(text.format(value))
+    omega = context.omega_names[row["omega"]]
     return {
         "labels": ", ".join(context.methods[label].name for label in images.labels),
-        "where": f"{context.name_of(setting)}, ω {omega}, seed {row['seed']}",
+        "where": f"{context.name_of(setting)}, {omega}, seed {row['seed']}",
         "dataset": row["dataset"],
         "widths": row["widths"],
         "omega": number(row["omega"]),
