@@ -16,7 +16,7 @@ from benchmarks.reporting.frames import read_csv, with_infinities, with_status
 from benchmarks.reporting.names import number, omega_names
 from benchmarks.reporting.page.sources import FOLDER, Sources
 from benchmarks.reporting.page.write import NAME, write_page
-from benchmarks.reporting.pages.protocols import OtherBudget
+from benchmarks.reporting.pages.order import OtherBudget
 from benchmarks.reporting.parts import Failures, part, write_tracebacks
 from benchmarks.reporting.shown import Pictures, shown_partitions, shown_pictures
 from benchmarks.reporting.tables import check_pages, write_tables

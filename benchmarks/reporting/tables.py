@@ -16,7 +16,7 @@ from benchmarks.reporting.pages.budget import budget_page
 from benchmarks.reporting.pages.communication import communication_page, wants_communication
 from benchmarks.reporting.pages.cost import cost_page
 from benchmarks.reporting.pages.differences import difference_page
-from benchmarks.reporting.pages.protocols import OtherBudget, protocols_page
+from benchmarks.reporting.pages.order import OtherBudget, order_page
 from benchmarks.reporting.pages.published import published_pages
 from benchmarks.reporting.pages.ranks import rank_page
 from benchmarks.reporting.pages.selection import selection_page
@@ -90,8 +90,8 @@ def _if_any(page: Page | None) -> list[Page]:
     return [] if page is None else [page]
 
 
-def _protocols(here: pd.DataFrame, others: OtherBudget, setting: tuple) -> list[Page]:
-    return _if_any(protocols_page(here, others, setting))
+def _orders(here: pd.DataFrame, others: OtherBudget, setting: tuple) -> list[Page]:
+    return _if_any(order_page(here, others, setting))
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def make_pages(
     for setting, here in groups(records, comparison.SETTING):
         makers = _pages_of_setting(here, setting, reference, pages, tests)
         if others:
-            makers["the budgets' orders"] = functools.partial(_protocols, here, others, setting)
+            makers["the budgets' orders"] = functools.partial(_orders, here, others, setting)
         for name, make in makers.items():
             with part(f"{name} of {setting_name(*setting)} in table.md and table.tex", failures):
                 yield from list(make())

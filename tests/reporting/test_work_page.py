@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from benchmarks.reporting.pages.protocols import OtherBudget, protocols_page, turned_pairs
+from benchmarks.reporting.pages.order import OtherBudget, order_page, turned_pairs
 from benchmarks.reporting.pages.work import work_page
 from benchmarks.reporting.report import with_other_budget
 from benchmarks.reporting.tables import write_tables
@@ -43,9 +43,9 @@ def test_records_from_before_there_were_budgets_have_no_such_page():
     assert work_page(pd.DataFrame([record("fedavg")]), SETTING) is None
 
 
-def protocols(own: list[dict], other: list[dict]):
+def order_of(own: list[dict], other: list[dict]):
     others = OtherBudget("equal", "paper", pd.DataFrame(other))
-    return protocols_page(pd.DataFrame(own), others, SETTING)
+    return order_page(pd.DataFrame(own), others, SETTING)
 
 
 def test_ranks_and_the_pairs_that_turn_round():
@@ -53,7 +53,7 @@ def test_ranks_and_the_pairs_that_turn_round():
     own = [record(label, a) for label, a in [("local", 0.1), ("feddf", 0.7), ("mosaic", 0.9)]]
     own += [record("dense", 0.8), record("mosaic", 0.9, omega=1.0), record("dense", 0.8, omega=1.0)]
     other = [row | {"accuracy": {"dense": 0.6}.get(row["label"], row["accuracy"])} for row in own]
-    page = protocols(own, other)
+    page = order_of(own, other)
     assert page.header == ["method", "ω 0.1", "ω 1"]
     assert page.rows == [["feddf", "3 → 2", "–"], ["dense", "2 → 3", "2"], ["mosaic", "1", "1"]]
     assert page.notes[1] == (
@@ -66,10 +66,10 @@ def test_only_seeds_that_both_have_count():
     """On seed 0 alone dense is ahead with both budgets; seed 1 has no partner."""
     own = [record("dense", 0.6), record("feddf", 0.5), record("dense", 0.0, seed=1)]
     other = [record("dense", 0.7), record("feddf", 0.5)]
-    assert "same order" in protocols(own, other).notes[1]
-    assert protocols(own, [record("dense")]) is None
+    assert "same order" in order_of(own, other).notes[1]
+    assert order_of(own, [record("dense")]) is None
     elsewhere = [row | {"widths": "mixed"} for row in other]
-    assert protocols(own, elsewhere) is None
+    assert order_of(own, elsewhere) is None
 
 
 def test_a_tie_turns_no_pair_round():

@@ -36,7 +36,7 @@ class OtherBudget:
     records: pd.DataFrame
 
 
-def protocols_page(records: pd.DataFrame, others: OtherBudget, setting: tuple) -> Page | None:
+def order_page(records: pd.DataFrame, others: OtherBudget, setting: tuple) -> Page | None:
     """Ranks under both budgets; None where they have no two methods in common.
 
     A method takes part at an omega on the seeds on which it finished under both.
