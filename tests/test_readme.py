@@ -3,11 +3,18 @@
 import re
 from pathlib import Path
 
+from benchmarks.planning.methods import BUILT_IN
+
 README = Path(__file__).parents[1] / "README.md"
 
 
 def test_it_is_short():
     assert len(README.read_text().splitlines()) <= 120
+
+
+def test_it_counts_the_methods_beside_mosaic():
+    [number] = re.findall(r"runs it beside (\d+) others", README.read_text())
+    assert int(number) == len(BUILT_IN) - 1
 
 
 def test_its_example_runs(capsys):

@@ -17,7 +17,10 @@ BUDGETS = ("equal", "paper")
 
 @dataclass(frozen=True)
 class Budget:
-    """What a method may compute, in multiples of FedAvg's local training of the same task.
+    """What a method may compute at each side.
+
+    With the rule "equal" both numbers are multiples of FedAvg's local training of the same task;
+    with "paper", shares in (0, 1] of the images that the method's paper trains on.
 
     Attributes:
         client: all clients together, beyond FedAvg's local training.

@@ -78,7 +78,10 @@ def _with_shares(method: str, task: Task, config: Any, work: Work) -> Work:
 
 
 def _without_split(task: Task) -> Task:
-    """The task without what no FLOPs depend on, unless they depend on the clients' data."""
+    """The task without seed and split, which change the FLOPs only where these depend on the data.
+
+    All seeds and omegas then share one entry of the caches above.
+    """
     return replace(task, seed=0, omega=math.inf, law="class", partition="", data="")
 
 

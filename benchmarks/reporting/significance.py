@@ -84,6 +84,7 @@ def sign_flip_test(differences: np.ndarray) -> float:
     if len(differences) < MIN_PAIRS_EXACT:
         return math.nan
 
+    # scipy's permutation test gives the same p, but a page of thousands of cells waits for it.
     # The sums under all choices of signs; the first sign is fixed, since the other half mirrors it.
     sums = differences[:1].astype(float)
     for difference in differences[1:]:

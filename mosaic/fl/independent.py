@@ -51,7 +51,8 @@ def trained_alone(task: Task, shard: Shard, samples: Samples, shift: int = 0) ->
         task: The task.
         shard: The client's shard, which gives the width and the number of steps.
         samples: What the model is trained on.
-        shift: The first channel of the window that a client of width below 1 starts from.
+        shift: The round whose window a client of width below 1 starts from; 0 for the first
+            channels.
     """
     state = client_start(task, shard, shift)
     steps = n_steps(task, shard.size)
