@@ -1,6 +1,6 @@
 """FLOPs of the methods whose server sends images back to all clients.
 
-Mixing them into the local training costs nothing: clients take no step more.
+Mixing them into the local training costs nothing: clients take no more steps.
 """
 
 import math

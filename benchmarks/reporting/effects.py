@@ -136,8 +136,8 @@ def effects(pairs: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(keys, ignore_index=True).drop(columns="place")
 
 
-def _effect(cells: Any) -> dict[str, Any]:
-    test = paired_test(cells["other_accuracy"] - cells["accuracy"])
+def _effect(cells: pd.DataFrame) -> dict[str, Any]:
+    test = paired_test(cells.loc[:, "other_accuracy"] - cells.loc[:, "accuracy"])
     means = {name: cells[name].mean() for name in ("accuracy", "other_accuracy")}
     return means | test
 

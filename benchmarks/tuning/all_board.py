@@ -41,7 +41,8 @@ def board_of_all(
     """
     doing_now: dict[str, str] = {}
     shown: set[tuple[str, int]] = set()
-    list(_new_lines(studies, finished_of_all(studies), shown))  # those of an earlier command
+    for method, trials in finished_of_all(studies).items():  # those of an earlier command
+        shown.update((method, trial.number) for trial in trials)
     total = sum(plan.trials for _, plan in studies.values())
     n_done = len(shown)
     looked = 0.0

@@ -99,10 +99,15 @@ def _obstacle(studies: Studies, plans: Sequence[Plan], options: argparse.Namespa
     if options.set:
         return "--set has changed its task"
     finished = finished_of_all(studies)
-    unfinished = [p.method for p in plans if len(finished.get(p.method, [])) < p.trials]
-    failed = [m for m in studies if finished[m] and best_of(studies, m) is None]
-    unfinished = [method for method in unfinished if method not in failed]
-    return f"trials of {', '.join(unfinished)} are missing" if unfinished else ""
+    unfinished = []
+    for plan in plans:
+        trials = finished.get(plan.method, [])
+        failed = len(trials) > 0 and best_of(studies, plan.method) is None
+        if len(trials) < plan.trials and not failed:
+            unfinished.append(plan.method)
+    if not unfinished:
+        return ""
+    return f"trials of {', '.join(unfinished)} are missing"
 
 
 def _print_rule(plans: Sequence[Plan], suites: str) -> None:

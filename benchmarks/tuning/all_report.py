@@ -133,15 +133,15 @@ def toml_of_all(
 
 def _validation(trials: Sequence[FrozenTrial]) -> dict[str, Any]:
     """The accuracy of the default and of the best trial, and which one that is."""
-    values = [
-        (trial.values[0], -place, trial)
-        for place, trial in enumerate(trials)
-        if trial.state == TrialState.COMPLETE
-    ]
-    best, place, _ = max(values, key=lambda found: found[:2])
-    defaults = [value for value, _, trial in values if trial.user_attrs.get("default")]
-    measured: dict[str, Any] = {"default": defaults[0] if defaults else None, "best": best}
-    return measured | {"trial": -place, "failed": len(trials) - len(values)}
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    best = max(complete, key=lambda trial: trial.values[0])  # of equal ones the first
+    defaults = [trial.values[0] for trial in complete if trial.user_attrs.get("default")]
+    return {
+        "default": defaults[0] if defaults else None,
+        "best": best.values[0],
+        "trial": trials.index(best),
+        "failed": len(trials) - len(complete),
+    }
 
 
 def command_of(plan: Plan, suites: str, given: Sequence[str] = ()) -> str:
