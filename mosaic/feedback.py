@@ -7,8 +7,8 @@ uses them during the rounds, not after them:
 1. Each client trains a generator on its own data and uploads it once.
 2. The server draws a set in which all classes are equally frequent, and sends it once to everybody.
 3. In the remaining rounds each client trains on its own images and on those of the set that fill up
-   the classes that it lacks. It takes no more steps. The rounds are otherwise those of FedAvg, or of
-   FedRolex where widths differ.
+   the classes that it lacks. It takes no more steps. The rounds are otherwise those of FedAvg, or
+   of FedRolex where widths differ.
 4. If wanted, the server's model learns from such images at the end.
 
 From others: clients that train on shared images of all clients' generators are SDA-FL's (Li et al.,

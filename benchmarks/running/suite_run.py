@@ -225,15 +225,8 @@ def open_run(request: Request, dry: bool = False) -> SuiteRun:
     check_gpu_share(request.gpu_share)
     check_weights(request.inception_weights, download=not dry)
 
-    datasets = None
-    named = suite.datasets if request.datasets is None else request.datasets
-    if named is not None:
-        datasets = [resolve_dataset(given) for given in named]
-        different("the list of data sets", named, datasets)
-    metrics = [resolve_metric(given) for given in request.metrics]
-    if metrics:
-        different("the list of metrics", request.metrics, metrics)
-
+    datasets = _datasets(request, suite)
+    metrics = _metrics(request)
     names = datasets or list(known_scale(request.scale).datasets)
     settings = with_resolved_model(request.settings, names)
     own = with_resolved_model({"task": suite.task}, names, folder)
@@ -280,3 +273,25 @@ def open_run(request: Request, dry: bool = False) -> SuiteRun:
     )
     cells = with_data(cells, fingerprints(splits_of(cells), download=not dry))
     return SuiteRun(request, name, suite, cells, session, jobs)
+
+
+def _datasets(request: Request, suite: Suite) -> list[str] | None:
+    """The names of the data sets that the request or the suite gives; None leaves it to the scale.
+
+    Raises:
+        InputError: if there is no such data set, or if one is there twice.
+    """
+    named = suite.datasets if request.datasets is None else request.datasets
+    if named is None:
+        return None
+    datasets = [resolve_dataset(given) for given in named]
+    different("the list of data sets", named, datasets)
+    return datasets
+
+
+def _metrics(request: Request) -> list[str]:
+    """The names of the metrics from files, none of which is there twice."""
+    metrics = [resolve_metric(given) for given in request.metrics]
+    if metrics:
+        different("the list of metrics", request.metrics, metrics)
+    return metrics
