@@ -51,7 +51,7 @@ def steps_by_factor(
 ) -> dict[str, float]:
     """The steps with which a method trains on a share of its paper's images.
 
-    Where the task has fewer rounds than the paper, steps per round are more, up to the paper's.
+    Where the task has fewer rounds than the paper, steps per round are as many more.
 
     Args:
         method: its name in METHODS.
@@ -69,10 +69,7 @@ def steps_by_factor(
             if field.name in settings:
                 continue
             share = getattr(factors, side)
-            rounds = field.metadata.get("rounds")
-            if rounds:
-                share = min(1.0, share * max(1.0, rounds / task.rounds))
-            steps[field.name] = _whole(config, field, share * papers_steps(config, field))
+            steps[field.name] = _whole(config, field, share * most_steps(config, field, task))
     return steps
 
 
@@ -121,6 +118,18 @@ def papers_steps(config: Any, field: Field) -> float:
     return steps * getattr(default, batch) / getattr(config, batch)
 
 
+def most_steps(config: Any, field: Field, task: Task) -> float:
+    """The most steps that a method is given: those of :func:`papers_steps`.
+
+    Where they are per round, and the task has fewer rounds than the paper, they are those of all of
+    the paper's rounds: a method of many rounds is not starved in a task of one. In more rounds than
+    the paper's they are the paper's in each.
+    """
+    steps = papers_steps(config, field)
+    rounds = field.metadata.get("rounds")
+    return steps * max(1.0, rounds / task.rounds) if rounds else steps
+
+
 def federated_flops(task: Task) -> float:
     """The FLOPs of FedAvg's local training of the whole network, at all clients in all rounds.
 
@@ -162,7 +171,7 @@ def _steps_of_side(
     counted = [field for field in counted_fields(config, side) if field.name not in settings]
     if not counted:
         return {}
-    papers = {field.name: papers_steps(config, field) for field in counted}
+    papers = {field.name: most_steps(config, field, task) for field in counted}
 
     def flops(steps: dict[str, float]) -> float:
         return _flops(method, task, replace(config, **steps), side)

@@ -148,7 +148,7 @@ def _rules(last: pd.DataFrame) -> list[str]:
         notes.append(
             f"{which} are so many that each method trains on the same share of its own paper's "
             f"images: {shares[0]} at the clients and {shares[1]} at the server. Where there are "
-            "fewer rounds than in the paper, steps per round are more, up to the paper's."
+            "fewer rounds than in the paper, steps per round are as many more."
         )
     return notes
 
