@@ -6,6 +6,8 @@ the FLOPs of a method's steps (``method_flops.py``) follows the share of its pap
 budget pays for: the same share for all of its steps of one side, and never more than all of them.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import Field, fields, replace
 from typing import Any, get_type_hints
 
@@ -176,8 +178,8 @@ def _steps_of_side(
     def flops(steps: dict[str, float]) -> float:
         return _flops(method, task, replace(config, **steps), side)
 
-    def whole(share: float) -> dict[str, float]:
-        return {f.name: _whole(config, f, papers[f.name] * share) for f in counted}
+    def whole(share: float, rounded: Callable[[float], int] = round) -> dict[str, float]:
+        return {f.name: _whole(config, f, papers[f.name] * share, rounded) for f in counted}
 
     full = whole(1.0)
     if flops(full) <= limit:
@@ -191,19 +193,50 @@ def _steps_of_side(
             high = share
         else:
             low = share
-    steps = whole(low)
 
-    # The finest of the whole numbers takes up what rounding the others leaves over
-    for name in sorted(papers, key=lambda name: -papers[name]):
-        now, more = flops(steps), flops(steps | {name: steps[name] + 1})
+    # The finest of the whole numbers takes up what rounding the others leaves over. They are
+    # rounded down where that leaves it nearer to its share: an epoch too many can cost all of it.
+    nearest, least = whole(low), math.inf
+    for rounded in (round, math.floor):
+        steps, finest = _filled(whole(low, rounded), full, flops, limit)
+        if not finest:
+            break
+        distance = abs(math.log(steps[finest] / max(1.0, papers[finest] * low)))
+        if distance < least:
+            nearest, least = steps, distance
+    return nearest
+
+
+def _filled(
+    steps: dict[str, float],
+    full: dict[str, float],
+    flops: Callable[[dict[str, float]], float],
+    limit: float,
+) -> tuple[dict[str, float], str]:
+    """The steps with as many of the finest kind as meet the limit, and the name of that kind.
+
+    Args:
+        steps: of each kind, rounded.
+        full: the most of each kind.
+        flops: of steps.
+        limit: of the FLOPs.
+
+    Returns:
+        The steps as they are, and "", where no kind is whole and costs anything.
+    """
+    now = flops(steps)
+    for name in sorted(full, key=lambda name: -full[name]):
+        more = flops(steps | {name: steps[name] + 1})
         if more > now and isinstance(full[name], int):
             n = steps[name] + round((limit - now) / (more - now))
-            return steps | {name: min(max(1, n), full[name])}
-    return steps
+            return steps | {name: min(max(1, n), full[name])}, name
+    return steps, ""
 
 
-def _whole(config: Any, field: Field, steps: float) -> float:
+def _whole(
+    config: Any, field: Field, steps: float, rounded: Callable[[float], int] = round
+) -> float:
     """A number of steps as the field takes it: whole and at least 1, or any float."""
     if get_type_hints(type(config))[field.name] is not float:
-        return max(1, round(steps))
+        return max(1, rounded(steps))
     return steps

@@ -116,6 +116,19 @@ def test_the_budget_is_met_where_costs_do_not_grow_with_the_steps_alone():
     assert spent("feddf", task, config)["server"] == pytest.approx(0.025, rel=0.01)
 
 
+@pytest.mark.parametrize("limit", [0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5])
+@pytest.mark.parametrize("method", ["dense", "coboosting"])
+def test_whole_epochs_do_not_take_the_students_steps(method, limit):
+    """Two or three epochs are dear: with one too many the student had a fifth of its share."""
+    config = METHODS[method].Config(batch=64)
+    found = steps_within(method, TASK, {"batch": 64}, Budget(1, limit))
+    of_student = found["distil_steps"] / (20_100 * config.batch)
+    of_epochs = found["epochs"] / (200 * config.batch)
+    assert 0.4 < of_student / of_epochs < 5
+    config = dataclasses.replace(config, **found)
+    assert spent(method, TASK, config)["server"] == pytest.approx(limit, rel=0.05)
+
+
 def test_a_unit_of_epochs_is_the_same_for_all_seeds_and_splits():
     task = dataclasses.replace(TASK, epochs=2)
     others = [{"seed": 1}, {"omega": 0.01}, {"n_clients": 5}]
