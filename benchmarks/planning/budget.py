@@ -3,7 +3,8 @@
 There are two budgets, for what the clients compute beyond FedAvg's local training, and for what the
 server computes. Both are multiples of the FLOPs of FedAvg's own local training of the task. From
 the FLOPs of a method's steps (``method_flops.py``) follows the share of its paper's images that the
-budget pays for: the same share for all of its steps of one side, and never more than all of them.
+budget pays for: the same share for all of its steps of one side, up to whole steps, and never more
+than all of them (:func:`most_steps`).
 """
 
 import math

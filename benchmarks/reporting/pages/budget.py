@@ -140,7 +140,8 @@ def _rules(last: pd.DataFrame) -> list[str]:
             "Steps beyond local training are as many as a budget pays for that is the same for all "
             f"methods: {_span(last['client_budget'])} times the FLOPs of FedAvg's local training "
             f"at the clients, and {_span(last['server_budget'])} times at the server. No method "
-            "takes more than its paper's."
+            "takes more than its paper's, those of each round where there are more rounds "
+            "than in the paper."
         )
     if has_values(last, "client_work"):
         shares = [f"{100 * last[f'{side}_work'].max():.2g} %" for side in ("client", "server")]
