@@ -174,7 +174,7 @@ def _steps_of_side(
     counted = [field for field in counted_fields(config, side) if field.name not in settings]
     if not counted:
         return {}
-    papers = {field.name: most_steps(config, field, task) for field in counted}
+    papers = {field.name: papers_steps(config, field) for field in counted}
 
     def flops(steps: dict[str, float]) -> float:
         return _flops(method, task, replace(config, **steps), side)
@@ -183,6 +183,9 @@ def _steps_of_side(
         return {f.name: _whole(config, f, papers[f.name] * share, rounded) for f in counted}
 
     full = whole(1.0)
+    if flops(full) <= limit:
+        papers = {field.name: most_steps(config, field, task) for field in counted}
+        full = whole(1.0)
     if flops(full) <= limit:
         return full
 
@@ -195,17 +198,12 @@ def _steps_of_side(
         else:
             low = share
 
-    # The finest of the whole numbers takes up what rounding the others leaves over. They are
-    # rounded down where that leaves it nearer to its share: an epoch too many can cost all of it.
-    nearest, least = whole(low), math.inf
-    for rounded in (round, math.floor):
-        steps, finest = _filled(whole(low, rounded), full, flops, limit)
-        if not finest:
-            break
-        distance = abs(math.log(steps[finest] / max(1.0, papers[finest] * low)))
-        if distance < least:
-            nearest, least = steps, distance
-    return nearest
+    # The finest of the whole numbers takes up what rounding the others leaves over. Where that is
+    # less than half of its own share, they are rounded down: an epoch too many can cost all of it.
+    steps, finest = _filled(whole(low), full, flops, limit)
+    if finest and steps[finest] < papers[finest] * low / 2:
+        steps, _ = _filled(whole(low, math.floor), full, flops, limit)
+    return steps
 
 
 def _filled(
