@@ -227,10 +227,8 @@ def trained(
 
 
 def draw(images: Tensor, owners: Tensor, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """``n`` of the shared images (n, C, S, S) in [-1, 1], without replacement while there are any,
-    and the client (n,) that drew each.
+    """``n`` different ones of the shared images (n, C, S, S) in [-1, 1], or all where there are
+    fewer, and the client (n,) that drew each.
     """
-    passes = -(-n // len(images))
-    order = torch.cat([torch.randperm(len(images), generator=rng) for _ in range(passes)])[:n]
-    order = order.to(images.device)
+    order = torch.randperm(len(images), generator=rng)[:n].to(images.device)
     return normalise(images[order]), owners[order]

@@ -3,9 +3,12 @@
 There are two budgets, for what the clients compute beyond FedAvg's local training, and for what the
 server computes. Both are multiples of the FLOPs of FedAvg's own local training of the task. From
 the FLOPs of a method's steps (``method_flops.py``) follows the share of its paper's images that the
-budget pays for: the same share for all of its steps of one side, and never more than all of them.
+budget pays for: the same share for all of its steps of one side, up to whole steps, and never more
+than all of them (:func:`most_steps`).
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import Field, fields, replace
 from typing import Any, get_type_hints
 
@@ -51,7 +54,7 @@ def steps_by_factor(
 ) -> dict[str, float]:
     """The steps with which a method trains on a share of its paper's images.
 
-    Where the task has fewer rounds than the paper, steps per round are more, up to the paper's.
+    Where the task has fewer rounds than the paper, steps per round are as many more.
 
     Args:
         method: its name in METHODS.
@@ -69,10 +72,7 @@ def steps_by_factor(
             if field.name in settings:
                 continue
             share = getattr(factors, side)
-            rounds = field.metadata.get("rounds")
-            if rounds:
-                share = min(1.0, share * max(1.0, rounds / task.rounds))
-            steps[field.name] = _whole(config, field, share * papers_steps(config, field))
+            steps[field.name] = _whole(config, field, share * most_steps(config, field, task))
     return steps
 
 
@@ -121,6 +121,18 @@ def papers_steps(config: Any, field: Field) -> float:
     return steps * getattr(default, batch) / getattr(config, batch)
 
 
+def most_steps(config: Any, field: Field, task: Task) -> float:
+    """The most steps that a method is given: those of :func:`papers_steps`.
+
+    Where they are per round, and the task has fewer rounds than the paper, they are those of all of
+    the paper's rounds: a method of many rounds is not starved in a task of one. In more rounds than
+    the paper's they are the paper's in each.
+    """
+    steps = papers_steps(config, field)
+    rounds = field.metadata.get("rounds")
+    return steps * max(1.0, rounds / task.rounds) if rounds else steps
+
+
 def federated_flops(task: Task) -> float:
     """The FLOPs of FedAvg's local training of the whole network, at all clients in all rounds.
 
@@ -167,10 +179,13 @@ def _steps_of_side(
     def flops(steps: dict[str, float]) -> float:
         return _flops(method, task, replace(config, **steps), side)
 
-    def whole(share: float) -> dict[str, float]:
-        return {f.name: _whole(config, f, papers[f.name] * share) for f in counted}
+    def whole(share: float, rounded: Callable[[float], int] = round) -> dict[str, float]:
+        return {f.name: _whole(config, f, papers[f.name] * share, rounded) for f in counted}
 
     full = whole(1.0)
+    if flops(full) <= limit:
+        papers = {field.name: most_steps(config, field, task) for field in counted}
+        full = whole(1.0)
     if flops(full) <= limit:
         return full
 
@@ -182,19 +197,45 @@ def _steps_of_side(
             high = share
         else:
             low = share
-    steps = whole(low)
 
-    # The finest of the whole numbers takes up what rounding the others leaves over
-    for name in sorted(papers, key=lambda name: -papers[name]):
-        now, more = flops(steps), flops(steps | {name: steps[name] + 1})
-        if more > now and isinstance(full[name], int):
-            n = steps[name] + round((limit - now) / (more - now))
-            return steps | {name: min(max(1, n), full[name])}
+    # The finest of the whole numbers takes up what rounding the others leaves over. Where that is
+    # less than half of its own share, they are rounded down: an epoch too many can cost all of it.
+    steps, finest = _filled(whole(low), full, flops, limit)
+    if finest and steps[finest] < papers[finest] * low / 2:
+        steps, _ = _filled(whole(low, math.floor), full, flops, limit)
     return steps
 
 
-def _whole(config: Any, field: Field, steps: float) -> float:
+def _filled(
+    steps: dict[str, float],
+    full: dict[str, float],
+    flops: Callable[[dict[str, float]], float],
+    limit: float,
+) -> tuple[dict[str, float], str]:
+    """The steps with as many of the finest kind as meet the limit, and the name of that kind.
+
+    Args:
+        steps: of each kind, rounded.
+        full: the most of each kind.
+        flops: of steps.
+        limit: of the FLOPs.
+
+    Returns:
+        The steps as they are, and "", where no kind is whole and costs anything.
+    """
+    now = flops(steps)
+    for name in sorted(full, key=lambda name: -full[name]):
+        more = flops(steps | {name: steps[name] + 1})
+        if more > now and isinstance(full[name], int):
+            n = steps[name] + round((limit - now) / (more - now))
+            return steps | {name: min(max(1, n), full[name])}, name
+    return steps, ""
+
+
+def _whole(
+    config: Any, field: Field, steps: float, rounded: Callable[[float], int] = round
+) -> float:
     """A number of steps as the field takes it: whole and at least 1, or any float."""
     if get_type_hints(type(config))[field.name] is not float:
-        return max(1, round(steps))
+        return max(1, rounded(steps))
     return steps

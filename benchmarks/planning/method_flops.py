@@ -132,6 +132,7 @@ def in_turns(
     generator_steps: int,
     student_steps: int,
     generators: int = 1,
+    through_student: bool = False,
 ) -> Iterator[Part]:
     """A generator at the server and its student take turns in each round.
 
@@ -143,11 +144,13 @@ def in_turns(
         generator_steps: the generator's steps per turn.
         student_steps: the student's steps per turn.
         generators: how many generators draw the student's images.
+        through_student: whether the generator's gradient passes the student too.
     """
     yield own_rounds(task)
 
     drawn, learnt = generator
-    per_generator_image = learnt + all_clients(task, images=True) + classifier(task.spec)
+    of_student = classifier(task.spec, images=through_student)
+    per_generator_image = learnt + all_clients(task, images=True) + of_student
     per_student_image = drawn + all_clients(task) + classifier(task.spec, weights=True)
     per_turn = generator_steps * per_generator_image
     per_turn += student_steps * generators * per_student_image
@@ -180,7 +183,7 @@ def dfdg(task: Task, config: Any) -> Iterator[Part]:
 
 
 def fedftg(task: Task, config: Any) -> Iterator[Part]:
-    """FedFTG."""
+    """FedFTG, whose generator seeks images on which the student differs."""
     return in_turns(
         task,
         _conditional(task, "concatenate", config.latent, config.ngf),
@@ -188,6 +191,7 @@ def fedftg(task: Task, config: Any) -> Iterator[Part]:
         turns=config.turns,
         generator_steps=config.generator_steps,
         student_steps=config.student_steps,
+        through_student=True,
     )
 
 

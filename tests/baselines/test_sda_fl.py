@@ -134,10 +134,12 @@ def test_the_images_of_a_cvae_are_those_of_fedcvaes_decoder(task, store):
     assert torch.equal(cvae_images(task, config, 1, 10), to_uint8(images))
 
 
-def test_drawing_takes_each_image_as_often_as_any_other(task):
+def test_drawing_takes_no_image_twice_so_that_its_scores_are_of_different_ones(task):
     images, owners = some_images(task)
-    drawn, clients = draw(images, owners, 24, rng())
-    assert drawn.shape == (24, 1, 8, 8) and clients.bincount().tolist() == [8, 8, 8]
+    for n in (len(images) - 2, len(images), 4 * len(images)):
+        drawn, clients = draw(images, owners, n, rng())
+        assert len(drawn) == len(clients) == min(n, len(images))
+        assert len(to_uint8(drawn).flatten(1).unique(dim=0)) == len(drawn)
 
 
 @pytest.mark.parametrize(

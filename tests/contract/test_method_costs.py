@@ -1,7 +1,7 @@
 """What methods cost: bytes by kind, and FLOPs, measured and forecast."""
 
 import pytest
-from contract_runs import learnable, run, total
+from contract_runs import config_of, learnable, run, total
 
 from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.forecast import total_flops
@@ -45,6 +45,16 @@ def test_flops_do_not_depend_on_which_cell_ran_before(store, monkeypatch):
             use_cache(store / f"{method}{len(before)}")
             flops.append(total(method, large).flops)
         assert flops[0] == flops[1], method
+
+
+@pytest.mark.parametrize("method", ["fedftg", "dfrd", "dfdg", "feddf", "dense", "coboosting"])
+def test_the_servers_work_is_forecast_to_a_hundredth(method, store):
+    """Alone, with two clients: beside local training, or many teachers, a missing pass is small."""
+    task = learnable(rounds=1, score_every=1, steps=2, n_clients=2)
+    parts = list(PARTS[method](task, config_of(method)))
+    server = sum(part.flops for part in parts if part.side == "server")
+    local = sum(part.flops for part in parts if part.side == "local")
+    assert server == pytest.approx(total(method, task).flops - local, rel=0.01)
 
 
 def test_what_cells_share_is_forecast_once():

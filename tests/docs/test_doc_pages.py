@@ -44,6 +44,20 @@ def test_snippets_are_valid(page):
             tomllib.loads(code)
 
 
+def test_the_table_of_fairness_names_entries_and_tests_that_exist():
+    page = (ROOT / "docs" / "fairness.md").read_text()
+    rows = [line.split("|") for line in page.splitlines() if re.match(r"\| \d+ \|", line)]
+    assert len(rows) == 20
+    tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    for row in rows:
+        for name in re.findall(r"test_\w+\.py", row[5]):
+            assert name in tests, name
+        for suite, label in re.findall(r"`(\w+)`: `([\w-]+)`", row[6]):
+            content = tomllib.loads((ROOT / f"benchmarks/suites/{suite}.toml").read_text())
+            labels = [entry.get("label") for entry in content["method"]]
+            assert label in labels, label
+
+
 def test_results_are_small():
     """Figures and archives are what grows; a clone has to carry all of them."""
     reference = [ROOT / "results" / name for name in ("quick", "laptop", "speed", "tuning")]

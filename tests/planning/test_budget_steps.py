@@ -81,13 +81,24 @@ def test_steps_of_the_paper_are_images_so_that_smaller_batches_are_more_steps():
     assert shares_of_papers("dense", TASK, given) == {"server": pytest.approx(0.01)}
 
 
-def test_fewer_rounds_than_the_papers_are_more_steps_per_round_up_to_the_papers():
+def test_fewer_rounds_than_the_papers_are_more_steps_per_round():
     """DFRD has 10 turns in each of 100 rounds: a share of 0.1 in 20 rounds is 5 turns a round."""
-    for factor, turns, share in ((0.1, 5, 0.1), (0.2, 10, 0.2), (0.5, 10, 0.2)):
+    for factor, turns, share in ((0.1, 5, 0.1), (0.2, 10, 0.2), (0.5, 25, 0.5)):
         steps = steps_by_factor("dfrd", TASK, {}, Budget(1, factor))
         assert steps["turns"] == pytest.approx(turns)
         shares = shares_of_papers("dfrd", TASK, METHODS["dfrd"].Config(**steps))
         assert shares == {"server": pytest.approx(share)}
+
+
+@pytest.mark.parametrize("method", ["dfrd", "fedftg", "feddf"])
+def test_in_one_round_a_method_of_many_rounds_has_its_budget_too(method):
+    """In a one-shot task it once had its paper's steps of one round, a hundredth of the paper's."""
+    task = dataclasses.replace(TASK, rounds=1, steps=4_000, base_width=4)
+    config = METHODS[method].Config(**steps_within(method, task, {}, Budget(1, 1)))
+    assert spent(method, task, config)["server"] == pytest.approx(1, rel=0.05)
+    assert shares_of_papers(method, task, config)["server"] < 1
+    plenty = METHODS[method].Config(**steps_within(method, task, {}, Budget(1, 1e9)))
+    assert shares_of_papers(method, task, plenty) == {"server": pytest.approx(1)}
 
 
 def test_a_share_is_that_of_the_generator_in_use():
@@ -103,6 +114,19 @@ def test_the_budget_is_met_where_costs_do_not_grow_with_the_steps_alone():
     config = METHODS["feddf"].Config(**steps_within("feddf", task, {}, Budget(1, 0.025)))
     assert config.steps < 1_000 and config.steps * config.batch > 1.5 * config.proxy_size
     assert spent("feddf", task, config)["server"] == pytest.approx(0.025, rel=0.01)
+
+
+@pytest.mark.parametrize("limit", [0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5])
+@pytest.mark.parametrize("method", ["dense", "coboosting"])
+def test_whole_epochs_do_not_take_the_students_steps(method, limit):
+    """Two or three epochs are dear: with one too many the student had a fifth of its share."""
+    config = METHODS[method].Config(batch=64)
+    found = steps_within(method, TASK, {"batch": 64}, Budget(1, limit))
+    of_student = found["distil_steps"] / (20_100 * config.batch)
+    of_epochs = found["epochs"] / (200 * config.batch)
+    assert 0.4 < of_student / of_epochs < 5
+    config = dataclasses.replace(config, **found)
+    assert spent(method, TASK, config)["server"] == pytest.approx(limit, rel=0.05)
 
 
 def test_a_unit_of_epochs_is_the_same_for_all_seeds_and_splits():

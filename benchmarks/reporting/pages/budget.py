@@ -141,7 +141,8 @@ def _rules(last: pd.DataFrame) -> list[str]:
         notes.append(
             "Steps beyond local training are as many as a budget pays for that is the same for all "
             f"methods: {at_clients} times the FLOPs of FedAvg's local training at the clients, and "
-            f"{at_server} times at the server. No method takes more than its paper's."
+            f"{at_server} times at the server. No method takes more than its paper's, those of "
+            "each round where there are more rounds than in the paper."
         )
     if has_values(last, "client_work"):
         shares = [f"{100 * last[f'{side}_work'].max():.2g} %" for side in ("client", "server")]
@@ -149,7 +150,7 @@ def _rules(last: pd.DataFrame) -> list[str]:
         notes.append(
             f"{which} are so many that each method trains on the same share of its own paper's "
             f"images: {shares[0]} at the clients and {shares[1]} at the server. Where there are "
-            "fewer rounds than in the paper, steps per round are more, up to the paper's."
+            "fewer rounds than in the paper, steps per round are as many more."
         )
     return notes
 
