@@ -8,7 +8,7 @@ measured on images that it has learnt from.
 Differs from the paper and its code:
 - The server takes a fixed number of steps per round. The authors take up to 10,000, stop after
   1,000 without a gain on a labelled validation set, and keep the model that is best on it. Here a
-  server has no such data. It keeps the model that is nearest to the ensemble on up to 500 proxy
+  server has no such data. It keeps the model that is nearest to the ensemble on up to 200 proxy
   images, half of them at most, which it does not learn from; no labels are needed.
 - The average that the student starts from is weighted by the clients' sample counts, as for all
   methods here. In the code it is uniform.
@@ -44,8 +44,8 @@ NEEDS = ("proxy images",)
 STUDENT = ("average", "trained")
 
 IMAGES_PER_PASS = 512  # that the teachers label at a time
-HELD_OUT = 500  # proxy images, at most, that judge the student
-LOOKS = 10  # how often they do in a round, beside once at its start
+HELD_OUT = 200  # proxy images, at most, that judge the student
+LOOKS = 4  # how often they do in a round, beside once at its start
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Config:
     batch: int = 64
     lr: float = 1e-3  # Adam, cosine over the round's steps
     clip: float = 5.0  # of the gradient's norm
-    # which of a round's models the server keeps; the best is of eleven, from its start on
+    # which of a round's models the server keeps; the best is of five, from its start on
     keep: str = choice("best", "last")
     mean: str = choice("logits", "probabilities")  # of the teachers'; the code: logits
 

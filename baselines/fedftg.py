@@ -111,7 +111,7 @@ class Config:
 
 
 SPACE = {
-    "generator_lr": (1e-5, 1e-2),
+    "generator_lr": (1e-4, 1e-1),
     "beta_md": (0.0, 2.0),
     "temperature": (1.0, 20.0),
     "student_lr": (1e-3, 1.0),

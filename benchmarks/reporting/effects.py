@@ -22,6 +22,7 @@ from benchmarks.reporting.names import method_order, number, setting_name
 from benchmarks.reporting.run_folder import read_run
 from benchmarks.reporting.significance import paired_test
 from benchmarks.reporting.table import (
+    NOTHING,
     Page,
     markdown,
     mean_sd,
@@ -149,12 +150,17 @@ def differing_settings(pairs: pd.DataFrame) -> list[str]:
         is_setting = column.startswith(("task.", "config.")) or column in SETTINGS
         if not is_setting or f"other_{column}" not in pairs:  # a run of another version lacks some
             continue
-        values = zip(pairs[column].astype(str), pairs[f"other_{column}"].astype(str), strict=True)
+        values = zip(_texts(pairs[column]), _texts(pairs[f"other_{column}"]), strict=True)
         differing = {value for value in values if value[0] != value[1]}
         if differing:
             first, other = (", ".join(sorted(set(side))) for side in zip(*differing, strict=True))
             texts.append(f"{column}: {first}, other {other}")
     return texts
+
+
+def _texts(values: pd.Series) -> list[str]:
+    """The values as texts; a dash where a method has no such setting."""
+    return [NOTHING if pd.isna(value) else str(value) for value in values]
 
 
 def effect_pages(pairs: pd.DataFrame) -> list[Page]:

@@ -64,6 +64,14 @@ def test_it_says_what_the_two_sides_differ_in():
     assert page.rows[2][0] == "all" and page.rules == {1, 2}
 
 
+def test_a_setting_that_one_method_lacks_is_a_dash():
+    prox = run_of({"fedprox": FIRST["fedavg"]}, **{"config.mu": 0.1})
+    pairs = within_run(pd.concat([run_of(FIRST), prox]), [("fedavg", "fedprox")])
+    assert differing_settings(pairs) == ["config.mu: –, other 0.1"]
+    absent = run_of(FIRST, **{"config.tau": math.nan})
+    assert differing_settings(between_runs(absent, absent)) == []
+
+
 def test_what_cannot_be_compared_is_an_input_error():
     first = run_of(FIRST)
     with pytest.raises(InputError, match="no finished cell in common"):

@@ -41,7 +41,7 @@ def test_the_answer_has_the_difference_to_the_best_other_method_with_its_interva
     [lead] = leads(context)
     assert (lead.other, round(lead.points, 6), round(lead.ci, 2)) == ("fedavg", 3.0, 2.48)
     who, how_much, not_established = answer(context)["sentences"]
-    assert "the highest mean accuracy has mosaic in 1 of 1" in who
+    assert "by the highest mean accuracy: mosaic in 1 of 1" in who
     assert "mosaic is at +3.0 [+0.5, +5.5] against fedavg" in how_much
     assert not_established.startswith("Not established: 0 of the 2 differences")
 

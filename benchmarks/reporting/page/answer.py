@@ -64,7 +64,7 @@ def _who(context: Context) -> str:
     verdict = "nowhere significantly better than every other method"
     if surely:
         verdict = f"in {surely} of {len(best)} significantly better than every other method"
-    return f"Who leads: the highest mean accuracy has {'; '.join(texts)}; the leader is {verdict}."
+    return f"Who leads, by the highest mean accuracy: {'; '.join(texts)}; the leader is {verdict}."
 
 
 def _where(context: Context, rows: pd.DataFrame) -> str:

@@ -41,6 +41,8 @@ SHAPES = {
 """Matplotlib's marker: Vega's shape."""
 
 FAMILY_OF_NEED = (
+    ("raw data", "raw data"),
+    ("synthetic images", "synthetic images"),
     ("prototypes", "prototypes"),
     ("generators", "generators"),
     ("proxy images", "proxy images"),
