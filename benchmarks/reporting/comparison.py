@@ -106,8 +106,9 @@ def paired_differences(records: pd.DataFrame, reference: str) -> pd.DataFrame:
         2 pairs every spread and p value is NaN.
     """
     rows = []
+    order = method_order(records)
     for _, last in groups(selected_rounds(records, "last"), GROUP):
-        rows += _tests_in_group(last, reference, method_order(records))
+        rows += _tests_in_group(last, reference, order)
     return _corrected(rows)
 
 

@@ -20,6 +20,9 @@ EXACT = 1e-12
 MIN_PAIRS_EXACT = 6
 """With fewer pairs that differ, neither exact test (signs, signed ranks) can reach p = .05."""
 
+MOST_PAIRS_TIED = 13
+"""With more pairs scipy's test of signed ranks is not exact where ranks are tied."""
+
 MARGIN = 0.01
 """A difference that matters: one percentage point."""
 
@@ -33,7 +36,7 @@ def paired_test(differences: pd.Series) -> dict[str, Any]:
     Returns:
         ``n`` pairs, ``difference`` (mean), ``sd`` (ddof 1), ``ci`` (half width, 95 %), ``effect``
         (difference over sd, Cohen's d of pairs), ``p`` (two-sided paired t-test), ``p_signs``
-        (:func:`sign_flip_test`), ``p_wilcoxon`` (signed ranks) and ``p_better``
+        (:func:`sign_flip_test`), ``p_wilcoxon`` (:func:`signed_rank_test`) and ``p_better``
         (:func:`probability_above` a difference of MARGIN). What cannot be computed is NaN.
     """
     from scipy import stats
@@ -55,9 +58,6 @@ def paired_test(differences: pd.Series) -> dict[str, Any]:
     # Equal pairs are dropped and values rounded here, so that scipy neither warns nor ranks
     # differences of rounding.
     differing = np.round(known[np.abs(known) >= EXACT], 12)
-    p_wilcoxon = math.nan
-    if len(differing) >= MIN_PAIRS_EXACT:
-        p_wilcoxon = float(cast(Any, stats.wilcoxon(differing)).pvalue)
 
     return {
         "n": n,
@@ -67,7 +67,7 @@ def paired_test(differences: pd.Series) -> dict[str, Any]:
         "effect": mean / sd if sd > 0 else math.nan,
         "p": p,
         "p_signs": sign_flip_test(differing),
-        "p_wilcoxon": p_wilcoxon,
+        "p_wilcoxon": signed_rank_test(differing),
         "p_better": probability_above(MARGIN, mean, sd, n),
     }
 
@@ -91,6 +91,27 @@ def sign_flip_test(differences: np.ndarray) -> float:
         sums = np.concatenate([sums + difference, sums - difference])
     as_large = np.abs(sums) >= abs(differences.sum()) * (1 - EXACT)
     return float(as_large.mean())
+
+
+def signed_rank_test(differences: np.ndarray) -> float:
+    """The two-sided p of Wilcoxon's signed ranks.
+
+    Up to MOST_PAIRS_TIED pairs it is exact, and equal to scipy's. That calls a function of Python
+    for each of the 2^n choices of signs where ranks are tied, which takes 0.1 s at 10 pairs.
+
+    Args:
+        differences: one per seed, none of them 0.
+
+    Returns:
+        NaN for fewer than MIN_PAIRS_EXACT differences.
+    """
+    from scipy import stats
+
+    if len(differences) < MIN_PAIRS_EXACT:
+        return math.nan
+    if len(differences) > MOST_PAIRS_TIED:
+        return float(cast(Any, stats.wilcoxon(differences)).pvalue)
+    return sign_flip_test(np.sign(differences) * stats.rankdata(np.abs(differences)))
 
 
 def probability_above(margin: float, mean: float, sd: float, n: int) -> float:

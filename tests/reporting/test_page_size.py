@@ -26,7 +26,6 @@ def many(n_labels: int, n_omegas: int, n_seeds: int) -> pd.DataFrame:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(run=False, reason="takes over two minutes; where, is not measured yet")
 def test_ten_thousand_cells_take_under_a_minute_and_two_gigabytes(tmp_path):
     write_folder(many(25, 10, 10), tmp_path / "many")
     assert len(list((tmp_path / "many" / "cells").iterdir())) == 10_000
