@@ -20,6 +20,9 @@ EXACT = 1e-12
 MIN_PAIRS_EXACT = 6
 """With fewer pairs that differ, neither exact test (signs, signed ranks) can reach p = .05."""
 
+MOST_PAIRS_EXACT = 20
+"""With more pairs that differ, the exact test of signs has too many sums; a million for 21."""
+
 MOST_PAIRS_TIED = 13
 """With more pairs scipy's test of signed ranks is not exact where ranks are tied."""
 
@@ -79,9 +82,10 @@ def sign_flip_test(differences: np.ndarray) -> float:
         differences: one per seed, none of them 0.
 
     Returns:
-        The exact p, a multiple of 2^(1-n); NaN for fewer than MIN_PAIRS_EXACT differences.
+        The exact p, a multiple of 2^(1-n). NaN for fewer than MIN_PAIRS_EXACT differences, and for
+        more than MOST_PAIRS_EXACT, whose sums take too much memory; then the t test is as good.
     """
-    if len(differences) < MIN_PAIRS_EXACT:
+    if not MIN_PAIRS_EXACT <= len(differences) <= MOST_PAIRS_EXACT:
         return math.nan
 
     # scipy's permutation test gives the same p, but a page of thousands of cells waits for it.

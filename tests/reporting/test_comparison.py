@@ -197,6 +197,7 @@ def test_signs_by_hand():
     # The mean of -1 2 3 4 5 6 is below that of all positive ones, and equal to no other: 4 of 64.
     assert significance.sign_flip_test(six * [-1, 1, 1, 1, 1, 1]) == pytest.approx(4 / 64)
     assert math.isnan(significance.sign_flip_test(six[:5]))
+    assert math.isnan(significance.sign_flip_test(np.ones(30)))
 
 
 def test_the_probability_of_a_difference_by_hand():
