@@ -16,6 +16,8 @@ Differs from the paper:
   way to include all of them.
 - ``weights="equal"`` is the plain mean, whatever the clients' sample counts. One-shot papers
   (DENSE, Co-Boosting) call this FedAvg.
+- ``local`` multiplies the local work, so that FedAvg can be compared with methods that compute more
+  than it at the same number of rounds.
 """
 
 import math
@@ -38,6 +40,7 @@ class Config:
     """Settings of FedAvg."""
 
     weights: str = choice("sizes", "equal")  # a client's weight: n_k, or 1
+    local: int = 1  # local steps or epochs per round, as a multiple of the task's
 
 
 SPACE = {}
@@ -45,7 +48,7 @@ SPACE = {}
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
     """Run T rounds of FedAvg and yield the server's model of each scored round."""
-    task = at_smallest_width(task)
+    task = with_local_work(at_smallest_width(task), config.local)
     if config.weights == "equal":
         yield from fedavg(task, equal=True)
         return
@@ -78,7 +81,7 @@ def fedavg(task: Task, equal: bool) -> Iterator[Snapshot]:
 
 def stages(task: Task, config: Config) -> Waves:
     """The cached stages that ``run`` calls, in waves."""
-    task = at_smallest_width(task)
+    task = with_local_work(at_smallest_width(task), config.local)
     if config.weights == "equal":
         return waves_of_one_shot(task)
     return waves_of_all_rounds(task)
@@ -88,3 +91,8 @@ def at_smallest_width(task: Task) -> Task:
     """The task with the narrowest client's network for all clients and the server."""
     width = min(task.widths, default=1)
     return replace(task, base_width=math.ceil(width * task.base_width), widths=())
+
+
+def with_local_work(task: Task, factor: int) -> Task:
+    """The task with ``factor`` times as many local steps or epochs per round."""
+    return replace(task, steps=factor * task.steps, epochs=factor * task.epochs)

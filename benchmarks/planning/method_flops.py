@@ -34,8 +34,13 @@ def local(task: Task, config: Any) -> Iterator[Part]:
 
 
 def fedavg(task: Task, config: Any) -> Iterator[Part]:
-    """The rounds, at the narrowest client's width."""
-    yield federated_rounds(at_smallest_width(task))
+    """The rounds, at the narrowest client's width; those with more local work are no one else's."""
+    task = at_smallest_width(task)
+    if config.local == 1:
+        yield federated_rounds(task)
+    else:
+        yield own_rounds(task)
+        yield at_clients((config.local - 1) * local_training(task))
 
 
 def only_rounds(task: Task, config: Any) -> Iterator[Part]:

@@ -11,6 +11,7 @@ from baselines import (
     fedavg,
 )
 from benchmarks.planning.axes import widths_of
+from benchmarks.planning.budget import spent
 from benchmarks.planning.scales import SCALES
 from mosaic.fl import rounds
 from mosaic.fl.aggregation import average
@@ -89,3 +90,15 @@ def test_the_example_in_plain_pytorch_learns_the_digits(monkeypatch, capsys):
         accuracies = main(rounds=8)
     assert len(accuracies) == 8 and accuracies[-1] > 0.5  # chance is 0.1
     assert len(capsys.readouterr().out.splitlines()) == 8
+
+
+@pytest.mark.parametrize("weights", ["sizes", "equal"])
+def test_twice_the_local_work_is_a_task_with_twice_the_steps(weights, task, store):
+    config = fedavg.Config(weights=weights, local=2)
+    twice = dataclasses.replace(task, steps=2 * task.steps)
+    *_, found = fedavg.run(task, config)
+    *_, wanted = fedavg.run(twice, fedavg.Config(weights=weights))
+    assert torch.equal(found.predict(images()), wanted.predict(images()))
+
+    spends = spent("fedavg", task, config)
+    assert spends["client"] == pytest.approx(1) and spends["server"] == 0
