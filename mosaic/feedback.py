@@ -123,7 +123,7 @@ SPACE = {
     "cvae_kl": (0.1, 10.0),
     "distil_lr": (1e-5, 1e-2),
 }
-TUNED = ("mix", "cvae_lr")
+TUNED = ("mix", "rare")
 
 
 def run(task: Task, config: Config) -> Iterator[Snapshot]:

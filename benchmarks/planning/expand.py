@@ -112,7 +112,7 @@ def expand_cells(name: str, suite: Suite, scale_name: str, **overrides: Any) -> 
                 continue
 
             cell = _cell(name, scale_name, scale, entry, task, widths, given)
-            if task.full_width and _is_fedavg(cell):
+            if task.full_width and (_is_fedavg(cell) or _is_fedrolex(cell, entries, given)):
                 continue
             if cell.key in cells:
                 twin = cells[cell.key]
@@ -227,6 +227,14 @@ def _is_fedavg(cell: Cell) -> bool:
     return cell.config == METHODS[cell.method].Config(mask="none", rows="all")
 
 
+def _is_fedrolex(cell: Cell, entries: list[Entry], given: Overrides) -> bool:
+    """Whether HeteroFL's cell would be FedRolex's at full width, which is in the suite too."""
+    if cell.method != "heterofl" or "fedrolex" in given.settings:
+        return False
+    beside = any(entry.name == "fedrolex" and not entry.set for entry in entries)
+    return beside and cell.config == METHODS["heterofl"].Config()
+
+
 def _cell(
     suite: str,
     scale_name: str,
@@ -242,7 +250,7 @@ def _cell(
         **given.settings.get(entry.title, {}),
     }
     tuned = NOT_TUNED if given.from_papers else read_tuned(scale_name, task.dataset)
-    chosen = {key: v for key, v in tuned.settings.get(entry.name, {}).items() if key not in own}
+    chosen = tuned.values_for(METHODS[entry.name].Config, entry.name, own)
     settings = {**scale.methods.get(entry.name, {}), **chosen, **own}
     config, work = planned(entry.name, task, settings, given.budget, scale, given.download)
     return Cell(

@@ -14,6 +14,11 @@ from typing import Any
 from benchmarks.planning.toml_files import read_toml
 from mosaic.fl.errors import InputError
 
+SHARED = {"cvae_lr": "fedcvae"}
+"""Settings of conditional VAEs, and the method whose tuned value all others have that train them:
+the same VAEs draw for all.
+"""
+
 FOLDER = Path(__file__).parents[1] / "tuned"
 
 
@@ -33,6 +38,22 @@ class Tuned:
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     study: dict[str, Any] = field(default_factory=dict)
     validation: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def values_for(self, config: type, method: str, own: dict[str, Any]) -> dict[str, Any]:
+        """The tuned values of an entry of a suite.
+
+        Args:
+            config: the method's Config.
+            method: its name.
+            own: settings that the entry or the command gives; they keep their values.
+        """
+        values = dict(self.settings.get(method, {}))
+        if own.get("generator", getattr(config, "generator", "")) == "cvae":
+            for key, source in SHARED.items():
+                shared = self.settings.get(source, {})
+                if key in shared:
+                    values.setdefault(key, shared[key])
+        return {key: value for key, value in values.items() if key not in own}
 
 
 NOT_TUNED = Tuned()

@@ -163,6 +163,19 @@ def test_the_file_comes_after_the_scale_and_before_the_entry_and_the_command(fol
     assert given.config.mu == 0.7 and given.tuned_settings == () and given.tuned_trials == 0
 
 
+def test_conditional_vaes_are_the_same_for_all_methods_that_train_them(folder):
+    values = tuned.Tuned(3, {"fedcvae": {"cvae_lr": 0.005}, "sda_fl": {"threshold": 0.7}})
+    config = METHODS["sda_fl"].Config
+    assert values.values_for(config, "sda_fl", {}) == {"threshold": 0.7}
+    of_cvae = values.values_for(config, "sda_fl", {"generator": "cvae"})
+    assert of_cvae == {"threshold": 0.7, "cvae_lr": 0.005}
+    assert values.values_for(config, "sda_fl", {"generator": "cvae", "cvae_lr": 1e-3}) == {
+        "threshold": 0.7
+    }
+    feedback = METHODS["mosaic_feedback"].Config  # its generator is a CVAE by default
+    assert values.values_for(feedback, "mosaic_feedback", {}) == {"cvae_lr": 0.005}
+
+
 def test_another_data_set_has_the_papers_values(folder):
     write(folder)
     assert read_tuned("quick", "digits").trials == 3
