@@ -39,6 +39,16 @@ def test_values_that_differ_between_seeds_are_a_range_and_no_budget_is_a_dash():
     assert rows_of(*both)["dfrd"][3:5] == ["1 to 2", "–"]
 
 
+def test_a_method_above_its_budget_is_named():
+    within = record("mosaic", client_spent=6.1, server_spent=3.0)
+    above = record("dense", client_spent=0.0, server_spent=7.44)
+    rows = [row | {"client_budget": 6.0, "server_budget": 3.0} for row in (within, above)]
+    page = work_page(pd.DataFrame(rows), SETTING)
+    assert page is not None and len(page.notes) == 2
+    assert page.notes[1].startswith("Above the budget: dense (248 % at the server).")
+    assert work_page(pd.DataFrame(rows[:1]), SETTING).notes == page.notes[:1]
+
+
 def test_records_from_before_there_were_budgets_have_no_such_page():
     assert work_page(pd.DataFrame([record("fedavg")]), SETTING) is None
 

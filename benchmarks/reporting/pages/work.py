@@ -14,6 +14,9 @@ from benchmarks.reporting.table import NOTHING, Page, span
 SIZES = ("batch", "ngf", "latent", "hidden")
 """A setting whose name has one of these is a size of a batch or of a network."""
 
+MOST = 1.05
+"""A share of the budget up to which a method counts as within it: steps are whole numbers."""
+
 NOTE = (
     "FLOP: what the clients compute beyond FedAvg's local training, and what the server computes, "
     "both in multiples of FedAvg's local training of the task; counted from the networks and the "
@@ -49,8 +52,29 @@ def work_page(records: pd.DataFrame, setting: tuple) -> Page | None:
         caption=f"What each method computes on {setting_name(*setting)}",
         header=[*header, "not the paper's"],
         rows=rows,
-        notes=[NOTE],
+        notes=[NOTE, *above_the_budget(last)],
     )
+
+
+def above_the_budget(last: pd.DataFrame) -> list[str]:
+    """A note on the methods that compute more than their budget, if there are any.
+
+    Args:
+        last: the rows of last rounds.
+    """
+    texts = []
+    for label in method_order(last):
+        rows = of_label(last, label)
+        for side in ("client", "server"):
+            share = (_numbers(rows, f"{side}_spent") / _numbers(rows, f"{side}_budget")).max()
+            if share > MOST:
+                texts.append(f"{label} ({100 * share:.0f} % at the {side})")
+    if not texts:
+        return []
+    return [
+        f"Above the budget: {', '.join(texts)}. Either the settings ask for it, or the budget is "
+        "too small for one step; then the methods are not compared at equal cost."
+    ]
 
 
 def _side(rows: pd.DataFrame, side: str) -> list[str]:
