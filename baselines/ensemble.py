@@ -31,7 +31,7 @@ from mosaic.fl.training.teachers import mean_logits, teachers_of
 
 PAPER = ""
 PROTOCOL = "once, after the rounds"
-NEEDS = ()
+NEEDS = ("all models at test",)
 
 
 @dataclass(frozen=True)

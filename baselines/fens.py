@@ -45,7 +45,7 @@ from mosaic.fl.training.teachers import mean_logits, teacher_logits, teachers_of
 
 PAPER = "Allouah et al., NeurIPS 2024"
 PROTOCOL = "once, after the rounds"
-NEEDS = ()
+NEEDS = ("all models at test",)
 
 BETAS = (0.9, 0.99)  # of the server's Adam, the code's
 EPSILON = 1e-3

@@ -8,8 +8,9 @@ and traffic is bytes; tables turn fractions into per cent.
 Four choices that a reader should know:
 - The sign of a difference is method - reference: positive means that the method is better than the
   reference.
-- Floor (``local``) and ceiling (``centralised``) are measured but do not compete: they take no part
-  in ranks, in bold, or in the family that Holm's correction counts.
+- Some methods are measured but do not compete: floor (``local``), ceiling (``centralised``), those
+  that need data at the server, and those whose result is not one model. They take no part in ranks,
+  in bold, or in the family that Holm's correction counts.
 - The tests of all groups are one family, because one reads all of a suite's tables.
 - Where every pair differs by the same amount there is no test (see ``significance``).
 """
@@ -22,7 +23,7 @@ import pandas as pd
 from benchmarks.metrics.columns import averaged_columns
 from benchmarks.planning.methods import CEILING, FLOOR
 from benchmarks.reporting.frames import grouped, groups, with_status
-from benchmarks.reporting.names import is_frame, method_order
+from benchmarks.reporting.names import method_order
 from benchmarks.reporting.significance import (
     ALPHA,
     detectable_difference,
@@ -39,6 +40,9 @@ SETTING = ["dataset", "n_clients", "widths"]
 GROUP = [*SETTING, "omega"]
 
 
+ALL_MODELS = "all models at test"
+"""What methods need whose result is not one model, see ``mosaic.fl.contract.NEEDS``."""
+
 SELECTIONS = {
     "last": "accuracy",
     "validation": "accuracy_validation_selected",
@@ -53,7 +57,8 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
     ``accuracy``, ``accuracy_sd`` (sample, ddof 1), ``accuracy_ci`` (half width of the 95 % t
     interval) and ``n`` (seeds) are of the last round, as are the means of cost and fidelity.
     ``accuracy_validation_selected`` and ``accuracy_oracle`` with their ``_sd`` are of the rounds
-    that validation or test accuracy would have picked. ``n_failed``, ``n_skipped`` and
+    that validation or test accuracy would have picked. ``competes``: see
+    :func:`out_of_competition`. ``n_failed``, ``n_skipped`` and
     ``n_missing`` count cells. The spread of one seed is NaN.
     """
     keys = [*GROUP, "label"]
@@ -77,6 +82,7 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
         table[f"n_{status}"] = table[f"n_{status}"].fillna(0).astype(int)
 
     table = table.reset_index()
+    table["competes"] = ~table["label"].isin(out_of_competition(records))
     order = method_order(records)
     table["place"] = [order.index(label) for label in table["label"]]
     return table.sort_values([*GROUP, "place"], ignore_index=True).drop(columns="place")
@@ -102,14 +108,14 @@ def paired_differences(records: pd.DataFrame, reference: str) -> pd.DataFrame:
         width, 95 %), ``n`` pairs (seeds that both finished), ``effect``, ``p``, ``p_signs``,
         ``p_wilcoxon`` and ``p_better`` of :func:`significance.paired_test`, and ``p_holm`` (``p``
         after Holm's correction over the ``holm_over`` comparisons with competitors in all groups:
-        a suite is one family of tests). Groups without the reference have no row. With fewer than
-        2 pairs every spread and p value is NaN.
+        a suite is one family of tests), and ``competes``. Groups without the reference have no row.
+        With fewer than 2 pairs every spread and p value is NaN.
     """
     rows = []
     order = method_order(records)
     for _, last in groups(selected_rounds(records, "last"), GROUP):
         rows += _tests_in_group(last, reference, order)
-    return _corrected(rows)
+    return _corrected(rows, out_of_competition(records))
 
 
 def _tests_in_group(last: pd.DataFrame, reference: str, order: list[str]) -> list[dict]:
@@ -132,12 +138,18 @@ def _tests_in_group(last: pd.DataFrame, reference: str, order: list[str]) -> lis
     return rows
 
 
-def _corrected(rows: list[dict]) -> pd.DataFrame:
-    """The tests as a table, with Holm's correction over those of competitors that have a p."""
+def _corrected(rows: list[dict], out: set[str]) -> pd.DataFrame:
+    """The tests as a table, with Holm's correction over those of competitors that have a p.
+
+    Args:
+        rows: the tests.
+        out: the labels that do not compete.
+    """
     columns = [*GROUP, "label", "reference", "n", "difference", "sd", "ci", "effect"]
     columns += ["p", "p_signs", "p_wilcoxon", "p_better"]
     table = pd.DataFrame(rows, columns=columns)
-    family = table["p"].astype(float).where(~table["label"].map(is_frame).astype(bool))
+    table["competes"] = ~table["label"].isin(out)
+    family = table["p"].astype(float).where(table["competes"])
     table["p_holm"] = holm(family.to_numpy())
     table["holm_over"] = int(np.isfinite(family).sum())
     return table
@@ -161,7 +173,7 @@ def best_methods(records: pd.DataFrame) -> pd.DataFrame:
         winners[group] = str(means.idxmax())
         tests += _tests_in_group(members, winners[group], method_order(members))
 
-    table = _corrected(tests)
+    table = _corrected(tests, out=set())
     table["worse"] = (table["p_holm"] < ALPHA) & (table["difference"] < 0)
     worse = table.set_index([*GROUP, "label"])["worse"]
 
@@ -273,9 +285,30 @@ def of_setting(table: pd.DataFrame, setting: tuple) -> pd.DataFrame:
     return table.loc[(table[SETTING] == list(setting)).all(axis=1)]
 
 
-def competitors(records: pd.DataFrame) -> pd.DataFrame:
-    """The records without those of the floor and the ceiling."""
-    return records.loc[~records["label"].isin([FLOOR, CEILING])]
+def competitors(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of methods that compete.
+
+    Args:
+        rows: records, or a table made of them that has the column ``competes``.
+    """
+    if "competes" in rows:
+        return rows.loc[rows["competes"].astype(bool)]
+    return rows.loc[~rows["label"].isin(out_of_competition(rows))]
+
+
+def out_of_competition(records: pd.DataFrame) -> set[str]:
+    """The labels of methods that are measured but do not compete.
+
+    They are floor and ceiling, methods that need data at the server, and those that need all
+    clients' models at test. Records that do not say what a method needs leave it in.
+    """
+    facts = records.drop_duplicates("label").reindex(columns=["label", "data_free", "needs"])
+    out = {FLOOR, CEILING}
+    for label, data_free, needs in facts.itertuples(index=False):
+        needs_data = pd.notna(data_free) and not data_free
+        if needs_data or ALL_MODELS in str(needs):
+            out.add(label)
+    return out
 
 
 def blocks(records: pd.DataFrame) -> pd.DataFrame:

@@ -70,10 +70,15 @@ NEEDS = {
     "prototypes": True,
     "feature statistics": True,
     "synthetic images": True,
+    "all models at test": True,
     "proxy images": False,
     "raw data": False,
 }
-"""What a method may need besides models, and whether a method that needs it is still data-free."""
+"""What a method may need besides models, and whether a method that needs it is still data-free.
+
+Results of a method that needs "all models at test" are not those of one model: all clients' models
+predict.
+"""
 
 PROTOCOLS = (
     "every round",

@@ -327,3 +327,15 @@ def test_seeds_in_words(counts, text):
 
 def test_seeds_that_differ_in_words():
     assert names.seeds_name([2, 3, 0]) == "n = 2 to 3 seeds"
+
+
+def test_who_needs_data_or_all_models_does_not_compete():
+    facts = {"feddf": (False, "proxy images"), "ensemble": (True, "all models at test")}
+    facts |= {"mosaic": (True, "label counts, generators"), "dense": (np.nan, np.nan)}
+    rows = [
+        {"label": label, "data_free": data_free, "needs": needs}
+        for label, (data_free, needs) in facts.items()
+    ]
+    records = pd.DataFrame([*rows, {"label": "local", "data_free": True, "needs": ""}])
+    assert comparison.out_of_competition(records) == {"local", "centralised", "feddf", "ensemble"}
+    assert list(comparison.competitors(records)["label"]) == ["mosaic", "dense"]

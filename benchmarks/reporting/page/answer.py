@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchmarks.reporting import comparison
 from benchmarks.reporting.frames import groups, of_label
-from benchmarks.reporting.names import GIVEN_SPLIT, is_frame, seeds_name
+from benchmarks.reporting.names import GIVEN_SPLIT, seeds_name
 from benchmarks.reporting.page.context import Context
 from benchmarks.reporting.significance import ALPHA
 from benchmarks.reporting.table import p_value, short, signed
@@ -130,7 +130,7 @@ def _not_established(context: Context) -> str:
     """How many differences to the reference are not significant, and what could be detected."""
     seeds = seeds_name(context.summary["n"])
     table = context.differences
-    tests = table.loc[~table["label"].map(is_frame).astype(bool) & (table["n"] > 0)]
+    tests = comparison.competitors(table.loc[table["n"] > 0])
     reference = one_line(context.reference)
     if not len(tests):
         return f"Not established: anything beyond the means ({seeds})."

@@ -97,7 +97,8 @@ def _reading_notes(labels: list[str], seeds: str, several_seeds: bool) -> list[s
     if several_seeds:
         notes.append(
             "± is the sample standard deviation over seeds (ddof 1). Bold: the best mean, where "
-            "its paired difference to every other competitor is significant (paired t-test, Holm "
+            "its paired difference to every other competitor (data-free, with one model as its "
+            "result) is significant (paired t-test, Holm "
             "over these differences in all tables, α = .05). †: significantly worse than the best "
             "mean."
         )

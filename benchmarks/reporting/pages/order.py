@@ -10,7 +10,6 @@ import pandas as pd
 from benchmarks.reporting import comparison
 from benchmarks.reporting.frames import groups, with_status
 from benchmarks.reporting.names import (
-    is_frame,
     method_order,
     omega_names,
     omega_values,
@@ -50,7 +49,7 @@ def order_page(records: pd.DataFrame, others: OtherBudget, setting: tuple) -> Pa
     for column, value in zip(comparison.SETTING, setting, strict=True):
         here = here.loc[here[column] == value]
     both = _last(records).merge(_last(here), on=PAIR, suffixes=("", "_other"))
-    both = both.loc[[not is_frame(label) for label in both["label"]]]
+    both = both.loc[~both["label"].isin(comparison.out_of_competition(records))]
     if both["label"].nunique() < 2:
         return None
 
