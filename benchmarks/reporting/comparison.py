@@ -138,7 +138,7 @@ def _tests_in_group(last: pd.DataFrame, reference: str, order: list[str]) -> lis
     return rows
 
 
-def _corrected(rows: list[dict], out: set[str]) -> pd.DataFrame:
+def _corrected(rows: list[dict], out: list[str]) -> pd.DataFrame:
     """The tests as a table, with Holm's correction over those of competitors that have a p.
 
     Args:
@@ -173,7 +173,7 @@ def best_methods(records: pd.DataFrame) -> pd.DataFrame:
         winners[group] = str(means.idxmax())
         tests += _tests_in_group(members, winners[group], method_order(members))
 
-    table = _corrected(tests, out=set())
+    table = _corrected(tests, out=[])
     table["worse"] = (table["p_holm"] < ALPHA) & (table["difference"] < 0)
     worse = table.set_index([*GROUP, "label"])["worse"]
 
@@ -296,18 +296,18 @@ def competitors(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.loc[~rows["label"].isin(out_of_competition(rows))]
 
 
-def out_of_competition(records: pd.DataFrame) -> set[str]:
+def out_of_competition(records: pd.DataFrame) -> list[str]:
     """The labels of methods that are measured but do not compete.
 
     They are floor and ceiling, methods that need data at the server, and those that need all
     clients' models at test. Records that do not say what a method needs leave it in.
     """
     facts = records.drop_duplicates("label").reindex(columns=["label", "data_free", "needs"])
-    out = {FLOOR, CEILING}
+    out = [FLOOR, CEILING]
     for label, data_free, needs in facts.itertuples(index=False):
         needs_data = pd.notna(data_free) and not data_free
         if needs_data or ALL_MODELS in str(needs):
-            out.add(label)
+            out.append(label)
     return out
 
 

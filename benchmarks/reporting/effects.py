@@ -150,7 +150,9 @@ def differing_settings(pairs: pd.DataFrame) -> list[str]:
         is_setting = column.startswith(("task.", "config.")) or column in SETTINGS
         if not is_setting or f"other_{column}" not in pairs:  # a run of another version lacks some
             continue
-        values = zip(_texts(pairs[column]), _texts(pairs[f"other_{column}"]), strict=True)
+        firsts = _texts(pairs.loc[:, column])
+        others = _texts(pairs.loc[:, f"other_{column}"])
+        values = zip(firsts, others, strict=True)
         differing = {value for value in values if value[0] != value[1]}
         if differing:
             first, other = (", ".join(sorted(set(side))) for side in zip(*differing, strict=True))

@@ -135,16 +135,17 @@ def _not_established(context: Context) -> str:
     if not len(tests):
         return f"Not established: anything beyond the means ({seeds})."
 
-    below = (tests["p_holm"] < ALPHA).astype(bool)
-    better = int((below & (tests["difference"] < 0)).sum())
-    worse = int((below & (tests["difference"] > 0)).sum())
+    p_holm = tests.loc[:, "p_holm"]
+    significant = tests.loc[(p_holm < ALPHA).astype(bool), "difference"]
+    better = int((significant < 0).sum())
+    worse = int((significant > 0).sum())
     open_tests = len(tests) - better - worse
     text = (
         f"Not established: {open_tests} of the {len(tests)} differences between {reference} and "
         f"its competitors ({seeds}; paired t-test, Holm's correction over all of them, α = .05; "
         f"{reference} is significantly better in {better} and worse in {worse})"
     )
-    if not tests["p_holm"].notna().any():
+    if not p_holm.notna().any():
         return f"{text}; so few seeds give no test, and no difference here is established."
     n, least, _ = comparison.power_of(context.records, context.reference)
     if math.isfinite(least):
