@@ -67,8 +67,8 @@ def test_the_two_budgets_have_a_folder_each_and_compare_themselves(tmp_path):
     assert own.loc["dfrd", "server_budget"] == 3
     assert own.loc["dfrd", "server_spent"] == pytest.approx(3, rel=0.1)  # in whole turns
     assert other.loc["dfrd", "server_work"] == 0.04
-    # ten turns of 64 images in each of two rounds, of the paper's hundred
-    assert other.loc["dfrd", "server_share"] == pytest.approx(0.02)
+    # four of the turns that the paper has in a hundred rounds, in these two
+    assert other.loc["dfrd", "server_share"] == pytest.approx(0.04)
     assert "server_budget" not in other or pd.isna(other.loc["dfrd", "server_budget"])
     assert own.loc["fedavg", "cell"] == other.loc["fedavg", "cell"]
     assert own.loc["dfrd", "cell"] != other.loc["dfrd", "cell"]

@@ -133,7 +133,7 @@ def connect(address: str) -> ModuleType:
         if address not in ("local", "auto"):
             _check_answers(address)
         ray.init(
-            address=None if address == "local" else address,
+            address=address,
             # Ray itself would count the cores that taskset or a batch system does not allow
             num_cpus=available_cores() if address == "local" else None,
             log_to_driver=False,

@@ -11,7 +11,13 @@ from benchmarks import tune
 from benchmarks.planning.cell import Cell
 from benchmarks.run import main
 from benchmarks.running.processes import run_cells
-from benchmarks.running.ray_cluster import _node_folder, _run, cells_on_ray, code
+from benchmarks.running.ray_cluster import (
+    _node_folder,
+    _run,
+    cells_on_ray,
+    code,
+    connected,
+)
 from benchmarks.running.records import done_file, load_records
 from benchmarks.running.session import Session
 from mosaic.fl.errors import InputError
@@ -115,6 +121,14 @@ def test_a_node_removes_the_folders_of_runs_that_ended_long_ago(tmp_path, monkey
 def test_a_node_with_other_code_says_so(cell, tmp_path):
     outcome, files = _run(cell("local"), Session(tmp_path), tmp_path, "another hash")
     assert outcome.status == "failed" and "another version" in outcome.notes[0] and not files
+
+
+@pytest.mark.slow
+def test_local_starts_a_cluster_of_its_own_beside_one_that_runs(cluster):
+    """Without an address Ray joins the newest cluster of the machine, whoever has started it."""
+    with connected("local") as ray:
+        assert len(ray.nodes()) == 1
+        assert ray.get_runtime_context().gcs_address != cluster.address
 
 
 def test_an_address_without_a_cluster_is_an_input_error(cell, tmp_path):
