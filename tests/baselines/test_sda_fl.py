@@ -10,6 +10,7 @@ from helpers import logits_of, rng, same
 from baselines import fedavg
 from baselines.sda_fl import UNSURE, Config, draw, labelled, mixed, run, trained
 from benchmarks.planning.method_flops import PARTS
+from mosaic.fl.cache import computed_stages
 from mosaic.fl.channel import n_bytes
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data.federation import open_federation
@@ -20,7 +21,7 @@ from mosaic.fl.rng import stream
 from mosaic.fl.rounds import client_updates, participants
 from mosaic.fl.synthesis.client_cvaes import client_cvae
 from mosaic.fl.synthesis.client_images import cvae_images
-from mosaic.fl.synthesis.cvae import cvae_config
+from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config
 from mosaic.fl.synthesis.decoders import Decoders
 from mosaic.fl.training.prediction import predictor
 
@@ -155,3 +156,11 @@ def test_the_flops_of_variants_are_those_forecast(changes, task, store):
 def test_a_threshold_above_one_is_refused():
     with pytest.raises(InputError, match="threshold"):
         Config(threshold=1.5)
+
+
+def test_a_vae_is_trained_once_for_its_images_and_for_its_decoder(task, store):
+    config = CvaeConfig(cvae_steps=4, cvae_hidden=16)
+    client_cvae(task, config, 1)
+    with computed_stages() as computed:
+        cvae_images(task, config, 1, 10)
+    assert {key.split("/")[0] for key in computed} == {"cvae_images"}

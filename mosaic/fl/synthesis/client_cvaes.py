@@ -1,6 +1,7 @@
 """The cached stages in which clients train conditional VAEs."""
 
 from dataclasses import replace
+from typing import Any
 
 from mosaic.fl.cache import stage
 from mosaic.fl.channel import upload
@@ -11,17 +12,24 @@ from mosaic.fl.task import Task
 
 
 @stage(version=1, sees=Task.without_models)
-def client_cvae(task: Task, config: CvaeConfig, client: int) -> dict[str, State | dict[str, float]]:
-    """One client's conditional VAE.
+def trained_cvae(task: Task, config: CvaeConfig, client: int) -> dict[str, Any]:
+    """One client's conditional VAE, which stays with the client.
 
     Returns:
-        "state": the decoder, uploaded. "losses": "reconstruction" and "kl" in nats per image,
-        means over the last tenth of the steps.
+        "state": the decoder. "losses": "reconstruction" and "kl" in nats per image, means over the
+        last tenth of the steps.
     """
     shard = open_federation(task).shards[client]
     n_classes = task.source.n_classes
     decoder, losses = train_cvae(task, config, shard, config.cvae_steps, n_classes, "cvae", client)
-    return {"state": upload(decoder, "generator"), "losses": losses}
+    return {"state": decoder, "losses": losses}
+
+
+@stage(version=1, sees=Task.without_models)
+def client_cvae(task: Task, config: CvaeConfig, client: int) -> dict[str, State | dict[str, float]]:
+    """One client's conditional VAE, whose decoder is uploaded; as :func:`trained_cvae`."""
+    cvae = trained_cvae(task, config, client)
+    return {"state": upload(cvae["state"], "generator"), "losses": cvae["losses"]}
 
 
 @stage(version=1, sees=Task.without_models)
