@@ -64,6 +64,11 @@ PROTOCOL = "once, after the rounds"
 NEEDS = ("label counts", "generators", "prototypes")
 STUDENT = ("average", "kept")
 
+THIRD_LOSSES = {
+    "jensen_shannon": losses.jensen_shannon,
+    "bhattacharyya": losses.bhattacharyya,
+}
+
 
 @dataclass(frozen=True)
 class Config(GeneratorConfig, CvaeConfig):
@@ -114,7 +119,7 @@ class Config(GeneratorConfig, CvaeConfig):
     weight_soft: float = 0.8  # of soft distillation; the code's
     weight_hard: float = 0.2  # of hard distillation; the code's
     weight_jsd: float = 0.0  # of the third loss; the code: 1.0
-    third_loss: str = choice("jensen_shannon", "bhattacharyya")  # the code: the latter
+    third_loss: str = choice(*THIRD_LOSSES)  # the code: bhattacharyya
     finetune_rounds: int = 0  # of FedAvg after the distillation; the code: 39
     finetune_lr: float = 1e-4
 
@@ -283,6 +288,5 @@ def distillation_loss(student: Tensor, teacher: Tensor, config: Config) -> Tenso
     loss = config.weight_soft * losses.soft_distillation(student, teacher)
     loss = loss + config.weight_hard * losses.hard_distillation(student, teacher)
     if config.weight_jsd:
-        third_loss = getattr(losses, config.third_loss)(student, teacher)
-        loss = loss + config.weight_jsd * third_loss
+        loss = loss + config.weight_jsd * THIRD_LOSSES[config.third_loss](student, teacher)
     return loss
