@@ -66,6 +66,13 @@ def test_each_choice_has_an_entry_of_the_method_itself_and_another_one():
         assert settings[other.method, other.task] != other.config, other.label
 
 
+@pytest.mark.parametrize("scale", ["quick", "laptop"])
+def test_fedavg_longer_computes_as_much_as_a_method_with_both_budgets(scale):
+    (longer,) = {c.config for c in cells(scale=scale) if c.label == "fedavg-longer"}
+    budget = SCALES[scale].budget
+    assert longer.local == 1 + budget.client + budget.server
+
+
 @pytest.mark.parametrize("scale", SCALES)
 def test_the_seeds_of_a_scale_differ_and_are_not_for_tuning(scale):
     seeds = SCALES[scale].seeds
