@@ -10,8 +10,7 @@ import sys
 
 from benchmarks.cli import print_table_command
 from benchmarks.metrics.image_columns import IMAGE_METRICS
-from benchmarks.metrics.metric import Direction as Direction
-from benchmarks.metrics.metric import Metric as Metric
+from benchmarks.metrics.metric import Direction, Metric
 from benchmarks.metrics.other_columns import AFTER_METRICS, BEFORE_METRICS, OTHER_COLUMNS, PREFIXES
 
 _TABLE = (

@@ -32,7 +32,8 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from benchmarks.metrics.columns import METRICS, Metric, meaning_of
+from benchmarks.metrics.columns import METRICS, meaning_of
+from benchmarks.metrics.metric import Metric
 from mosaic.fl.contract import Predict, Snapshot
 from mosaic.fl.data.loading import load
 from mosaic.fl.data.transforms import normalise

@@ -115,12 +115,13 @@ def toml_of_all(
             "missing": sorted(missing),
         }
     }
-    for method in done:
-        best = best_of(studies, method)
+    bests = {method: best_of(studies, method) for method in done}
+    for method, best in bests.items():
         if best is not None:
             tables["settings", method] = dict(best.params)
-    for method in done:
-        tables["validation", method] = _validation(trials_of(studies, method))
+    for method, best in bests.items():
+        if best is not None:
+            tables["validation", method] = _validation(trials_of(studies, method), best)
     return toml_of(
         tables,
         [
@@ -131,10 +132,9 @@ def toml_of_all(
     )
 
 
-def _validation(trials: Sequence[FrozenTrial]) -> dict[str, Any]:
+def _validation(trials: Sequence[FrozenTrial], best: FrozenTrial) -> dict[str, Any]:
     """The accuracy of the default and of the best trial, and which one that is."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    best = max(complete, key=lambda trial: trial.values[0])  # of equal ones the first
     defaults = [trial.values[0] for trial in complete if trial.user_attrs.get("default")]
     return {
         "default": defaults[0] if defaults else None,

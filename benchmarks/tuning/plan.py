@@ -6,7 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks.metrics.columns import Direction, objectives
+from benchmarks.metrics.columns import objectives
+from benchmarks.metrics.metric import Direction
 from benchmarks.planning.axes import seeds_of
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.data import Split, with_data

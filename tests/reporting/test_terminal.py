@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from rich.console import Console, Group
 
-from benchmarks.metrics.columns import METRICS, Metric
+from benchmarks.metrics.columns import METRICS
+from benchmarks.metrics.metric import Metric
 from benchmarks.metrics.metric_file import LOADED, MetricFile
 from benchmarks.reporting import terminal
 from benchmarks.reporting.summaries import warning_summary
