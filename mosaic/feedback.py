@@ -59,7 +59,7 @@ from mosaic.fl.stages import Waves, federated_model, waves_of_all_rounds
 from mosaic.fl.synthesis.client_cvaes import client_cvae
 from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config
 from mosaic.fl.task import Task
-from mosaic.fl.training.distillation import distil, loss_curve_ends
+from mosaic.fl.training.distillation import distil, drawn_batches, loss_curve_ends
 from mosaic.fl.training.prediction import predictor
 from mosaic.labelled_images import GENERATORS, LABELS, Draw, labelled_source
 from mosaic.method import generator_config
@@ -235,18 +235,12 @@ def shared_set(
 
 
 def distilled(
-    task: Task, config: Config, server: State, draw: Draw, batches_per_draw: int = 8
+    task: Task, config: Config, server: State, draw: Draw
 ) -> tuple[State, dict[str, float]]:
     """The server's model after it has learnt from new images of the generators, and the losses."""
     rng = stream(task.seed, "feedback", "distil")
-
-    def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        for begin in range(0, config.distil_steps, batches_per_draw):
-            n_batches = min(batches_per_draw, config.distil_steps - begin)
-            drawn = draw(config.distil_batch * n_batches, rng)
-            yield from zip(*(part.split(config.distil_batch) for part in drawn), strict=True)
-
+    batches = drawn_batches(lambda n: draw(n, rng), config.distil_steps, config.distil_batch)
     adam = partial(torch.optim.Adam, lr=config.distil_lr, fused=True)
-    student, curve = distil(server, batches(), task, adam, F.cross_entropy, frozen_norms=True)
+    student, curve = distil(server, batches, task, adam, F.cross_entropy, frozen_norms=True)
     start, end = loss_curve_ends(curve)
     return student, {"distil_loss_start": start, "distil_loss_end": end}

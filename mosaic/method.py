@@ -50,7 +50,7 @@ from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config
 from mosaic.fl.synthesis.decoders import Decoders
 from mosaic.fl.task import Task
 from mosaic.fl.training import losses
-from mosaic.fl.training.distillation import distil
+from mosaic.fl.training.distillation import distil, drawn_batches
 from mosaic.fl.training.prediction import predictor
 from mosaic.fl.training.teachers import mean_of, source_predictions
 from mosaic.generator_ensemble import Ensemble
@@ -258,12 +258,7 @@ def generator_config(config: GeneratorConfig) -> GeneratorConfig:
 
 
 def labelled_batches(
-    ensemble: Ensemble | Decoders,
-    teacher: Teacher,
-    steps: int,
-    batch: int,
-    rng: torch.Generator,
-    batches_per_draw: int = 8,
+    ensemble: Ensemble | Decoders, teacher: Teacher, steps: int, batch: int, rng: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The student's batches: new images, and the teacher's logits for them.
 
@@ -273,14 +268,13 @@ def labelled_batches(
         steps: number of batches.
         batch: images per batch.
         rng: source of the images' randomness.
-        batches_per_draw: how many batches are drawn and labelled at a time, so that the teacher's
-            models are loaded once for all of them.
     """
-    for first in range(0, steps, batches_per_draw):
-        n_batches = min(batches_per_draw, steps - first)
-        images, drawn_by = ensemble.draw(batch * n_batches, rng)
-        logits = teacher(images, drawn_by)
-        yield from zip(images.split(batch), logits.split(batch), strict=True)
+
+    def draw(n: int) -> tuple[Tensor, Tensor]:
+        images, drawn_by = ensemble.draw(n, rng)
+        return images, teacher(images, drawn_by)
+
+    return drawn_batches(draw, steps, batch)
 
 
 def distillation_loss(student: Tensor, teacher: Tensor, config: Config) -> Tensor:

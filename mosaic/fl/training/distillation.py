@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -104,6 +104,26 @@ def distil(
     if not math.isfinite(sum(losses)):
         raise FloatingPointError("the distillation loss is not finite: lower its learning rate")
     return live.save() if judged is None else judged.best, losses
+
+
+def drawn_batches(
+    draw: Callable[[int], tuple[Tensor, Tensor]],
+    steps: int,
+    batch: int,
+    batches_per_draw: int = 8,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The student's batches from a source of labelled images.
+
+    Args:
+        draw: A number of images, to images (n, C, H, W) and their targets (n, ...).
+        steps: Number of batches.
+        batch: Images per batch.
+        batches_per_draw: How many batches are drawn and labelled at a time, so that models which
+            draw or label are loaded once for all of them.
+    """
+    for first in range(0, steps, batches_per_draw):
+        images, targets = draw(batch * min(batches_per_draw, steps - first))
+        yield from zip(images.split(batch), targets.split(batch), strict=True)
 
 
 def loss_curve_ends(losses: Sequence[float]) -> tuple[float, float]:
