@@ -50,7 +50,7 @@ from mosaic.fl.models.live_network import LiveNetwork
 from mosaic.fl.models.spec import State
 from mosaic.fl.rng import stream
 from mosaic.fl.stages import Waves, federated_model
-from mosaic.fl.synthesis.client_cvaes import client_cvae
+from mosaic.fl.synthesis.client_cvaes import client_cvae, uploaded_cvae
 from mosaic.fl.synthesis.cvae import (
     CvaeConfig,
     cvae_config,
@@ -107,7 +107,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     # sends.
     shards = open_federation(task).shards
     label_counts = torch.stack([upload(shard.label_counts, "counts") for shard in shards])
-    cvaes: list[Any] = [client_cvae(task, cvae_config(config), shard.client) for shard in shards]
+    cvaes: list[Any] = [uploaded_cvae(task, cvae_config(config), shard.client) for shard in shards]
     decoders = Decoders(task, config, [cvae["state"] for cvae in cvaes], label_counts)
     draw = decoders.draw
     diagnostics = {}

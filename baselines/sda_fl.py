@@ -45,6 +45,7 @@ from mosaic.fl.models.spec import State
 from mosaic.fl.rng import stream
 from mosaic.fl.rounds import average_round, client_updates, participants
 from mosaic.fl.stages import Waves, federated_model
+from mosaic.fl.synthesis.client_cvaes import client_cvae
 from mosaic.fl.synthesis.client_images import cvae_images, gan_images
 from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config
 from mosaic.fl.synthesis.gan_training import GanConfig
@@ -132,7 +133,14 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 
 def stages(task: Task, config: Config) -> Waves:
     """The cached stages that ``run`` calls, in waves."""
-    return [[partial(*image_stage(task, config, client)) for client in range(task.n_clients)]]
+    clients = range(task.n_clients)
+    waves: Waves = []
+    if config.generator == "cvae":
+        waves.append(
+            [partial(client_cvae, task, cvae_config(config), client) for client in clients]
+        )
+    waves.append([partial(*image_stage(task, config, client)) for client in clients])
+    return waves
 
 
 def image_stage(task: Task, config: Config, client: int) -> tuple:

@@ -10,7 +10,7 @@ from torch import Tensor
 from mosaic.client_generators import GeneratorConfig, client_generator
 from mosaic.fl.cache import LazyModels
 from mosaic.fl.stages import final_client_models
-from mosaic.fl.synthesis.client_cvaes import client_cvae
+from mosaic.fl.synthesis.client_cvaes import uploaded_cvae
 from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config
 from mosaic.fl.synthesis.decoders import Decoders
 from mosaic.fl.task import Task
@@ -55,7 +55,7 @@ def labelled_source(task: Task, ensemble: Any, labels: str) -> Draw:
 def decoders(task: Task, config: CvaeConfig, label_counts: Tensor) -> Decoders:
     """The clients' CVAEs as one source of images, with equally frequent classes."""
     trained: list[Any] = [
-        client_cvae(task, cvae_config(config), client) for client in range(task.n_clients)
+        uploaded_cvae(task, cvae_config(config), client) for client in range(task.n_clients)
     ]
     states = [cvae["state"] for cvae in trained]
     return Decoders(task, config, states, label_counts, balanced=True)

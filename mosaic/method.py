@@ -45,7 +45,7 @@ from mosaic.fl.models.spec import State
 from mosaic.fl.rng import stream
 from mosaic.fl.rounds import average_round, client_updates
 from mosaic.fl.stages import Waves
-from mosaic.fl.synthesis.client_cvaes import client_cvae
+from mosaic.fl.synthesis.client_cvaes import client_cvae, uploaded_cvae
 from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config
 from mosaic.fl.synthesis.decoders import Decoders
 from mosaic.fl.task import Task
@@ -241,7 +241,7 @@ def cvaes(task: Task, config: Config, label_counts: Tensor) -> tuple[list[dict],
     """The clients' conditional VAEs, as ``gans``: labels are as frequent as in the client's
     data."""
     generators: list[Any] = [
-        client_cvae(task, cvae_config(config), i) for i in range(task.n_clients)
+        uploaded_cvae(task, cvae_config(config), i) for i in range(task.n_clients)
     ]
     weights = label_counts
     if config.sampling == "uniform":

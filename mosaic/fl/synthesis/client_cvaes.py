@@ -11,8 +11,8 @@ from mosaic.fl.synthesis.cvae import CvaeConfig, train_cvae
 from mosaic.fl.task import Task
 
 
-@stage(version=1, sees=Task.without_models)
-def trained_cvae(task: Task, config: CvaeConfig, client: int) -> dict[str, Any]:
+@stage(version=2, sees=Task.without_models)
+def client_cvae(task: Task, config: CvaeConfig, client: int) -> dict[str, Any]:
     """One client's conditional VAE, which stays with the client.
 
     Returns:
@@ -25,11 +25,10 @@ def trained_cvae(task: Task, config: CvaeConfig, client: int) -> dict[str, Any]:
     return {"state": decoder, "losses": losses}
 
 
-@stage(version=1, sees=Task.without_models)
-def client_cvae(task: Task, config: CvaeConfig, client: int) -> dict[str, State | dict[str, float]]:
-    """One client's conditional VAE, whose decoder is uploaded; as :func:`trained_cvae`."""
-    cvae = trained_cvae(task, config, client)
-    return {"state": upload(cvae["state"], "generator"), "losses": cvae["losses"]}
+def uploaded_cvae(task: Task, config: CvaeConfig, client: int) -> dict[str, Any]:
+    """One client's conditional VAE, as :func:`client_cvae`, with the decoder uploaded."""
+    cvae = client_cvae(task, config, client)
+    return cvae | {"state": upload(cvae["state"], "generator")}
 
 
 @stage(version=1, sees=Task.without_models)

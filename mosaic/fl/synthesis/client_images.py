@@ -15,7 +15,7 @@ from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.transforms import to_uint8
 from mosaic.fl.device import autocast, device
 from mosaic.fl.rng import stream
-from mosaic.fl.synthesis.client_cvaes import trained_cvae
+from mosaic.fl.synthesis.client_cvaes import client_cvae
 from mosaic.fl.synthesis.cvae import CvaeConfig
 from mosaic.fl.synthesis.dcgan import Generator
 from mosaic.fl.synthesis.decoders import Decoders
@@ -94,13 +94,13 @@ def _drawn(generator: Generator, task: Task, n: int, rng: torch.Generator) -> Te
 def cvae_images(task: Task, config: CvaeConfig, client: int, n: int) -> Tensor:
     """Images of a client's conditional VAE, with labels as frequent as in its data.
 
-    The VAE is that of ``client_cvae``, trained once for both; here it is not uploaded.
+    The VAE is that of ``client_cvae``; its decoder is not uploaded.
 
     Returns:
         uint8 (n, C, S, S), uploaded.
     """
     shard = open_federation(task).shards[client]
-    decoder = trained_cvae(task, config, client)["state"]
+    decoder = client_cvae(task, config, client)["state"]
     source = Decoders(task, config, [decoder], shard.label_counts[None])
     images, _ = source.draw(n, stream(task.seed, "images", client))
     return upload(to_uint8(images).contiguous(), "images")

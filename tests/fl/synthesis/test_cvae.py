@@ -12,7 +12,7 @@ from mosaic.fl.channel import n_bytes
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.transforms import normalise
-from mosaic.fl.synthesis.client_cvaes import client_cvae, client_modules
+from mosaic.fl.synthesis.client_cvaes import client_cvae, client_modules, uploaded_cvae
 from mosaic.fl.synthesis.cvae import (
     CvaeConfig,
     cvae_config,
@@ -148,7 +148,7 @@ def test_settings_of_models_do_not_train_a_clients_generators_again(make, task, 
         assert make.key_of(replace(task, **{name: value}), small, 0) != key
 
 
-@pytest.mark.parametrize("make", [client_cvae, client_modules])
+@pytest.mark.parametrize("make", [uploaded_cvae, client_modules])
 def test_a_hit_equals_a_miss_and_bytes_are_counted(make, task, small, store):
     with opened(Account()) as account:
         first = make(task, small, 1)
