@@ -67,12 +67,14 @@ def no_methods_left(monkeypatch):
 @pytest.fixture
 def tiny_cell(task):
     """Make a cell of a method on the tiny task: tiny_cell("fedavg", seed=1) changes the task."""
+    from helpers import few_steps
+
     from benchmarks.planning.cell import Cell
     from benchmarks.planning.settings import configure
 
     def make(method: str, label: str = "", config=None, **changes) -> Cell:
         if config is None:
-            config = configure(method, {"client": 0.001, "server": 0.001}, {})
+            config = configure(method, few_steps(method))
         return Cell(
             suite="tiny",
             scale="quick",

@@ -4,6 +4,7 @@ pytest puts the folder of the top conftest.py on the path, so every test file ca
 ``from helpers import images, logits_of, same``.
 """
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -49,3 +50,11 @@ def _same(a: Any, b: Any) -> bool:
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
     return a == b
+
+
+def few_steps(method: str) -> dict[str, int]:
+    """A thousandth of the paper's steps, and one at least, for each setting that counts steps."""
+    from benchmarks.planning.methods import METHODS
+
+    counted = [f for f in dataclasses.fields(METHODS[method].Config) if f.metadata.get("work")]
+    return {f.name: max(1, round(f.default / 1000)) for f in counted}

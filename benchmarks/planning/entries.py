@@ -12,9 +12,6 @@ from benchmarks.planning.suite import Entry, Suite
 from benchmarks.planning.values import different
 from mosaic.fl.errors import InputError, did_you_mean, not_a_choice
 
-NO_SCALE = {"client": 1.0, "server": 1.0}
-"""Factors of work where only the settings are checked."""
-
 
 def entries_of(
     suite: Suite,
@@ -69,7 +66,7 @@ def _check_entries(suite: Suite, by_label: dict[str, Entry]) -> None:
         InputError: with the nearest known name.
     """
     for entry in by_label.values():
-        configure(entry.name, NO_SCALE, entry.set)
+        configure(entry.name, entry.set)
         for widths in entry.widths or ():
             if widths not in suite.widths:
                 raise not_a_choice(f"{entry.title}: widths", widths, suite.widths)
@@ -141,7 +138,7 @@ def _check_settings(settings: Settings, by_label: dict[str, Entry]) -> None:
             raise did_you_mean("method", name, [*METHODS, *by_label, "task"])
 
         method = by_label[name].name if name in by_label else name
-        configure(method, NO_SCALE, values)
+        configure(method, values)
 
 
 def _check_point(entry: Entry, settings: Settings) -> None:

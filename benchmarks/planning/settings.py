@@ -24,29 +24,21 @@ END_IS_MARKED = f"The file is whole if it has the line: {END}"
 is another, shorter one."""
 
 
-def configure(method: str, work: dict[str, float], settings: dict[str, Any]) -> Any:
+def configure(method: str, settings: dict[str, Any]) -> Any:
     """An instance of a method's Config.
 
     Args:
         method: its name in METHODS.
-        work: the scale's factors of "client" and "server" work, the same for all methods. Default
-            numbers of steps are multiplied by the factor of their side.
         settings: values by setting; they are taken as given.
 
     Returns:
-        The method's defaults, scaled, under the settings.
+        The method's defaults, the papers' numbers of steps among them, under the settings.
 
     Raises:
         InputError: if a setting is unknown, or its value is not one of its type or choices.
     """
     config = known_method(method).Config
     values = {}
-    for field in dataclasses.fields(config):
-        if field.metadata.get("work") and field.default:
-            factor = work[field.metadata["work"]]
-            default: Any = field.default
-            values[field.name] = max(1, round(default * factor))
-
     for name, value in settings.items():
         values[name] = checked(f"{method}.{name}", config, name, value)
     try:

@@ -7,7 +7,6 @@ from typing import Any
 
 from benchmarks.planning.budget import shares_of_papers, spent, steps_by_factor, steps_within
 from benchmarks.planning.cell import Work
-from benchmarks.planning.entries import NO_SCALE
 from benchmarks.planning.method_flops import PARTS
 from benchmarks.planning.scales import Budget, Scale
 from benchmarks.planning.settings import configure
@@ -36,7 +35,7 @@ def planned(
     Raises:
         InputError: a setting is wrong, or the data cannot be split as the task says.
     """
-    given = configure(method, NO_SCALE, settings)
+    given = configure(method, settings)
     read = tuple((name, getattr(given, name)) for name in settings)
     equal = budget == "equal" and method in PARTS
     limits = scale.budget if equal else Budget(scale.client_work, scale.server_work)
@@ -51,11 +50,11 @@ def planned(
         task = _without_split(task)
     if method not in PARTS:
         outside = steps_by_factor(method, task, dict(read), limits)
-        config = configure(method, NO_SCALE, settings | outside)
+        config = configure(method, settings | outside)
         return config, _with_shares(method, task, config, work)
 
     steps = _steps(method, task, read, equal, limits)
-    config = configure(method, NO_SCALE, settings | dict(steps))
+    config = configure(method, settings | dict(steps))
     return config, _with_flops(method, task, config, work)
 
 

@@ -54,7 +54,7 @@ def compare_executors(n: int, cores: int) -> None:
 
 def _small_cells(n: int) -> list[Cell]:
     """``n`` cells of one round of FedProx that differ in their seeds."""
-    config = configure("fedprox", {"client": 1.0, "server": 1.0}, {})
+    config = configure("fedprox", {})
     task = Task(rounds=1, score_every=1, base_width=8)
     return [
         Cell(

@@ -7,8 +7,9 @@ from pathlib import Path
 from rich.table import Table
 
 from benchmarks.output import print_table
+from benchmarks.planning.budget import steps_by_factor
 from benchmarks.planning.methods import METHODS
-from benchmarks.planning.scales import SCALES
+from benchmarks.planning.scales import SCALES, Budget
 from benchmarks.planning.settings import configure
 from benchmarks.speed.growth import growth
 from benchmarks.speed.output import console, scratch_folder
@@ -51,8 +52,9 @@ def compare_methods(task: Task, names: Sequence[str], rounds: int) -> None:
 def _cost_of(name: str, task: Task) -> Cost:
     """Run the method from an empty cache; all that it cost."""
     scale = SCALES["laptop"]
-    work = {"client": scale.client_work / 10, "server": scale.server_work / 10}
-    config = configure(name, work, scale.methods.get(name, {}))
+    sizes = scale.methods.get(name, {})
+    shares = Budget(scale.client_work / 10, scale.server_work / 10)
+    config = configure(name, sizes | steps_by_factor(name, task, sizes, shares))
     with scratch_folder() as scratch:
         use_cache(scratch)
         with opened(Account()) as account:

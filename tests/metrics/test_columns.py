@@ -1,6 +1,7 @@
 """The table of metrics: what reports and the tuner take from it; every column is described."""
 
 import pytest
+from helpers import few_steps
 
 from benchmarks.metrics.columns import (
     METRICS,
@@ -153,7 +154,7 @@ def test_every_metric_and_every_prefix_is_in_the_printed_table():
 def test_every_column_of_a_record_is_described(method, tiny_cell, tmp_path):
     small = ["generator_steps=4", "distil_steps=2", "ngf=4", "distil_batch=30"]
     settings = dict(setting.split("=") for setting in small) if method == "mosaic" else {}
-    config = configure(method, {"client": 0.001, "server": 0.001}, settings)
+    config = configure(method, few_steps(method) | settings)
     cell = tiny_cell(method, config=config)
     session = Session(tmp_path)
     prepare(session)

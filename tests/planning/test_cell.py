@@ -4,9 +4,11 @@ import dataclasses
 
 import pytest
 
+from benchmarks.planning.budget import steps_by_factor
 from benchmarks.planning.cell import Work
 from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.methods import METHODS
+from benchmarks.planning.scales import Budget
 from benchmarks.planning.settings import configure
 from benchmarks.planning.suite import read_suite
 from mosaic.fl.task import Task
@@ -113,9 +115,8 @@ def test_numbers_that_are_equal_are_one_key_however_they_are_written():
 
 
 def test_work_is_rounded_and_never_vanishes():
-    config = configure("mosaic", {"client": 1e-9, "server": 0.5}, {})
-    assert (config.generator_steps, config.distil_steps) == (1, 750)
-    assert (
-        configure("mosaic", {"client": 0.1, "server": 0.1}, {"generator_steps": 12}).generator_steps
-        == 12
-    )
+    steps = steps_by_factor("mosaic", Task(), {}, Budget(1e-9, 0.5))
+    assert (steps["generator_steps"], steps["distil_steps"]) == (1, 750)
+    given = steps_by_factor("mosaic", Task(), {"generator_steps": 12}, Budget(0.1, 0.1))
+    assert "generator_steps" not in given
+    assert configure("mosaic", given | {"generator_steps": 12}).generator_steps == 12

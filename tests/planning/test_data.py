@@ -40,7 +40,7 @@ def registry():
 
 
 def feddf(tiny_cell, **settings):
-    config = configure("feddf", {"client": 1, "server": 1}, settings)
+    config = configure("feddf", settings)
     return tiny_cell("feddf", config=config)
 
 

@@ -42,7 +42,7 @@ def test_every_default_can_be_given():
 )
 def test_sizes_divisors_and_shares_have_their_ranges(method, name, value, message):
     with pytest.raises(InputError, match=message):
-        configure(method, {"client": 1.0, "server": 1.0}, {name: value})
+        configure(method, {name: value})
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def finished(tmp_path_factory):
     from mosaic.fl.task import Task
 
     task = Task(n_train=120, omega=1.0, n_clients=2, rounds=2, score_every=1, steps=1, base_width=4)
-    config = configure("fedavg", {"client": 0.001, "server": 0.001}, {})
+    config = configure("fedavg", {})
     facts = {"suite": "tiny", "scale": "quick", "label": "fedavg", "method": "fedavg"}
     session = Session(tmp_path_factory.mktemp("out"))
     cells = [

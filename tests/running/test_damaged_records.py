@@ -6,6 +6,7 @@ import warnings
 from dataclasses import replace
 
 import pytest
+from helpers import few_steps
 
 from benchmarks.running.archive import pack, packed_rows
 from benchmarks.running.certificates import (
@@ -196,7 +197,7 @@ def tiny_mosaic(tiny_cell):
     from benchmarks.planning.settings import configure
 
     few = {"generator_steps": 2, "distil_steps": 2, "ngf": 4, "distil_batch": 30}
-    config = configure("mosaic", {"client": 0.001, "server": 0.001}, few)
+    config = configure("mosaic", few_steps("mosaic") | few)
     return tiny_cell("mosaic", config=config)
 
 
