@@ -80,11 +80,14 @@ def read_tuned(scale: str, dataset: str) -> Tuned:
 def _read(path: Path) -> Tuned:
     if not path.is_file():
         return NOT_TUNED
-    tables = read_toml(path)
+    advice = "write it again with python -m benchmarks.tune --all."
+    try:
+        tables = read_toml(path)
+    except InputError as error:
+        raise InputError(f"{error} Or {advice}") from None
     try:
         return Tuned(tables["study"]["trials"], **tables)
     except (KeyError, TypeError):
         raise InputError(
-            f"{path} has not the tables study, settings and validation; write it again with "
-            "python -m benchmarks.tune --all."
+            f"{path} has not the tables study, settings and validation; {advice}"
         ) from None

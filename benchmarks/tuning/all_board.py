@@ -3,18 +3,15 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Column
 
 from benchmarks.running.progress import duration
 from benchmarks.running.stopping import on_stop_say
-from benchmarks.tuning.board import finished_line
+from benchmarks.tuning.board import announcer, finished_line, trials_bar
 from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.retries import counted
 
@@ -46,14 +43,7 @@ def board_of_all(
     total = sum(plan.trials for _, plan in studies.values())
     n_done = len(shown)
     looked = 0.0
-    columns: list[Any] = [
-        BarColumn(20),
-        MofNCompleteColumn(),
-        TextColumn("trials"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[now]}", table_column=Column(overflow="fold")),
-    ]
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with trials_bar(console) as bar:
         line = bar.add_task("", total=total, now="")
 
         def state() -> str:
@@ -76,16 +66,9 @@ def board_of_all(
             if time.monotonic() - looked > PAUSE_S:
                 look()
 
-        def announce(process: str, doing: str) -> None:
-            if process == "warning":
-                console.print(f"[yellow]{escape(doing)}[/]", highlight=False, soft_wrap=True)
-                return
-            doing_now[process] = doing
-            refresh()
-
         on_stop_say(state)
         look()
-        yield announce, refresh
+        yield announcer(console, doing_now, refresh), refresh
         look()
 
 

@@ -40,14 +40,7 @@ def board(
     """
     doing_now: dict[str, str] = {}
     shown = {trial.number for trial in study.get_trials(False) if trial.state.is_finished()}
-    columns: list[Any] = [
-        BarColumn(20),
-        MofNCompleteColumn(),
-        TextColumn("trials"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[now]}", table_column=Column(overflow="fold")),
-    ]
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with trials_bar(console) as bar:
         line = bar.add_task("", total=plan.trials, now="")
 
         n_finished = 0
@@ -72,17 +65,37 @@ def board(
             now = f"{escape(status(study, plan, jobs))}  [dim]{escape(doing)}[/]"
             bar.update(line, completed=len(finished), now=now)
 
-        def announce(process: str, doing: str) -> None:
-            if process == "warning":
-                console.print(f"[yellow]{escape(doing)}[/]", highlight=False, soft_wrap=True)
-                return
-            doing_now[process] = doing
-            refresh()
-
         on_stop_say(state)
         refresh()
-        yield announce, refresh
+        yield announcer(console, doing_now, refresh), refresh
         refresh()
+
+
+def trials_bar(console: Console) -> Progress:
+    """A bar of the trials done, with a text "now" behind it; on a terminal only."""
+    columns: list[Any] = [
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TextColumn("trials"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[now]}", table_column=Column(overflow="fold")),
+    ]
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
+def announcer(
+    console: Console, doing_now: dict[str, str], refresh: Callable[[], None]
+) -> Callable[[str, str], None]:
+    """``announce(process, doing)`` of a board: see :func:`board`."""
+
+    def announce(process: str, doing: str) -> None:
+        if process == "warning":
+            console.print(f"[yellow]{escape(doing)}[/]", highlight=False, soft_wrap=True)
+            return
+        doing_now[process] = doing
+        refresh()
+
+    return announce
 
 
 def status(study: optuna.Study, plan: Plan, jobs: int) -> str:

@@ -187,3 +187,9 @@ def test_a_damaged_file_is_an_error_that_names_it(folder):
     (folder / "digits.toml").write_text("[settings.fedprox]\nmu = 0.1\n")
     with pytest.raises(Exception, match=r"digits.toml has not the tables study"):
         read_tuned("quick", "digits")
+
+
+def test_a_file_that_is_not_toml_is_an_error_that_says_what_to_do(folder):
+    (folder / "digits.toml").write_text("[settings.fedprox\n")
+    with pytest.raises(Exception, match=r"not valid TOML.*write it again with python -m"):
+        read_tuned("quick", "digits")
