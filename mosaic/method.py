@@ -26,18 +26,16 @@ Differs from the paper, or takes a side where its text and its code differ:
   from that of the teacher.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from mosaic.client_generators import GeneratorConfig, client_generator
+from mosaic.client_generators import GeneratorConfig
 from mosaic.diagnostics import diagnostics, probes
 from mosaic.experts import class_experts, head, predictions
-from mosaic.fl.cache import LazyModels
 from mosaic.fl.channel import upload
 from mosaic.fl.contract import Snapshot, choice, scaled_steps
 from mosaic.fl.data.federation import open_federation
@@ -45,8 +43,7 @@ from mosaic.fl.models.spec import State
 from mosaic.fl.rng import stream
 from mosaic.fl.rounds import average_round, client_updates
 from mosaic.fl.stages import Waves
-from mosaic.fl.synthesis.client_cvaes import client_cvae, uploaded_cvae
-from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config
+from mosaic.fl.synthesis.cvae import CvaeConfig
 from mosaic.fl.synthesis.decoders import Decoders
 from mosaic.fl.task import Task
 from mosaic.fl.training import losses
@@ -54,6 +51,7 @@ from mosaic.fl.training.distillation import distil, drawn_batches
 from mosaic.fl.training.prediction import predictor
 from mosaic.fl.training.teachers import mean_of, source_predictions
 from mosaic.generator_ensemble import Ensemble
+from mosaic.image_sources import ENSEMBLES, client_stages
 from mosaic.meta_model import LR, train_meta
 from mosaic.prototypes import client_prototypes, joined
 from mosaic.starting_models import gather
@@ -208,53 +206,10 @@ def fine_tuned(
 
 def stages(task: Task, config: Config) -> Waves:
     """The cached stages that ``run`` calls, in waves."""
-    if config.generator == "cvae":
-        generator = partial(client_cvae, task, cvae_config(config))
-    else:
-        generator = partial(client_generator, task, generator_config(config))
-    last_wave: list[partial] = [partial(generator, client) for client in range(task.n_clients)]
     of_prototypes = (config.k, config.protocol, config.prototype_norm)
-    last_wave.append(partial(client_prototypes, task, *of_prototypes))
+    prototypes = partial(client_prototypes, task, *of_prototypes)
+    last_wave = [*client_stages(task, config), prototypes]
     return [*starting_stages(task, config.protocol), last_wave]
-
-
-def gans(task: Task, config: Config, label_counts: Tensor) -> tuple[Sequence[dict], Ensemble]:
-    """The clients' GANs.
-
-    Args:
-        task: the federated problem.
-        config: the generators' settings, and ``sampling``.
-        label_counts: samples per client and class (N, K).
-
-    Returns:
-        What ``client_generator`` returns per client, and all generators as one source of images.
-    """
-    generator = partial(client_generator, task, generator_config(config))
-    generators = LazyModels(generator, task.n_clients)
-    probabilities = torch.ones(task.n_clients)
-    if config.sampling == "size":
-        probabilities = label_counts.sum(1)
-    return generators, Ensemble(task, config, generators, probabilities.tolist())
-
-
-def cvaes(task: Task, config: Config, label_counts: Tensor) -> tuple[list[dict], Decoders]:
-    """The clients' conditional VAEs, as ``gans``: labels are as frequent as in the client's
-    data."""
-    generators: list[Any] = [
-        uploaded_cvae(task, cvae_config(config), i) for i in range(task.n_clients)
-    ]
-    weights = label_counts
-    if config.sampling == "uniform":
-        weights = label_counts / label_counts.sum(1, keepdim=True)
-    return generators, Decoders(task, config, [g["state"] for g in generators], weights)
-
-
-ENSEMBLES = {"dcgan": gans, "cvae": cvaes}
-
-
-def generator_config(config: GeneratorConfig) -> GeneratorConfig:
-    """The settings that determine the GANs: a change of any other keeps the cached ones valid."""
-    return GeneratorConfig(**{f.name: getattr(config, f.name) for f in fields(GeneratorConfig)})
 
 
 def labelled_batches(
