@@ -24,6 +24,7 @@ Differs from the paper, or takes a side where its text and its code differ:
 - ``generator="cvae"`` is neither in the text nor in the code: each client sends the decoder of a
   conditional VAE (as in FedCVAE) in place of a GAN, so that the effect of the images can be told
   from that of the teacher.
+- ``generator_share`` takes the GANs from a chain of checkpoints (``generator_chain.py``).
 """
 
 from collections.abc import Callable, Iterator
@@ -37,8 +38,9 @@ from mosaic.client_generators import GeneratorConfig
 from mosaic.diagnostics import diagnostics, probes
 from mosaic.experts import class_experts, head, predictions
 from mosaic.fl.channel import upload
-from mosaic.fl.contract import Snapshot, choice, scaled_steps
+from mosaic.fl.contract import Snapshot, added_later, choice, scaled_steps
 from mosaic.fl.data.federation import open_federation
+from mosaic.fl.errors import InputError
 from mosaic.fl.models.spec import State
 from mosaic.fl.rng import stream
 from mosaic.fl.rounds import average_round, client_updates
@@ -50,6 +52,7 @@ from mosaic.fl.training import losses
 from mosaic.fl.training.distillation import distil, drawn_batches
 from mosaic.fl.training.prediction import predictor
 from mosaic.fl.training.teachers import mean_of, source_predictions
+from mosaic.generator_chain import SHARES, steps_at
 from mosaic.generator_ensemble import Ensemble
 from mosaic.image_sources import ENSEMBLES, client_stages
 from mosaic.meta_model import LR, train_meta
@@ -120,6 +123,20 @@ class Config(GeneratorConfig, CvaeConfig):
     third_loss: str = choice(*THIRD_LOSSES)  # the code: bhattacharyya
     finetune_rounds: int = 0  # of FedAvg after the distillation; the code: 39
     finetune_lr: float = 1e-4
+    # 0: generator_steps in one training. Else generator_steps, whatever was given, is this share of
+    # the paper's, and the GANs come from a chain of checkpoints (generator_chain.py)
+    generator_share: float = added_later(0.0, *SHARES)
+
+    def __post_init__(self) -> None:
+        if not self.generator_share:
+            return
+        if self.generator == "cvae":
+            raise InputError(
+                f"generator_share is {self.generator_share}, but generator is 'cvae'; there are "
+                "checkpoints of 'dcgan' only: set generator to 'dcgan', or generator_share to 0."
+            )
+        steps = steps_at(self.generator_share, self.generator_batch)
+        object.__setattr__(self, "generator_steps", steps)
 
 
 SPACE = {
@@ -208,8 +225,8 @@ def stages(task: Task, config: Config) -> Waves:
     """The cached stages that ``run`` calls, in waves."""
     of_prototypes = (config.k, config.protocol, config.prototype_norm)
     prototypes = partial(client_prototypes, task, *of_prototypes)
-    last_wave = [*client_stages(task, config), prototypes]
-    return [*starting_stages(task, config.protocol), last_wave]
+    *earlier, last_wave = client_stages(task, config)
+    return [*starting_stages(task, config.protocol), *earlier, [*last_wave, prototypes]]
 
 
 def labelled_batches(
