@@ -118,5 +118,30 @@ IMAGE_METRICS = (
         averaged=False,
         first=False,
     ),
+    Metric(
+        "worst_client_coverage",
+        "",
+        "higher",
+        "the least of client_coverage",
+        averaged=False,
+        first=False,
+    ),
+    Metric(
+        "label_variation",
+        "",
+        "lower",
+        "total variation of a client's label shares in its generator's images and in its data, "
+        "mean over clients",
+        averaged=False,
+        first=False,
+    ),
+    Metric(
+        "label_correlation",
+        "",
+        "higher",
+        "correlation of the same shares, over all clients and classes",
+        averaged=False,
+        first=False,
+    ),
 )
 """In the order of their columns."""

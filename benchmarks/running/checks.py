@@ -20,6 +20,10 @@ CHECKS: tuple[tuple[str, Callable[[Row], bool]], ...] = (
         lambda r: r["classes_covered"] < 1,
     ),
     (
+        "generators that do not draw their own clients' classes: of clients {collapsed_clients}",
+        lambda r: r["collapsed_clients"] != "",
+    ),
+    (
         "the generated images are far from real ones: FID {fid_domain:.3g}, real against real "
         "{fid_domain_floor:.3g}",
         lambda r: r["fid_domain"] > 50 * max(r["fid_domain_floor"], 1e-9) and r["is_domain"] < 2,
