@@ -10,8 +10,8 @@ Differs from the paper, or takes a side where its text and its code differ:
   Generators, prototypes and counts are uploaded once. With ``protocol="oneshot"`` there is no
   warm-up: clients train alone once and upload once (``starting_models.py``).
 - The teacher is the meta model over the experts, as in the paper. ``teacher`` can also be the
-  experts' plain mean, or for each image the model of the client whose generator drew it ("source"),
-  which the server knows.
+  experts' plain mean, the clients' plain mean, or for each image the model of the client whose
+  generator drew it ("source"), which the server knows.
 - The student's batches have 320 images, whatever the number of clients N, and the generator of each
   image is drawn at random. The code takes 32 of each generator: 32 N in all.
 - The loss is soft and hard distillation, as in the text. The code's third term is a field, off by
@@ -24,6 +24,8 @@ Differs from the paper, or takes a side where its text and its code differ:
 - ``generator="cvae"`` is neither in the text nor in the code: each client sends the decoder of a
   conditional VAE (as in FedCVAE) in place of a GAN, so that the effect of the images can be told
   from that of the teacher.
+- ``expert_counts`` and ``meta_data`` take generated images in place of the uploaded label counts
+  and of the prototypes (``synthetic_labels.py``).
 - ``generator_share`` takes the GANs from a chain of checkpoints (``generator_chain.py``).
 """
 
@@ -51,7 +53,7 @@ from mosaic.fl.task import Task
 from mosaic.fl.training import losses
 from mosaic.fl.training.distillation import distil, drawn_batches
 from mosaic.fl.training.prediction import predictor
-from mosaic.fl.training.teachers import mean_of, source_predictions
+from mosaic.fl.training.teachers import clients_mean, mean_of, source_predictions
 from mosaic.generator_chain import SHARES, steps_at
 from mosaic.generator_ensemble import Ensemble
 from mosaic.image_sources import ENSEMBLES, client_stages
@@ -59,6 +61,7 @@ from mosaic.meta_model import LR, train_meta
 from mosaic.prototypes import client_prototypes, joined
 from mosaic.starting_models import gather
 from mosaic.starting_models import stages as starting_stages
+from mosaic.synthetic_labels import META_DATA, generated_counts, joined_examples, meta_examples
 
 PAPER = "Mosaic, 2025 (arXiv 2505.19699)"
 PROTOCOL = "once, after the rounds"
@@ -111,8 +114,8 @@ class Config(GeneratorConfig, CvaeConfig):
     meta_steps: int = 0
     meta_seed: int = 0  # of the meta model's start, held-out prototypes and batches
     meta_order: int = 0  # of the sums over a prototype's features; 0: as they are
-    teacher: str = choice("meta", "experts", "source")  # the paper: meta
-    mean: str = choice("logits", "probabilities")  # of the teacher "experts"
+    teacher: str = choice("meta", "experts", "source", "clients")  # the paper: meta
+    mean: str = choice("logits", "probabilities")  # of the teachers "experts" and "clients"
     sampling: str = choice("uniform", "size")  # which generator draws an image; the code: uniform
     distil_steps: int = scaled_steps(1500, "server", batch="distil_batch")  # the code's
     distil_batch: int = 320  # the code: 32 x N, so many for ten clients
@@ -126,6 +129,9 @@ class Config(GeneratorConfig, CvaeConfig):
     # 0: generator_steps in one training. Else generator_steps, whatever was given, is this share of
     # the paper's, and the GANs come from a chain of checkpoints (generator_chain.py)
     generator_share: float = added_later(0.0, *SHARES)
+    # Whose label counts weigh the experts: the clients' own, or those of their generated images
+    expert_counts: str = added_later("uploaded", "generated")
+    meta_data: str = added_later(*META_DATA)  # what the meta model learns from
 
     def __post_init__(self) -> None:
         if not self.generator_share:
@@ -166,11 +172,21 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     prototypes = joined(client_prototypes(task, config.k, config.protocol, config.prototype_norm))
 
     # (2) One expert per class, and a meta model that learns from the prototypes to combine them.
-    experts = class_experts(task, clients, label_counts)
-    logits = [head(expert, prototypes["features"], config.meta_order) for expert in experts]
+    source = partial(source_predictions, clients.models, task)
+    generated = None
+    if config.expert_counts == "generated":
+        generated = generated_counts(task, ensemble.draw, source, label_counts.sum(1))
+    experts = class_experts(task, clients, label_counts if generated is None else generated)
+    heads = [head(expert, prototypes["features"], config.meta_order) for expert in experts]
+    logits = torch.stack(heads, 1)  # (P, E, K)
+    if config.meta_data != "prototypes":
+        drawn = meta_examples(task, config.meta_data, experts, ensemble.draw, source)
+        if config.meta_data == "both":
+            drawn = joined_examples(prototypes, logits, drawn)
+        logits, prototypes = drawn
     meta, meta_numbers = train_meta(
         config.meta,
-        torch.stack(logits, 1),  # (P, E, K)
+        logits,
         prototypes,
         stream(task.seed, "meta", config.meta_seed),
         config.meta_patience,
@@ -180,7 +196,8 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     teachers: dict[str, Teacher] = {
         "meta": lambda images, _: meta(predictions(experts, task, images)),
         "experts": lambda images, _: mean_of(predictions(experts, task, images), config.mean, 1),
-        "source": partial(source_predictions, clients.models, task),
+        "clients": lambda images, _: clients_mean(clients.models, task, config.mean)(images),
+        "source": source,
     }
 
     # (3) The global model learns the teacher's logits for synthetic images.
@@ -200,7 +217,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         predict=predictor(student, task),
         synthesise=ensemble.draw,
         probes=probes(task, clients, experts, meta, config.teacher, config.mean),
-        diagnostics=meta_numbers | diagnostics(generators, label_counts, curve),
+        diagnostics=meta_numbers | diagnostics(generators, label_counts, curve, generated),
     )
     yield snapshot
     yield from fine_tuned(task, config, student, snapshot)

@@ -256,6 +256,8 @@ def mosaic(task: Task, config: Any) -> Iterator[Part]:
 
     if config.teacher == "source":
         labelled = all_clients(task) / task.n_clients
+    elif config.teacher == "clients":
+        labelled = all_clients(task)
     else:
         labelled = source.n_classes * classifier(task.spec)
 
