@@ -9,7 +9,7 @@ one stream, which depends on the number of steps.
 """
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -47,8 +47,8 @@ of Adam's tensors per parameter) and ``losses`` (see ``client_generator``)."""
 
 def steps_at(share: float, generator_batch: int) -> int:
     """The steps at a share of the paper's images, with so many images per step."""
-    default = {field.name: field.default for field in fields(GanConfig)}
-    images = default["generator_steps"] * default["generator_batch"]
+    default = GanConfig()
+    images = default.generator_steps * default.generator_batch
     return max(1, round(share * images / generator_batch))
 
 

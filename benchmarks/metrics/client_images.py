@@ -10,17 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.metrics.image_columns import LEAST_COVERAGE
 from mosaic.fl.label_shares import label_agreement
 
 LEAST_EXPECTED = 3
 """A client's class counts if its data's share of it would give so many images. Of fewer, a good
 generator may draw none by chance: of 3, with a probability of 5 %."""
 
-LEAST_COVERAGE = 0.9
-"""A client whose generator covers less of the client's own classes is called collapsed."""
-
 LEAST_OWN_SHARE = 0.5
-"""So is one with fewer of its images in the client's own classes: the others are noise."""
+"""A generator with fewer of its images in the client's own classes is called collapsed: the others
+are noise. So is one that covers less than LEAST_COVERAGE of them."""
 
 
 def client_scores(classes: Tensor, drawn_by: Tensor, label_counts: Tensor) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from benchmarks.metrics.metric import Metric
 
+LEAST_COVERAGE = 0.9
+"""A client whose generator covers less of the client's own classes is called collapsed."""
+
 IMAGE_METRICS = (
     Metric(
         "fid_domain",
