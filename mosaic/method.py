@@ -61,7 +61,7 @@ from mosaic.meta_model import LR, train_meta
 from mosaic.prototypes import client_prototypes, joined
 from mosaic.starting_models import gather
 from mosaic.starting_models import stages as starting_stages
-from mosaic.synthetic_labels import META_DATA, generated_counts, joined_examples, meta_examples
+from mosaic.synthetic_labels import META_DATA, generated_counts, meta_data, meta_examples
 
 PAPER = "Mosaic, 2025 (arXiv 2505.19699)"
 PROTOCOL = "once, after the rounds"
@@ -178,16 +178,10 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         generated = generated_counts(task, ensemble.draw, source, label_counts.sum(1))
     experts = class_experts(task, clients, label_counts if generated is None else generated)
     heads = [head(expert, prototypes["features"], config.meta_order) for expert in experts]
-    logits = torch.stack(heads, 1)  # (P, E, K)
-    if config.meta_data != "prototypes":
-        drawn = meta_examples(task, config.meta_data, experts, ensemble.draw, source)
-        if config.meta_data == "both":
-            drawn = joined_examples(prototypes, logits, drawn)
-        logits, prototypes = drawn
+    drawn = partial(meta_examples, task, config.meta_data, experts, ensemble.draw, source)
     meta, meta_numbers = train_meta(
         config.meta,
-        logits,
-        prototypes,
+        *meta_data(config.meta_data, torch.stack(heads, 1), prototypes, drawn),
         stream(task.seed, "meta", config.meta_seed),
         config.meta_patience,
         config.meta_lr,

@@ -96,6 +96,27 @@ def meta_examples(
     return torch.cat(logits), {"labels": all_labels, "weights": weights}
 
 
+def meta_data(
+    data: str,
+    logits: Tensor,
+    prototypes: Prototypes,
+    drawn: Callable[[], tuple[Tensor, Prototypes]],
+) -> tuple[Tensor, Prototypes]:
+    """What the meta model learns from: the experts' logits (P, E, K), their labels and weights.
+
+    Args:
+        data: one of :data:`META_DATA`.
+        logits: the experts' logits for the prototypes.
+        prototypes: those of all clients.
+        drawn: :func:`meta_examples`, called where images are asked for.
+    """
+    if data == "prototypes":
+        return logits, prototypes
+    if data == "both":
+        return joined_examples(prototypes, logits, drawn())
+    return drawn()
+
+
 def joined_examples(
     prototypes: Prototypes, logits: Tensor, drawn: tuple[Tensor, Prototypes]
 ) -> tuple[Tensor, Prototypes]:
