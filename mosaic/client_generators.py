@@ -46,7 +46,7 @@ from mosaic.fl.costs import metered
 from mosaic.fl.data.federation import Shard, open_federation
 from mosaic.fl.device import autocast, device
 from mosaic.fl.models.live_network import LiveNetwork
-from mosaic.fl.models.spec import State
+from mosaic.fl.models.spec import Spec, State
 from mosaic.fl.rng import stream
 from mosaic.fl.synthesis.gan_training import (
     GanConfig,
@@ -96,9 +96,51 @@ def client_generator(
         FloatingPointError: a loss is not finite.
     """
     shard = open_federation(task).shards[client]
+    training = new_training(task, config, client)
+
+    rng = stream(task.seed, "generator", client, "noise")
+    order = batches(shard.size, config.generator_batch, config.generator_steps, rng)
+    order = shard.indices[order.to(device())]
+    last_tenth = first_of_last_tenth(config.generator_steps)
+    totals = torch.zeros(len(LOSSES), device=device())
+    for step, batch in enumerate(order):
+        real = real_images(task, shard, batch, rng)
+        noise = torch.randn(len(batch), config.latent, generator=rng)
+        of_step = training_step(training, task, config, real, noise)
+        if step >= last_tenth:
+            totals += of_step
+
+    return {
+        "state": upload(LiveNetwork(training.generator).save(), "generator"),
+        "losses": mean_losses(totals, config.generator_steps - last_tenth, client),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """A client's GAN in training.
+
+    Attributes:
+        generator, discriminator: the networks, in training mode.
+        of_generator, of_discriminator: their optimisers.
+        spec: the network of the client's own model.
+        inverts: whether the inversion loss is computed.
+        other_losses: the entropy, diversity and inversion losses of generated images.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Sequential
+    of_generator: torch.optim.Optimizer
+    of_discriminator: torch.optim.Optimizer
+    spec: Spec
+    inverts: bool
+    other_losses: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+
+
+def new_training(task: Task, config: GeneratorConfig, client: int) -> Training:
+    """A client's GAN before its first step, with the client's frozen model beside it."""
+    shard = open_federation(task).shards[client]
     generator, discriminator = new_networks(task, config, client)
-    of_generator = new_adam(generator, config)
-    of_discriminator = new_adam(discriminator, config)
     spec = task.spec_at(shard.width)
     own = own_model(task, config.protocol, client)
     classifier = frozen_network(own, spec, task.batch_norm)
@@ -106,36 +148,56 @@ def client_generator(
     shares = wanted_shares(shard, config)
     inverts = config.lambda_i > 0 and shard.size < config.tau
 
-    rng = stream(task.seed, "generator", client, "noise")
-    order = batches(shard.size, config.generator_batch, config.generator_steps, rng)
-    order = shard.indices[order.to(device())]
-    last_tenth = config.generator_steps - max(1, config.generator_steps // 10)
-    totals = torch.zeros(len(LOSSES), device=device())
-    for step, batch in enumerate(order):
-        real = real_images(task, shard, batch, rng)
-        noise = torch.randn(len(batch), config.latent, generator=rng)
-        noise = noise.to(device(), non_blocking=True)
-        with metered("generator", config, inverts, real.shape[1:], spec, items=len(batch)):
-            with autocast(task.precision):
-                fake = generator(noise)
-            discriminator_loss = discriminator_step(
-                discriminator, of_discriminator, real, fake, task, config
-            )
-            terms = generator_step(
-                of_generator,
-                fake,
-                discriminator,
-                partial(classifier_losses, classifier, fake, classes, shares, inverts),
-                task,
-                config,
-            )
-        if step >= last_tenth:
-            totals += torch.stack([discriminator_loss, *terms]).detach()
+    def other_losses(fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return classifier_losses(classifier, fake, classes, shares, inverts)
 
-    return {
-        "state": upload(LiveNetwork(generator).save(), "generator"),
-        "losses": mean_losses(totals, config.generator_steps - last_tenth, client),
-    }
+    return Training(
+        generator=generator,
+        discriminator=discriminator,
+        of_generator=new_adam(generator, config),
+        of_discriminator=new_adam(discriminator, config),
+        spec=spec,
+        inverts=inverts,
+        other_losses=other_losses,
+    )
+
+
+def training_step(
+    training: Training, task: Task, config: GeneratorConfig, real: Tensor, noise: Tensor
+) -> Tensor:
+    """One step of the discriminator and one of the generator.
+
+    Args:
+        training: its networks and optimisers are changed.
+        task, config: the federated problem and the generator's settings.
+        real: the client's images (B, C, S, S).
+        noise: (B, Z), on any device.
+
+    Returns:
+        The :data:`LOSSES` (5,) before the step.
+    """
+    noise = noise.to(device(), non_blocking=True)
+    what = ("generator", config, training.inverts, real.shape[1:], training.spec)
+    with metered(*what, items=len(real)):
+        with autocast(task.precision):
+            fake = training.generator(noise)
+        discriminator_loss = discriminator_step(
+            training.discriminator, training.of_discriminator, real, fake, task, config
+        )
+        terms = generator_step(
+            training.of_generator,
+            fake,
+            training.discriminator,
+            partial(training.other_losses, fake),
+            task,
+            config,
+        )
+    return torch.stack([discriminator_loss, *terms]).detach()
+
+
+def first_of_last_tenth(steps: int) -> int:
+    """The first of the last tenth of so many steps, and the last step at least."""
+    return steps - max(1, steps // 10)
 
 
 def generator_step(

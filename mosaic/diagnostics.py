@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mosaic.experts import predictions
 from mosaic.fl.contract import Predict
+from mosaic.fl.label_shares import label_agreement
 from mosaic.fl.models.spec import State
 from mosaic.fl.task import Task
 from mosaic.fl.training.distillation import loss_curve_ends
@@ -35,9 +36,10 @@ def probes(
         clients: the server's and the clients' models before distillation.
         experts: one model per class.
         meta: the meta model over the experts.
-        teacher: "meta", "experts" or "source". The source teacher needs to know which client drew
-            an image; it has no logits for a real one, and so no probe.
-        mean: what the teacher "experts" is the mean of, "logits" or "probabilities".
+        teacher: "meta", "experts", "clients" or "source". The source teacher needs to know which
+            client drew an image; it has no logits for a real one, and so no probe.
+        mean: what the teachers "experts" and "clients" are the mean of, "logits" or
+            "probabilities".
 
     Returns:
         By name: "before" (the server's model before distillation), "ensemble" (the mean of the
@@ -52,7 +54,9 @@ def probes(
     named["before"] = predictor(clients.server, task)
     named["ensemble"] = clients_mean(clients.models, task)
     named["experts"] = lambda images: logits(images).mean(1)
-    if teacher == "meta":
+    if teacher == "clients":
+        named["teacher"] = clients_mean(clients.models, task, mean)
+    elif teacher == "meta":
         named["teacher"] = lambda images: meta(logits(images))
     elif teacher == "experts":
         named["teacher"] = lambda images: mean_of(logits(images), mean, 1)
@@ -80,7 +84,10 @@ def cached_for_last_batch(predict: Predict) -> Predict:
 
 
 def diagnostics(
-    generators: Sequence[dict], label_counts: Tensor, curve: list[float]
+    generators: Sequence[dict],
+    label_counts: Tensor,
+    curve: list[float],
+    used_counts: Tensor | None = None,
 ) -> dict[str, float]:
     """The numbers by which Mosaic's known failures are recognised.
 
@@ -88,11 +95,12 @@ def diagnostics(
         generators: what each client reports of its generator, with its ``losses``.
         label_counts: samples per client and class (N, K).
         curve: the distillation's losses.
+        used_counts: those that weighed the experts (N, K), if they were others.
 
     Returns:
         The clients' mean of each loss of their generators; the mean entropy of the clients' shares
-        in an expert, which is 0 where each expert is one client's model; and the distillation loss
-        at its start and at its end.
+        in an expert, which is 0 where each expert is one client's model; the distillation loss at
+        its start and at its end; and how other used counts agree with the clients' own.
     """
     of_clients = [generator["losses"] for generator in generators]
     named: dict[str, float] = {}
@@ -100,8 +108,11 @@ def diagnostics(
         total = sum(of_client[name] for of_client in of_clients)
         named[f"generator_{name}"] = total / len(of_clients)
 
-    shares = label_counts / label_counts.sum(0).clamp_min(1)  # (N, K)
+    weighing = label_counts if used_counts is None else used_counts
+    shares = weighing / weighing.sum(0).clamp_min(1)  # (N, K)
     entropies = -torch.special.xlogy(shares, shares).sum(0)  # (K,)
     named["expert_weight_entropy"] = entropies.mean().item()
     named["distil_loss_start"], named["distil_loss_end"] = loss_curve_ends(curve)
+    if used_counts is not None:
+        named |= label_agreement(used_counts, label_counts.cpu())
     return named

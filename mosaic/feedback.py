@@ -61,8 +61,8 @@ from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config
 from mosaic.fl.task import Task
 from mosaic.fl.training.distillation import distil, drawn_batches, loss_curve_ends
 from mosaic.fl.training.prediction import predictor
+from mosaic.image_sources import generator_config
 from mosaic.labelled_images import GENERATORS, LABELS, Draw, labelled_source
-from mosaic.method import generator_config
 
 PAPER = ""
 PROTOCOL = "once, before the rounds"

@@ -16,7 +16,7 @@ from mosaic.fl.synthesis.decoders import Decoders
 from mosaic.fl.task import Task
 from mosaic.fl.training.teachers import source_predictions
 from mosaic.generator_ensemble import Ensemble
-from mosaic.method import generator_config
+from mosaic.image_sources import generator_config
 
 LABELS = ("drawn", "source", "soft", "agreed")
 """Who labels an image: the label that it was drawn for; the client whose generator drew it, by its

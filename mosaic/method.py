@@ -10,8 +10,8 @@ Differs from the paper, or takes a side where its text and its code differ:
   Generators, prototypes and counts are uploaded once. With ``protocol="oneshot"`` there is no
   warm-up: clients train alone once and upload once (``starting_models.py``).
 - The teacher is the meta model over the experts, as in the paper. ``teacher`` can also be the
-  experts' plain mean, or for each image the model of the client whose generator drew it ("source"),
-  which the server knows.
+  experts' plain mean, the clients' plain mean, or for each image the model of the client whose
+  generator drew it ("source"), which the server knows.
 - The student's batches have 320 images, whatever the number of clients N, and the generator of each
   image is drawn at random. The code takes 32 of each generator: 32 N in all.
 - The loss is soft and hard distillation, as in the text. The code's third term is a field, off by
@@ -24,40 +24,44 @@ Differs from the paper, or takes a side where its text and its code differ:
 - ``generator="cvae"`` is neither in the text nor in the code: each client sends the decoder of a
   conditional VAE (as in FedCVAE) in place of a GAN, so that the effect of the images can be told
   from that of the teacher.
+- ``expert_counts`` and ``meta_data`` take generated images in place of the uploaded label counts
+  and of the prototypes (``synthetic_labels.py``).
+- ``generator_share`` takes the GANs from a chain of checkpoints (``generator_chain.py``).
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from mosaic.client_generators import GeneratorConfig, client_generator
+from mosaic.client_generators import GeneratorConfig
 from mosaic.diagnostics import diagnostics, probes
 from mosaic.experts import class_experts, head, predictions
-from mosaic.fl.cache import LazyModels
 from mosaic.fl.channel import upload
-from mosaic.fl.contract import Snapshot, choice, scaled_steps
+from mosaic.fl.contract import Snapshot, added_later, choice, scaled_steps
 from mosaic.fl.data.federation import open_federation
+from mosaic.fl.errors import InputError
 from mosaic.fl.models.spec import State
 from mosaic.fl.rng import stream
 from mosaic.fl.rounds import average_round, client_updates
 from mosaic.fl.stages import Waves
-from mosaic.fl.synthesis.client_cvaes import client_cvae, uploaded_cvae
-from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config
+from mosaic.fl.synthesis.cvae import CvaeConfig
 from mosaic.fl.synthesis.decoders import Decoders
 from mosaic.fl.task import Task
 from mosaic.fl.training import losses
 from mosaic.fl.training.distillation import distil, drawn_batches
 from mosaic.fl.training.prediction import predictor
-from mosaic.fl.training.teachers import mean_of, source_predictions
+from mosaic.fl.training.teachers import clients_mean, mean_of, source_predictions
+from mosaic.generator_chain import SHARES, steps_at
 from mosaic.generator_ensemble import Ensemble
+from mosaic.image_sources import ENSEMBLES, client_stages
 from mosaic.meta_model import LR, train_meta
 from mosaic.prototypes import client_prototypes, joined
 from mosaic.starting_models import gather
 from mosaic.starting_models import stages as starting_stages
+from mosaic.synthetic_labels import META_DATA, generated_counts, meta_data, meta_examples
 
 PAPER = "Mosaic, 2025 (arXiv 2505.19699)"
 PROTOCOL = "once, after the rounds"
@@ -110,8 +114,8 @@ class Config(GeneratorConfig, CvaeConfig):
     meta_steps: int = 0
     meta_seed: int = 0  # of the meta model's start, held-out prototypes and batches
     meta_order: int = 0  # of the sums over a prototype's features; 0: as they are
-    teacher: str = choice("meta", "experts", "source")  # the paper: meta
-    mean: str = choice("logits", "probabilities")  # of the teacher "experts"
+    teacher: str = choice("meta", "experts", "source", "clients")  # the paper: meta
+    mean: str = choice("logits", "probabilities")  # of the teachers "experts" and "clients"
     sampling: str = choice("uniform", "size")  # which generator draws an image; the code: uniform
     distil_steps: int = scaled_steps(1500, "server", batch="distil_batch")  # the code's
     distil_batch: int = 320  # the code: 32 x N, so many for ten clients
@@ -122,6 +126,23 @@ class Config(GeneratorConfig, CvaeConfig):
     third_loss: str = choice(*THIRD_LOSSES)  # the code: bhattacharyya
     finetune_rounds: int = 0  # of FedAvg after the distillation; the code: 39
     finetune_lr: float = 1e-4
+    # 0: generator_steps in one training. Else generator_steps, whatever was given, is this share of
+    # the paper's, and the GANs come from a chain of checkpoints (generator_chain.py)
+    generator_share: float = added_later(0.0, *SHARES)
+    # Whose label counts weigh the experts: the clients' own, or those of their generated images
+    expert_counts: str = added_later("uploaded", "generated")
+    meta_data: str = added_later(*META_DATA)  # what the meta model learns from
+
+    def __post_init__(self) -> None:
+        if not self.generator_share:
+            return
+        if self.generator == "cvae":
+            raise InputError(
+                f"generator_share is {self.generator_share}, but generator is 'cvae'; there are "
+                "checkpoints of 'dcgan' only: set generator to 'dcgan', or generator_share to 0."
+            )
+        steps = steps_at(self.generator_share, self.generator_batch)
+        object.__setattr__(self, "generator_steps", steps)
 
 
 SPACE = {
@@ -151,12 +172,16 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     prototypes = joined(client_prototypes(task, config.k, config.protocol, config.prototype_norm))
 
     # (2) One expert per class, and a meta model that learns from the prototypes to combine them.
-    experts = class_experts(task, clients, label_counts)
-    logits = [head(expert, prototypes["features"], config.meta_order) for expert in experts]
+    source = partial(source_predictions, clients.models, task)
+    generated = None
+    if config.expert_counts == "generated":
+        generated = generated_counts(task, ensemble.draw, source, label_counts.sum(1))
+    experts = class_experts(task, clients, label_counts if generated is None else generated)
+    heads = [head(expert, prototypes["features"], config.meta_order) for expert in experts]
+    drawn = partial(meta_examples, task, config.meta_data, experts, ensemble.draw, source)
     meta, meta_numbers = train_meta(
         config.meta,
-        torch.stack(logits, 1),  # (P, E, K)
-        prototypes,
+        *meta_data(config.meta_data, torch.stack(heads, 1), prototypes, drawn),
         stream(task.seed, "meta", config.meta_seed),
         config.meta_patience,
         config.meta_lr,
@@ -165,7 +190,8 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     teachers: dict[str, Teacher] = {
         "meta": lambda images, _: meta(predictions(experts, task, images)),
         "experts": lambda images, _: mean_of(predictions(experts, task, images), config.mean, 1),
-        "source": partial(source_predictions, clients.models, task),
+        "clients": lambda images, _: clients_mean(clients.models, task, config.mean)(images),
+        "source": source,
     }
 
     # (3) The global model learns the teacher's logits for synthetic images.
@@ -185,7 +211,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         predict=predictor(student, task),
         synthesise=ensemble.draw,
         probes=probes(task, clients, experts, meta, config.teacher, config.mean),
-        diagnostics=meta_numbers | diagnostics(generators, label_counts, curve),
+        diagnostics=meta_numbers | diagnostics(generators, label_counts, curve, generated),
     )
     yield snapshot
     yield from fine_tuned(task, config, student, snapshot)
@@ -208,53 +234,10 @@ def fine_tuned(
 
 def stages(task: Task, config: Config) -> Waves:
     """The cached stages that ``run`` calls, in waves."""
-    if config.generator == "cvae":
-        generator = partial(client_cvae, task, cvae_config(config))
-    else:
-        generator = partial(client_generator, task, generator_config(config))
-    last_wave: list[partial] = [partial(generator, client) for client in range(task.n_clients)]
     of_prototypes = (config.k, config.protocol, config.prototype_norm)
-    last_wave.append(partial(client_prototypes, task, *of_prototypes))
-    return [*starting_stages(task, config.protocol), last_wave]
-
-
-def gans(task: Task, config: Config, label_counts: Tensor) -> tuple[Sequence[dict], Ensemble]:
-    """The clients' GANs.
-
-    Args:
-        task: the federated problem.
-        config: the generators' settings, and ``sampling``.
-        label_counts: samples per client and class (N, K).
-
-    Returns:
-        What ``client_generator`` returns per client, and all generators as one source of images.
-    """
-    generator = partial(client_generator, task, generator_config(config))
-    generators = LazyModels(generator, task.n_clients)
-    probabilities = torch.ones(task.n_clients)
-    if config.sampling == "size":
-        probabilities = label_counts.sum(1)
-    return generators, Ensemble(task, config, generators, probabilities.tolist())
-
-
-def cvaes(task: Task, config: Config, label_counts: Tensor) -> tuple[list[dict], Decoders]:
-    """The clients' conditional VAEs, as ``gans``: labels are as frequent as in the client's
-    data."""
-    generators: list[Any] = [
-        uploaded_cvae(task, cvae_config(config), i) for i in range(task.n_clients)
-    ]
-    weights = label_counts
-    if config.sampling == "uniform":
-        weights = label_counts / label_counts.sum(1, keepdim=True)
-    return generators, Decoders(task, config, [g["state"] for g in generators], weights)
-
-
-ENSEMBLES = {"dcgan": gans, "cvae": cvaes}
-
-
-def generator_config(config: GeneratorConfig) -> GeneratorConfig:
-    """The settings that determine the GANs: a change of any other keeps the cached ones valid."""
-    return GeneratorConfig(**{f.name: getattr(config, f.name) for f in fields(GeneratorConfig)})
+    prototypes = partial(client_prototypes, task, *of_prototypes)
+    *earlier, last_wave = client_stages(task, config)
+    return [*starting_stages(task, config.protocol), *earlier, [*last_wave, prototypes]]
 
 
 def labelled_batches(

@@ -23,6 +23,9 @@ from mosaic.fl.data.transforms import normalise
 from mosaic.fl.errors import InputError
 from mosaic.fl.rng import stream
 
+DOMAIN = "domain"
+"""The extractor whose classes are the task's."""
+
 
 @dataclass(frozen=True)
 class Extractor:
@@ -135,14 +138,21 @@ def fidelity(
         ValueError: there are fewer images than the reference has.
         FloatingPointError: images or features are not finite.
     """
+    if extractor.name != DOMAIN:
+        generated = generated[: reference.n]
+    return scores_of(extractor.name, *extract(extractor, generated), reference, seed)
+
+
+def scores_of(
+    name: str, all_features: Tensor, all_logits: Tensor, reference: Reference, seed: int
+) -> dict[str, float]:
+    """As :func:`fidelity`, of what :func:`extract` gives; ``name`` is the extractor's."""
     n = reference.n
-    name = extractor.name
-    if len(generated) < n:
+    if len(all_features) < n:
         raise ValueError(
-            f"{len(generated)} generated images, but the reference has n = {n}: generate as many."
+            f"{len(all_features)} generated images, but the reference has n = {n}: generate as "
+            "many."
         )
-    own_classes = name == "domain"  # Inception's classes are not the task's
-    all_features, all_logits = extract(extractor, generated if own_classes else generated[:n])
     features, logits = all_features[:n], all_logits[:n]
     real = reference.features
     scores = {
@@ -154,7 +164,7 @@ def fidelity(
         f"kid_{name}_floor": reference.kid_floor,
         "fidelity_n": n,
     }
-    if own_classes:
+    if name == DOMAIN:  # Inception's classes are not the task's
         scores |= collapse(features, logits, reference.duplicate_distance)
         scores |= balanced_scores(all_features, all_logits, real, reference.class_counts, seed)
     return scores

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from benchmarks.metrics.fidelity import Extractor, Reference, fidelity
+from benchmarks.metrics.client_images import client_scores
+from benchmarks.metrics.fidelity import DOMAIN, Extractor, Reference, extract, scores_of
 from mosaic.fl.rng import stream
 
 DRAWN = 2
@@ -25,7 +26,7 @@ class Generated(NamedTuple):
         drawn_by: the client (n,) whose generator drew each, -1 for one of the server.
     """
 
-    scores: dict[str, float]
+    scores: dict[str, Any]
     warnings: list[str]
     images: Tensor
     drawn_by: Tensor
@@ -36,6 +37,7 @@ def score_generated(
     seed: int,
     asked: int,
     references: Callable[[int], Sequence[Scored]],
+    label_counts: Tensor | None = None,
 ) -> Generated:
     """Draw a method's images and score them over each extractor.
 
@@ -50,6 +52,8 @@ def score_generated(
         seed: the task's, which fixes the draws.
         asked: images that the scale wants on each side.
         references: what real images score, at most this many on each side.
+        label_counts: the clients' samples per class (N, K), which their generators' images are
+            compared with; None: they are not.
     """
     scored_over = references(asked)
     n = max(real.n for _, real in scored_over)
@@ -58,8 +62,12 @@ def score_generated(
         n = len(images)
         scored_over = references(n)
 
-    scores: dict[str, float] = {"fidelity_n_asked": asked}
+    scores: dict[str, Any] = {"fidelity_n_asked": asked}
     for extractor, real in scored_over:
-        scores |= fidelity(extractor, images, real, seed=0)
+        is_domain = extractor.name == DOMAIN
+        features, logits = extract(extractor, images if is_domain else images[:n])
+        scores |= scores_of(extractor.name, features, logits, real, seed=0)
+        if is_domain and label_counts is not None:
+            scores |= client_scores(logits.argmax(1), drawn_by, label_counts)
     warnings = [real.warning for _, real in scored_over if real.warning]
     return Generated(scores, warnings, images[:n], drawn_by[:n])

@@ -2,6 +2,9 @@
 
 from benchmarks.metrics.metric import Metric
 
+LEAST_COVERAGE = 0.9
+"""A client whose generator covers less of the client's own classes is called collapsed."""
+
 IMAGE_METRICS = (
     Metric(
         "fid_domain",
@@ -115,6 +118,31 @@ IMAGE_METRICS = (
         "",
         "higher",
         "entropy of the mean predicted class distribution of generated images, 1 is uniform",
+        averaged=False,
+        first=False,
+    ),
+    Metric(
+        "worst_client_coverage",
+        "",
+        "higher",
+        "the least of client_coverage",
+        averaged=False,
+        first=False,
+    ),
+    Metric(
+        "label_variation",
+        "",
+        "lower",
+        "total variation of a client's label shares in its generator's images and in its data, "
+        "mean over clients",
+        averaged=False,
+        first=False,
+    ),
+    Metric(
+        "label_correlation",
+        "",
+        "higher",
+        "correlation of the same shares, over all clients and classes",
         averaged=False,
         first=False,
     ),

@@ -161,7 +161,8 @@ def _fields_in_use(method: str, task: Task, config: Any, side: str) -> list[Fiel
     used = []
     for field in counted:
         more = replace(config, **{field.name: getattr(config, field.name) + 1})
-        if _flops(method, task, more, side) != before:
+        is_fixed = getattr(more, field.name) == getattr(config, field.name)  # by another setting
+        if is_fixed or _flops(method, task, more, side) != before:
             used.append(field)
     return used
 

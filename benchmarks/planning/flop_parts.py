@@ -11,7 +11,7 @@ from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.loading import is_here
 from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config, n_pixels
 from mosaic.fl.task import Task
-from mosaic.method import generator_config
+from mosaic.image_sources import generator_config
 
 
 class Part(NamedTuple):

@@ -14,7 +14,6 @@ from benchmarks.planning.flop_parts import (
     at_server,
     classes_of_clients,
     client_cvaes,
-    client_gans,
     decoder_units,
     federated_rounds,
     independent_training,
@@ -23,7 +22,8 @@ from benchmarks.planning.flop_parts import (
     own_rounds,
     server_training,
 )
-from benchmarks.planning.network_flops import classifier, dcgan, perceptron, server_generator
+from benchmarks.planning.mosaic_flops import mosaic
+from benchmarks.planning.network_flops import classifier, perceptron, server_generator
 from benchmarks.planning.sharing_flops import mosaic_feedback, sda_fl
 from mosaic.fl.task import Task
 
@@ -236,34 +236,6 @@ def federatedfactory(task: Task, config: Any) -> Iterator[Part]:
         yield at_clients(modules.flops * per_client, (modules.name, "module"))
     yield at_server(config.images * perceptron(*decoder_units(task, config, 0)))
     yield at_server(server_training(task, config.classifier_steps * config.classifier_batch))
-
-
-def mosaic(task: Task, config: Any) -> Iterator[Part]:
-    """Mosaic with GANs or CVAEs, and with any teacher."""
-    source = task.source
-    if config.protocol == "rounds":
-        yield federated_rounds(task)
-    else:
-        yield independent_training(task)
-
-    if config.generator == "cvae":
-        yield client_cvaes(task, config, source.n_classes)
-        drawn = perceptron(*decoder_units(task, config, source.n_classes))
-    else:
-        yield client_gans(task, config)
-        batch_norm = config.discriminator_norm == "batch"
-        drawn, _, _ = dcgan(config.latent, config.ngf, source.channels, source.size, batch_norm)
-
-    if config.teacher == "source":
-        labelled = all_clients(task) / task.n_clients
-    else:
-        labelled = source.n_classes * classifier(task.spec)
-
-    images = config.distil_steps * config.distil_batch
-    yield at_server(images * (drawn + labelled) + server_training(task, images))
-
-    if config.finetune_rounds:
-        yield at_clients(local_training(replace(task, rounds=config.finetune_rounds)))
 
 
 def centralised(task: Task, config: Any) -> Iterator[Part]:

@@ -18,6 +18,17 @@ from mosaic.fl.errors import InputError, did_you_mean
 
 FOLDER = Path(__file__).parents[1] / "suites"
 
+PageName = Literal[
+    "communication",
+    "variance",
+    "generator_budget",
+    "generator_check",
+    "importance",
+    "paired",
+    "growth",
+]
+"""The pages that a suite may ask for beside the standard ones."""
+
 T = TypeVar("T")
 NonEmpty = Annotated[list[T], Field(min_length=1)]
 
@@ -78,7 +89,7 @@ class Suite(BaseModel):
         datasets: names of data sets.
         seeds: a count or a list.
         task: settings of the task.
-        pages: pages of the report beside the standard ones: "communication", "variance".
+        pages: pages of the report beside the standard ones.
         reference: the label that all others are compared with.
     """
 
@@ -92,7 +103,7 @@ class Suite(BaseModel):
     datasets: NonEmpty[str] | None = None
     seeds: Annotated[list[int] | None, BeforeValidator(seeds_of)] = None
     task: dict[str, Any] = {}
-    pages: list[Literal["communication", "variance"]] = []
+    pages: list[PageName] = []
     reference: str = "mosaic"
 
 

@@ -4,6 +4,7 @@ pandas' own types make ``frame[mask]`` a frame or a column and ``groupby(...)[na
 number, a column or a frame. These helpers say which of them it is.
 """
 
+import math
 import numbers
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +56,24 @@ def of_label(records: pd.DataFrame, label: str) -> pd.DataFrame:
 def has_values(frame: pd.DataFrame, column: str) -> bool:
     """False if the column is absent or has only missing values."""
     return column in frame and bool(frame.loc[:, column].notna().any())
+
+
+def mean_of(frame: pd.DataFrame, column: str) -> float:
+    """The mean of a column of numbers; NaN where there is none."""
+    if column not in frame:
+        return math.nan
+    return float(_numbers(frame, column).mean())
+
+
+def sd_of(frame: pd.DataFrame, column: str) -> float:
+    """The sample standard deviation (ddof 1) of a column of numbers; NaN for less than two."""
+    if column not in frame:
+        return math.nan
+    return cast(float, _numbers(frame, column).std(ddof=1))
+
+
+def _numbers(frame: pd.DataFrame, column: str) -> pd.Series:
+    return cast(pd.Series, frame.loc[:, column]).astype(float)
 
 
 def values_of(frame: pd.DataFrame, column: str) -> list[Any]:

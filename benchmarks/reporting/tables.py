@@ -10,13 +10,26 @@ import pandas as pd
 from benchmarks.reporting import comparison
 from benchmarks.reporting.frames import groups, with_infinities
 from benchmarks.reporting.names import setting_name
-from benchmarks.reporting.pages import communication, variance
+from benchmarks.reporting.pages import (
+    communication,
+    generator_budget,
+    generator_check,
+    growth,
+    importance,
+    paired,
+    variance,
+)
 from benchmarks.reporting.pages.accuracy import accuracy_page
 from benchmarks.reporting.pages.budget import budget_page
 from benchmarks.reporting.pages.communication import communication_page, wants_communication
 from benchmarks.reporting.pages.cost import cost_page
 from benchmarks.reporting.pages.differences import difference_page
+from benchmarks.reporting.pages.generator_budget import generator_budget_page
+from benchmarks.reporting.pages.generator_check import generator_check_page
+from benchmarks.reporting.pages.growth import growth_pages
+from benchmarks.reporting.pages.importance import importance_pages
 from benchmarks.reporting.pages.order import OtherBudget, order_page
+from benchmarks.reporting.pages.paired import paired_page
 from benchmarks.reporting.pages.published import published_pages
 from benchmarks.reporting.pages.ranks import rank_page
 from benchmarks.reporting.pages.selection import selection_page
@@ -28,8 +41,21 @@ from benchmarks.texts import utf8
 from mosaic.fl.errors import did_you_mean
 from mosaic.fl.files import write_whole
 
-PAGES = (communication.NAME, variance.NAME)
-"""The pages that a suite's file may ask for; all others are always made."""
+ANSWERS: dict[str, Callable[[pd.DataFrame, tuple, str], Iterable[Page]]] = {
+    variance.NAME: lambda here, setting, _: [variance_page(here, setting)],
+    generator_budget.NAME: lambda here, setting, _: [generator_budget_page(here, setting)],
+    generator_check.NAME: lambda here, setting, _: [generator_check_page(here, setting)],
+    importance.NAME: lambda here, setting, _: importance_pages(here, setting),
+    paired.NAME: lambda here, setting, reference: [paired_page(here, setting, reference)],
+}
+"""The pages that a suite's file may ask for and that come first in a setting: they answer its
+question. They get the setting's records, the setting and the label of the reference."""
+
+OVER_SETTINGS: dict[str, Callable[[pd.DataFrame], Iterable[Page]]] = {growth.NAME: growth_pages}
+"""Those that are about all settings of the suite together, and come first of all."""
+
+PAGES = (communication.NAME, *ANSWERS, *OVER_SETTINGS)
+"""All pages that a suite's file may ask for; all others are always made."""
 
 
 def write_tables(
@@ -142,6 +168,10 @@ def make_pages(
         tests = Tests(
             comparison.best_methods(records), comparison.paired_differences(records, reference)
         )
+    for name, make_all in OVER_SETTINGS.items():
+        if name in pages:
+            with part(f"the page {name} in table.md and table.tex", failures):
+                yield from list(make_all(records))
     for setting, here in groups(records, comparison.SETTING):
         makers = _pages_of_setting(here, setting, reference, pages, tests)
         if others:
@@ -186,12 +216,11 @@ def _pages_of_setting(
         if wants_communication(here, pages):
             yield communication_page(here, setting)
 
-    def spreads() -> Iterator[Page]:
-        if variance.NAME in pages:
-            yield variance_page(here, setting)
-
-    return {
-        "the spreads": spreads,
+    makers: dict[str, Callable[[], Iterable[Page]]] = {}
+    for name, make in ANSWERS.items():
+        if name in pages:
+            makers[f"the page {name}"] = functools.partial(make, here, setting, reference)
+    return makers | {
         "the accuracies": accuracies,
         "the published values": lambda: published_pages(here, setting),
         "the communication": traffic,

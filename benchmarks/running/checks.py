@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from benchmarks.metrics.image_columns import LEAST_COVERAGE
+
 Row = dict[str, Any]
 
 CHECKS: tuple[tuple[str, Callable[[Row], bool]], ...] = (
@@ -18,6 +20,10 @@ CHECKS: tuple[tuple[str, Callable[[Row], bool]], ...] = (
     (
         "the generators cover {classes_covered:.0%} of the classes",
         lambda r: r["classes_covered"] < 1,
+    ),
+    (
+        "a client's generator covers {worst_client_coverage:.0%} of the client's own classes",
+        lambda r: r["worst_client_coverage"] < LEAST_COVERAGE,
     ),
     (
         "the generated images are far from real ones: FID {fid_domain:.3g}, real against real "

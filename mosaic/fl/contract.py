@@ -101,13 +101,20 @@ STUDENT_NORMS = ("kept", "trained", "clients' own")
 """Whether the server keeps or trains BatchNorm's running statistics, or each client has its own."""
 
 
-def added_later(default: Any) -> Any:
+def added_later(default: Any, *others: Any) -> Any:
     """A dataclass field that was added after records already existed.
 
     At its default value it is left out of the keys of cells and stages, so older results stay
     valid.
+
+    Args:
+        default: The default value.
+        others: The other possible values, if there is a closed set of them.
     """
-    return field(default=default, metadata={"later": True})
+    metadata: dict[str, Any] = {"later": True}
+    if others:
+        metadata["choices"] = (default, *others)
+    return field(default=default, metadata=metadata)
 
 
 def scaled_steps(default: int, side: str, *, batch: str = "", rounds: int = 0) -> Any:

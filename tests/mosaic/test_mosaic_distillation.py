@@ -14,10 +14,10 @@ from mosaic.fl.stages import final_client_models
 from mosaic.fl.training import losses
 from mosaic.fl.training.prediction import features, predictor
 from mosaic.fl.training.teachers import source_predictions
+from mosaic.image_sources import generator_config
 from mosaic.method import (
     Config,
     distillation_loss,
-    generator_config,
     head,
     labelled_batches,
     run,

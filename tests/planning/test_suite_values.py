@@ -31,7 +31,7 @@ WRONG_VALUES = [
     ("", 'widths = ["1,1.5"]', "width 1.5 in '1,1.5' is outside"),
     ("", "datasets = []", "datasets is an empty list"),
     ("", "question = 3", "not valid TOML"),
-    ("", 'pages = ["comunication"]', "pages.0: input should be 'communication' or 'variance'"),
+    ("", 'pages = ["comunication"]', "pages.0: input should be 'communication', 'variance'"),
     ("", 'methods = "al"', "methods: write \"all\" or a list of names, not 'al'"),
     ("", "methods = [3]", 'methods: write "all" or a list of names, not [3]'),
 ]

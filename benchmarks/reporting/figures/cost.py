@@ -94,11 +94,12 @@ def _draw_against_cost(axes: Axes, rows: pd.DataFrame, styles: dict[str, Style])
         room = max(1.3, math.sqrt(6 * low / high))
         axes.set_xlim(low / room, high * room)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
-    axes.xaxis.set_major_formatter(_tick_text)
+    axes.xaxis.set_major_formatter(tick_text)
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _tick_text(value: float, _: float) -> str:
+def tick_text(value: float, _: float) -> str:
+    """A number of a logarithmic axis, in figures that do not parse mathematics."""
     if value >= 1:
         return f"{value:,.0f}"
     return f"{value:g}"

@@ -9,8 +9,11 @@ from matplotlib.figure import Figure
 
 from benchmarks.reporting.figures.accuracy import accuracy_vs_omega, learning_curves
 from benchmarks.reporting.figures.cost import accuracy_vs_cost, bytes_by_kind
+from benchmarks.reporting.figures.generator_budget import accuracy_vs_flop, images_vs_flop
+from benchmarks.reporting.figures.growth import growth_figure
 from benchmarks.reporting.figures.ranks import rank_diagram
 from benchmarks.reporting.figures.style import save
+from benchmarks.reporting.pages import generator_budget, growth
 from benchmarks.reporting.pages.communication import LINKS, wants_communication
 from benchmarks.reporting.parts import Failures, part
 
@@ -55,6 +58,11 @@ def _figures(
         for mbits in LINKS:
             draw = partial(accuracy_vs_cost, what="seconds", mbits=mbits)
             figures[f"accuracy_vs_seconds_at_{mbits}mbits"] = draw
+    if generator_budget.NAME in pages:
+        figures["accuracy_vs_flop"] = accuracy_vs_flop
+        figures["images_vs_flop"] = images_vs_flop
+    if growth.NAME in pages:
+        figures["growth"] = growth_figure
     figures["bytes_by_kind"] = bytes_by_kind
     figures["mean_ranks"] = rank_diagram
     return figures

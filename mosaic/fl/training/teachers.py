@@ -91,12 +91,13 @@ def mean_of(logits: Tensor, mean: str, dim: int = 0) -> Tensor:
     return logits.log_softmax(-1).logsumexp(dim) - math.log(logits.shape[dim])
 
 
-def clients_mean(clients: Sequence[State], task: Task) -> Predict:
+def clients_mean(clients: Sequence[State], task: Task, mean: str = "logits") -> Predict:
     """The plain ensemble of more clients than fit in memory at once: their models take turns.
 
     Args:
         clients: the models of clients 0 to N - 1; each is read when its turn comes.
         task: gives each client's width.
+        mean: as in :func:`mean_of`.
 
     Returns:
         A function from images (B, C, H, W) to the mean (B, K) of the clients' logits, as
@@ -108,7 +109,7 @@ def clients_mean(clients: Sequence[State], task: Task) -> Predict:
             predictor(state, task, task.width(client))(images)
             for client, state in enumerate(clients)
         ]
-        return torch.stack(logits).mean(0)
+        return mean_of(torch.stack(logits), mean)
 
     return predict
 
