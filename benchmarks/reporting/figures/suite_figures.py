@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.reporting.figures.accuracy import accuracy_vs_omega, learning_curves
 from benchmarks.reporting.figures.cost import accuracy_vs_cost, bytes_by_kind
+from benchmarks.reporting.figures.look import save
 from benchmarks.reporting.figures.ranks import rank_diagram
-from benchmarks.reporting.figures.style import save
 from benchmarks.reporting.pages.communication import LINKS, wants_communication
 from benchmarks.reporting.parts import Failures, part
 
