@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.textpath import TextPath
 
 from benchmarks.planning.methods import CEILING, FLOOR
-from benchmarks.reporting.figures.look import LOOK
+from benchmarks.reporting.figures.look import LOOK, current_format, figure_width
 from benchmarks.reporting.figures.text import (
     CHARACTERS_PER_INCH,
     LINE_HEIGHT,
@@ -165,7 +165,9 @@ def finish(figure: Figure, title: str, handles: Sequence[Line2D | Patch]) -> Non
 
 
 def set_title(figure: Figure, title: str) -> None:
-    """Add a title above all panels, wrapped to the figure's width."""
+    """Add a title above all panels, wrapped to the figure's width; none for a text."""
+    if current_format().widths is not None:
+        return
     text = wrapped(title, CHARACTERS_PER_INCH * figure.get_size_inches()[0])
     figure.suptitle(text)
     _add_room(figure, most_lines([text]) - USUAL_TITLE_LINES)
@@ -220,7 +222,10 @@ def new_panels(
     """
     across = min(across, len(titles))
     down = math.ceil(len(titles) / across)
-    figure = Figure((size[0] * across + 0.9, (size[1] + 0.35) * down + 0.9), layout="constrained")
+    natural = size[0] * across + 0.9
+    width = figure_width(natural, across)
+    panel_width = size[0] + (width - natural) / across
+    figure = Figure((width, (size[1] + 0.35) * down + 0.9), layout="constrained")
     grid = figure.subplots(down, across, squeeze=False, sharey=share)
     panels = cast(list[Axes], grid.ravel().tolist())
 
@@ -229,7 +234,7 @@ def new_panels(
     panels = panels[: len(titles)]
 
     for i, axes in enumerate(panels):
-        axes.set_title(wrapped(titles[i], CHARACTERS_PER_INCH * (size[0] + 0.2)))
+        axes.set_title(wrapped(titles[i], CHARACTERS_PER_INCH * (panel_width + 0.2)))
         if i + across >= len(titles):
             axes.set_xlabel(drawable(x_label))
         if i % across == 0:
