@@ -33,6 +33,7 @@ def width_of(path) -> float:
     return float(pypdf.PdfReader(path).pages[0].mediabox.width) / 72
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", STYLES)
 def test_widths_and_fonts_are_the_venues_and_embedded(style, tmp_path):
     place = write_paper_figures(RECORDS, tmp_path, style)

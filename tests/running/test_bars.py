@@ -96,7 +96,7 @@ def test_the_state_counts_what_ended_and_names_what_runs_until_it_is_over(tmp_pa
     first, second, third, fourth = cells
     row = {"cell": first.key, "status": "done", "round": 10, "selection": "last", "method_s": 6.0}
     write_rows(done_file(tmp_path, first), [row])
-    state = state_of(tmp_path, cells[1:], n_finished=1, jobs=2)
+    state = RunState(cells[1:], 1, Estimate(tmp_path, cells), jobs=2)
     state.watch("warm_up/1", second.key, "warm_up")
     state.watch(third.key, third.key, "")
     summary = state.summary()

@@ -32,8 +32,8 @@ def test_pages_take_a_twentieth_of_the_time_at_most_and_only_come_with_news(monk
     def asked(seconds: float, every_cell: float) -> int:
         """How many pages an hour has, if each takes some seconds and a cell ends now and then."""
         seen = Seen(seconds)
-        pages = LivePages(seen, seen, seen)  # pyright: ignore
         clock[0] = 0.0
+        pages = LivePages(seen, seen, seen)  # pyright: ignore
         for second in range(3600):
             clock[0] = float(second)
             seen.n_ended = int(second / every_cell)
