@@ -16,7 +16,18 @@ from benchmarks.running.request import Request
 from benchmarks.running.suite_run import open_run
 from mosaic.fl.errors import InputError, did_you_mean
 
-PLAIN = ("budget", "jobs", "threads", "device", "precision", "ray", "gpu_share", "force")
+PLAIN = (
+    "budget",
+    "jobs",
+    "threads",
+    "device",
+    "precision",
+    "ray",
+    "gpu_share",
+    "force",
+    "live",
+    "style",
+)
 """Options of :func:`run_suite` that are one value; the axes are checked with the cells."""
 
 

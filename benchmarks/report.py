@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from benchmarks.cli import console, exit_code_of, printed_warnings, read_options
+from benchmarks.reporting.paper_styles import STYLE_HELP, check_style
 from mosaic.fl.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -50,14 +51,18 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="the page (default: report.html in the folder; of several folders: in this one)",
     )
     add("--reference", metavar="LABEL", help="the method that the others are compared with")
+    add("--style", default="", help=STYLE_HELP)
     return read_options(parser, argv)
 
 
 def _command(options: argparse.Namespace) -> int:
+    check_style(options.style)
+
     # pandas and the rest are imported only now: --help and wrong options are answered at once.
+    from benchmarks.reporting.figures.papers import write_paper_figures
     from benchmarks.reporting.page.sources import read_folders
     from benchmarks.reporting.page.write import NAME, write_page
-    from benchmarks.reporting.parts import Failures, failure_lines
+    from benchmarks.reporting.parts import Failures, failure_lines, part
 
     with printed_warnings():
         sources = read_folders(options.folders)
@@ -69,6 +74,12 @@ def _command(options: argparse.Namespace) -> int:
             raise InputError(f"cannot write {path}; give --out FILE in a folder that exists.")
         failures: Failures = []
         write_page(sources, reference, path, failures)
+        if options.style:
+            figures = path.parent / "figures"
+            with part("the figures for a paper", failures):
+                write_paper_figures(sources.records, figures, options.style, failures=failures)
+            text = f"wrote {figures / options.style}, figures for a paper"
+            console.print(escape(text), highlight=False, soft_wrap=True)
 
     size = path.stat().st_size / 1e6
     text = f"wrote {path} ({size:.1f} MB); open it in a browser"

@@ -27,6 +27,7 @@ from benchmarks.planning.quick_checks import check_dataset_name, check_names
 from benchmarks.planning.scales import BUDGETS, check_budget
 from benchmarks.planning.settings import overruled, read_settings
 from benchmarks.planning.values import different
+from benchmarks.reporting.paper_styles import STYLE_HELP, check_style
 from mosaic.fl.errors import InputError
 
 
@@ -133,6 +134,8 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         help="file for FID over Inception; 'download' fetches it",
     )
     add("--dry-run", action="store_true", help="print the cells and an estimate, run nothing")
+    add("--live", action="store_true", help="write report.html also while cells run")
+    add("--style", default="", help=STYLE_HELP)
     add("--force", action="store_true", help="run finished cells again (stages stay cached)")
     add("--list", action="store_true", help="print suites, scales, methods and data sets")
 
@@ -148,6 +151,7 @@ def command(options: argparse.Namespace) -> int:
     settings = read_settings(options.set, options.params)
     if not options.list:
         check_budget(options.budget)
+        check_style(options.style)
         check_names(options.suite, options.scale, methods, settings)
         for dataset in datasets or ():
             check_dataset_name(dataset)
@@ -187,6 +191,8 @@ def command(options: argparse.Namespace) -> int:
             ray=options.ray,
             gpu_share=options.gpu_share,
             force=options.force,
+            live=options.live,
+            style=options.style,
         ),
         dry=options.dry_run and not options.export_partition,
     )

@@ -11,6 +11,7 @@ from benchmarks.planning.cell import Cell
 from benchmarks.reporting import comparison
 from benchmarks.reporting.figures.heatmaps import is_grid_point, write_heatmaps
 from benchmarks.reporting.figures.images import generated_images, label_distribution
+from benchmarks.reporting.figures.papers import write_paper_figures
 from benchmarks.reporting.figures.suite_figures import write_figures
 from benchmarks.reporting.frames import read_csv, with_infinities, with_status
 from benchmarks.reporting.names import number, omega_names
@@ -35,6 +36,7 @@ def report(
     cells: Sequence[Cell],
     pages: Sequence[str] = (),
     reference: str = comparison.REFERENCE,
+    style: str = "",
 ) -> tuple[pd.DataFrame, Failures]:
     """Write records.csv, the tables, the figures and the page of these cells' records.
 
@@ -43,6 +45,7 @@ def report(
         cells: the cells of the suite.
         pages: names of further pages, as in the suite's file (``tables.PAGES``).
         reference: label of the method that the others are compared with.
+        style: of figures for a paper, see ``paper_styles``; "" for none.
 
     Returns:
         The records, one row per cell and scored round, and one per cell that has no record, with
@@ -64,6 +67,9 @@ def report(
             write_tables(records, folder, reference, pages, failures, others)
         with part("the figures", failures):
             _write_all_figures(records, folder, pages, failures)
+        if style:
+            with part("the figures for a paper", failures):
+                write_paper_figures(records, folder / "figures", style, pages, failures)
     with part(NAME, failures):
         sources = Sources(records.assign(**{FOLDER: str(folder)}), [folder])
         write_page(sources, reference, folder / NAME, failures)

@@ -66,7 +66,7 @@ def write_tables(
     failures: Failures | None = None,
     others: OtherBudget | None = None,
 ) -> list[Path]:
-    """Write summary.csv, table.md and table.tex (which needs only booktabs).
+    """Write summary.csv, table.md and table.tex (which needs booktabs and graphicx).
 
     Args:
         records: rows per cell and scored round.

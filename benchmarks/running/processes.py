@@ -6,6 +6,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection
 
 import torch
@@ -18,8 +19,11 @@ from benchmarks.running.worker_processes import Worker, Workers
 from mosaic.fl.cache import watch_stages
 from mosaic.fl.errors import is_full
 
-Watch = Callable[[str, str], None]
-"""Called with a cell's key and what it does now: the name of a stage, or "" at its start."""
+Watch = Callable[[str, str, str | None], None]
+"""Called with the key of a piece of work, the key of its cell, and what it does now.
+
+That is the name of a stage, or "" at a cell's start; None when a stage is over.
+"""
 
 
 @dataclass(frozen=True)
@@ -63,15 +67,8 @@ def run_cells(
         return
     prepare(session)
     for cell in cells:
-        watch(cell.key, "")
-        yield run_cell(cell, session, _announcer(watch, cell))
-
-
-def _announcer(watch: Watch, cell: Cell) -> Callable[[str], None]:
-    def announce(stage: str) -> None:
-        watch(cell.key, stage)
-
-    return announce
+        watch(cell.key, cell.key, "")
+        yield run_cell(cell, session, partial(watch, cell.key, cell.key))
 
 
 def _in_processes(
@@ -91,7 +88,7 @@ def _in_processes(
 
             for worker, message in workers.news():
                 if isinstance(message, Started):
-                    watch(message.key, message.stage)
+                    watch(busy[worker].key, message.key, message.stage)
                     continue
                 if worker in idle:  # it has ended
                     idle.remove(worker)
@@ -101,6 +98,8 @@ def _in_processes(
                 if isinstance(message, Finished):
                     idle.append(worker)
                     schedule.ended(work, message.seconds)
+                    if isinstance(work, Stage):
+                        watch(work.key, work.cell.key, None)
                     damage += message.damage
                     if message.outcome is not None:
                         notes = (*message.outcome.notes, *damage)
@@ -110,7 +109,9 @@ def _in_processes(
                 # The worker has ended, perhaps killed by the system for its memory. A lost stage is
                 # computed by the cells that need it.
                 schedule.ended(work)
-                if isinstance(work, Cell):
+                if isinstance(work, Stage):
+                    watch(work.key, work.cell.key, None)
+                else:
                     yield record_failure(work, session, f"its process {message.reason}; run again")
 
 
@@ -131,7 +132,7 @@ def _serve(pipe: Connection, session: Session) -> None:
             return
         begun = time.perf_counter()
         if isinstance(work, Stage):
-            damage = compute_stage(work, _announcer(report, work.cell))
+            damage = compute_stage(work, partial(report, work.cell.key))
             pipe.send(Finished(None, time.perf_counter() - begun, damage))
         else:
             outcome = _run(work, session, report)
@@ -141,7 +142,7 @@ def _serve(pipe: Connection, session: Session) -> None:
 def _run(work: Cell, session: Session, report: Watch) -> Outcome:
     report(work.key, "")
     try:
-        return run_cell(work, session, _announcer(report, work))
+        return run_cell(work, session, partial(report, work.key))
     except Exception as error:  # an error of the harness, such as a record that cannot be written
         if is_full(error):
             raise

@@ -83,7 +83,7 @@ def cells_on_ray(
                 submitted = task.options(num_cpus=cell.task.threads, **needs)
                 running[submitted.remote(pickle.dumps(work), session, token, code())] = work
                 if isinstance(work, Cell):
-                    watch(work.key, "on the cluster")
+                    watch(work.key, work.key, "on the cluster")
             (ended,), _ = ray.wait(list(running), num_returns=1)
             work = running.pop(ended)
             schedule.ended(work)

@@ -36,6 +36,9 @@ class Request:
         ray: auto, local or the address of a Ray cluster.
         gpu_share: GPU fraction per cell on Ray.
         force: run finished cells again.
+        live: write report.html also while cells run.
+        style: the venue of a paper for which the figures are written as PDF too: neurips, icml or
+            ieee; "" for none.
     """
 
     suite: str = "heterogeneity"
@@ -60,3 +63,5 @@ class Request:
     ray: str | None = None
     gpu_share: float = 1.0
     force: bool = False
+    live: bool = False
+    style: str = ""

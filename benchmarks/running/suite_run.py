@@ -24,27 +24,28 @@ from benchmarks.planning.data import fingerprints, places, splits_of, with_data
 from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.outside import (
     clients_of_partition,
-    resolve_dataset,
-    resolve_metric,
     resolve_partition,
     with_resolved_model,
 )
 from benchmarks.planning.plugins import loaded_plugins
 from benchmarks.planning.scales import check_reporting, known_scale
 from benchmarks.planning.suite import Suite, read_suite, suite_path
-from benchmarks.planning.values import different
 from benchmarks.reporting.report import report
 from benchmarks.reporting.terminal import print_result
 from benchmarks.running.archive import forget, unpack
+from benchmarks.running.bars import show_progress
 from benchmarks.running.certificates import restore_certificates
 from benchmarks.running.interim_tables import InterimTables
+from benchmarks.running.live_page import shown_live
 from benchmarks.running.other_data import on_other_data
 from benchmarks.running.processes import run_cells
-from benchmarks.running.progress import Estimate, show_progress
+from benchmarks.running.progress import Estimate
 from benchmarks.running.ray_cluster import cells_on_ray
 from benchmarks.running.records import done_file, take_over
 from benchmarks.running.request import Request
+from benchmarks.running.requested import requested_datasets, requested_metrics
 from benchmarks.running.run_cell import is_finished
+from benchmarks.running.run_state import RunState
 from benchmarks.running.schedule import in_running_order
 from benchmarks.running.session import Outcome, Session
 from benchmarks.running.stopping import on_stop_say
@@ -131,7 +132,9 @@ class SuiteRun:
         failed = 0
         tables = InterimTables(self.folder, self.cells, missing)
         on_stop_say(self._state)
-        with closing(self._outcomes(missing, len(finished))) as outcomes:
+        estimate = Estimate(self.folder, self.cells)
+        state = RunState(missing, len(finished), estimate, self.jobs)
+        with shown_live(self, state), closing(self._outcomes(missing, state)) as outcomes:
             for outcome in outcomes:
                 if outcome.status == "failed":
                     failed += 1
@@ -139,9 +142,8 @@ class SuiteRun:
 
         with printed_warnings(), console.status("writing tables and figures"):
             restore_certificates(self.folder, self.cells)
-            records, failures = report(
-                self.folder, self.cells, self.suite.pages, self.suite.reference
-            )
+            pages, reference, style = self.suite.pages, self.suite.reference, self.request.style
+            records, failures = report(self.folder, self.cells, pages, reference, style)
         print_result(records, self.folder, failed, failures)
         return records, failed + len(failures)
 
@@ -183,7 +185,7 @@ class SuiteRun:
                     finished.add(cell.key)
         return finished
 
-    def _outcomes(self, missing: list[Cell], n_finished: int) -> Generator[Outcome]:
+    def _outcomes(self, missing: list[Cell], state: RunState) -> Generator[Outcome]:
         """Run the cells with progress."""
         start: Callable[..., Generator[Outcome]]
         if self.request.ray:
@@ -197,8 +199,7 @@ class SuiteRun:
         else:
             start = partial(run_cells, missing, self.session, min(self.jobs, max(1, len(missing))))
 
-        estimate = Estimate(self.folder, self.cells)
-        return show_progress(start, missing, n_finished, estimate, self.jobs, console)
+        return show_progress(start, state, console)
 
 
 def open_run(request: Request, dry: bool = False) -> SuiteRun:
@@ -225,8 +226,8 @@ def open_run(request: Request, dry: bool = False) -> SuiteRun:
     check_gpu_share(request.gpu_share)
     check_weights(request.inception_weights, download=not dry)
 
-    datasets = _datasets(request, suite)
-    metrics = _metrics(request)
+    datasets = requested_datasets(request, suite)
+    metrics = requested_metrics(request)
     names = datasets or list(known_scale(request.scale).datasets)
     settings = with_resolved_model(request.settings, names)
     own = with_resolved_model({"task": suite.task}, names, folder)
@@ -273,25 +274,3 @@ def open_run(request: Request, dry: bool = False) -> SuiteRun:
     )
     cells = with_data(cells, fingerprints(splits_of(cells), download=not dry))
     return SuiteRun(request, name, suite, cells, session, jobs)
-
-
-def _datasets(request: Request, suite: Suite) -> list[str] | None:
-    """The names of the data sets that the request or the suite gives; None leaves it to the scale.
-
-    Raises:
-        InputError: if there is no such data set, or if one is there twice.
-    """
-    named = suite.datasets if request.datasets is None else request.datasets
-    if named is None:
-        return None
-    datasets = [resolve_dataset(given) for given in named]
-    different("the list of data sets", named, datasets)
-    return datasets
-
-
-def _metrics(request: Request) -> list[str]:
-    """The names of the metrics from files, none of which is there twice."""
-    metrics = [resolve_metric(given) for given in request.metrics]
-    if metrics:
-        different("the list of metrics", request.metrics, metrics)
-    return metrics

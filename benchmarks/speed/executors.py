@@ -119,5 +119,5 @@ def _count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
-def _ignore(key: str, stage: str) -> None:
+def _ignore(work: str, cell: str, stage: str | None) -> None:
     """Progress is not shown."""

@@ -16,7 +16,8 @@ from matplotlib.ticker import NullFormatter
 from rich.table import Table
 
 from benchmarks.planning.methods import METHODS
-from benchmarks.reporting.figures.style import finish, new_panels, save
+from benchmarks.reporting.figures.look import save
+from benchmarks.reporting.figures.style import finish, new_panels
 from benchmarks.speed.output import scratch_folder
 from mosaic.fl.cache import use_cache
 from mosaic.fl.costs import peak_memory, reset_peak_memory

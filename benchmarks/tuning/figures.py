@@ -13,7 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from benchmarks.reporting.figures.style import LOOK, PALETTE, finish, new_panels, save, set_title
+from benchmarks.reporting.figures.look import LOOK, save
+from benchmarks.reporting.figures.style import PALETTE, finish, new_panels, set_title
 from benchmarks.reporting.figures.text import drawable
 from benchmarks.reporting.parts import Failures, part
 from benchmarks.tuning.figure_parts import (

@@ -4,7 +4,7 @@ The best of many trials looks better on the seeds that chose it than it really i
 which no trial has used, show on the test set how much of the gain is real.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 
 import optuna
 import pandas as pd
@@ -15,10 +15,12 @@ from rich.markup import escape
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.data import fingerprints, splits_of, with_data
 from benchmarks.reporting.table import markdown_text
+from benchmarks.running.bars import show_progress
 from benchmarks.running.other_data import on_other_data
-from benchmarks.running.processes import run_cells
-from benchmarks.running.progress import Estimate, show_progress
+from benchmarks.running.processes import Watch, run_cells
+from benchmarks.running.progress import Estimate
 from benchmarks.running.records import done_file, load_records, read_rows
+from benchmarks.running.run_state import RunState
 from benchmarks.running.session import Outcome
 from benchmarks.tuning.board import short
 from benchmarks.tuning.plan import DEFAULT, Plan
@@ -70,12 +72,12 @@ def check_stability(
         console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
     missing = [cell for cell in cells if read_rows(done_file(folder, cell)) is None]
 
-    def outcomes(watch: Callable[[str, str], None]) -> Generator[Outcome]:
+    def outcomes(watch: Watch) -> Generator[Outcome]:
         return run_cells(missing, plan.session, min(jobs, max(1, len(missing))), watch)
 
     n_finished = len(cells) - len(missing)
-    estimate = Estimate(folder, cells)
-    for _ in show_progress(outcomes, missing, n_finished, estimate, jobs, console):
+    state = RunState(missing, n_finished, Estimate(folder, cells), jobs)
+    for _ in show_progress(outcomes, state, console):
         pass  # show_progress prints each outcome; the records contain the failed ones too
 
     records = load_records(folder, cells)

@@ -65,7 +65,7 @@ def sweep(folder: Path, deep: bool = True) -> list[Path]:
     for place, folders, files in os.walk(folder):
         for name in [*folders, *files]:
             path = Path(place, name)
-            if _is_left(path) and _remove(path):
+            if is_left(path) and _remove(path):
                 removed.append(path)
         folders[:] = [name for name in folders if deep and not UNFINISHED.fullmatch(name)]
     return removed
@@ -82,8 +82,8 @@ def machine() -> str:
     return f"{name}-{namespace}"
 
 
-def _is_left(path: Path) -> bool:
-    """Whether a dead process of this machine has left this file or folder."""
+def is_left(path: Path) -> bool:
+    """Whether a dead process of this machine has left this file or folder, to judge by its name."""
     name = UNFINISHED.fullmatch(path.name)
     if name is None or name["machine"] != machine():
         return False

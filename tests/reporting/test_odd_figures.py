@@ -13,7 +13,7 @@ from odd_labels import ODD, as_grid, labelled
 
 from benchmarks.reporting import report
 from benchmarks.reporting.figures import heatmaps, images, suite_figures
-from benchmarks.reporting.figures.style import LOOK
+from benchmarks.reporting.figures.look import LOOK
 from benchmarks.reporting.figures.text import drawable
 from benchmarks.texts import one_line
 

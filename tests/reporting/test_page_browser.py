@@ -144,3 +144,72 @@ def test_it_has_what_a_screen_reader_needs(page):
     assert unnamed == 0
     assert page.locator("th:not([scope])").count() == 0
     assert page.locator("img:not([alt]), [role=img]:not([aria-label])").count() == 0
+
+
+@pytest.fixture(params=["light", "dark"])
+def scheme(request):
+    return request.param
+
+
+@pytest.mark.parametrize("width", [400, 1600])
+def test_axe_finds_nothing_serious_in_either_mode_at_either_width(browser, address, scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    context = browser.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme=scheme,
+        bypass_csp=True,  # for axe's own script
+    )
+    page = context.new_page()
+    page.goto(address)
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.locator("#forest .chart svg").first.wait_for()
+    found = axe.Axe().run(page).response["violations"]
+    serious = [
+        f"{rule['id']}: {rule['nodes'][0]['html'][:120]}"
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+    context.close()
+
+
+def test_the_keyboard_reaches_filters_headings_and_the_pictures_of_clients(page):
+    page.locator("#answer").click()
+    reached = []
+    for _ in range(120):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate(
+                """() => {
+                    const e = document.activeElement;
+                    const inside = e.closest("#filters, th[aria-sort], #pictures");
+                    return inside ? `${inside.id || "heading"} ${e.tagName}` : "";
+                }"""
+            )
+        )
+    wanted = {"filters SELECT", "filters INPUT", "filters BUTTON", "heading BUTTON"}
+    assert wanted <= set(reached)
+    assert "pictures SUMMARY" in reached
+    details = page.locator("#pictures details")
+    was_open = details.get_attribute("open")
+    details.locator("summary").press("Enter")
+    assert details.get_attribute("open") != was_open
+
+
+def test_in_print_every_figure_is_drawn_light_and_nothing_is_wider_than_the_paper(
+    browser, address, scheme
+):
+    context = browser.new_context(viewport={"width": 794, "height": 1123}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(address)
+    page.emulate_media(media="print", color_scheme=scheme)
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_function(
+        "[...document.querySelectorAll('figure.block:not([hidden])')]"
+        ".every(figure => figure.querySelector('.chart svg'))"
+    )
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not page.locator("#filters").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    context.close()

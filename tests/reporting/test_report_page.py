@@ -13,7 +13,7 @@ from odd_labels import ODD, labelled
 from benchmarks.reporting.page.accuracy_charts import against_omega
 from benchmarks.reporting.page.answer import answer, leads
 from benchmarks.reporting.page.context import Context
-from benchmarks.reporting.page.cost_charts import pareto
+from benchmarks.reporting.page.cost_charts import against_cost, pareto
 from benchmarks.reporting.page.repeat import command
 from benchmarks.reporting.page.sources import FOLDER, Sources
 from benchmarks.reporting.page.write import page_of, write_page
@@ -69,6 +69,18 @@ def test_the_pareto_front_has_no_method_that_another_beats_in_both_and_no_floor(
         }
     )
     assert rows.loc[pareto(rows), "label"].tolist() == ["cheap", "good", "best"]
+
+
+def test_methods_on_the_front_are_numbered_from_the_cheapest_on_and_named_below_the_figure():
+    spent = {"dear": (9e6, 0.8), "cheap": (1e6, 0.5), "mosaic": (3e6, 0.4), "good": (2e6, 0.7)}
+    frames = []
+    for label, (upload, accuracy) in spent.items():
+        frames.append(made_records({label: [accuracy]}, upload_bytes=upload))
+    [chart] = against_cost(Context(pd.concat(frames, ignore_index=True), "mosaic"), "bytes")
+    assert "better): 1 cheap, 2 good, 3 dear." in chart.summary
+    values = json.loads(chart.json)["data"]["values"]
+    names = {value["label"]: value["name"] for value in values}
+    assert names == {"cheap": "1", "good": "2", "dear": "3", "mosaic": "mosaic"}
 
 
 def test_an_interval_of_one_seed_has_no_width():

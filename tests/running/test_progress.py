@@ -1,16 +1,13 @@
-"""What a run prints, and the estimate of the time it still takes, against numbers by hand."""
+"""The estimate of the time that a run still takes, against numbers by hand."""
 
 import dataclasses
-import io
 
 import pytest
-from rich.console import Console
 
 from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.suite import read_suite
-from benchmarks.running.progress import Estimate, show_progress
+from benchmarks.running.progress import Estimate
 from benchmarks.running.records import done_file, write_rows
-from benchmarks.running.session import Outcome
 
 
 @pytest.fixture
@@ -59,27 +56,3 @@ def test_the_estimate_in_words(tmp_path, cells):
     finish(tmp_path, cells[0], method_s=60.0)
     text = Estimate(tmp_path, cells).text(cells, 2)
     assert text == "about 2 min with 2 jobs, by the cells that have run here"
-
-
-def test_of_a_done_cell_one_line_is_printed_and_its_warnings_once_at_the_end(tmp_path, cells):
-    outcomes = [
-        Outcome(cells[0], "done", 0.0, 1.0, ("a damaged stage",)),
-        Outcome(cells[1], "done", 0.5, 1.0, ("a damaged stage",)),
-        Outcome(cells[2], "failed", notes=("it diverged", "a damaged stage")),
-        Outcome(cells[3], "skipped", notes=("only at full width",)),
-    ]
-    console = Console(file=io.StringIO(), width=200)
-
-    def start(watch):
-        for outcome in outcomes:
-            watch(outcome.cell.key, "")
-            yield outcome
-
-    shown = show_progress(start, cells, 0, Estimate(tmp_path, cells), 1, console)
-    assert list(shown) == outcomes
-    assert isinstance(console.file, io.StringIO)
-    lines = console.file.getvalue().splitlines()
-    assert [line.split()[0] for line in lines[:3]] == ["done", "done", "failed"]
-    assert " 0.0%" in lines[0] and "50.0%" in lines[1]
-    assert lines[3].strip() == "it diverged" and lines[5].strip() == "only at full width"
-    assert lines[6:] == ["a damaged stage (cells: 2)"]

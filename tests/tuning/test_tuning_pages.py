@@ -11,7 +11,8 @@ from oracle import study_folder, tuned
 
 from benchmarks import run as benchmark
 from benchmarks.planning.toml_files import toml_of
-from benchmarks.reporting.figures.style import LOOK, new_panels
+from benchmarks.reporting.figures.look import LOOK
+from benchmarks.reporting.figures.style import new_panels
 from benchmarks.tuning.figure_parts import label_axis
 
 SETTINGS = {"lambda_d": 1 / 3, "distil_lr": 1e-05, "k": 3, "teacher": "source"}

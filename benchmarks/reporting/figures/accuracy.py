@@ -12,11 +12,11 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from benchmarks.planning.methods import CEILING, FLOOR
 from benchmarks.reporting import comparison
 from benchmarks.reporting.figures.cost import curve_of
+from benchmarks.reporting.figures.look import LOOK
 from benchmarks.reporting.figures.panels import figure_of_panels, rows_by_panel
 from benchmarks.reporting.figures.style import (
     ACROSS,
     BARS,
-    LOOK,
     MANY,
     Style,
     changed,

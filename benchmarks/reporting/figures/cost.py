@@ -12,15 +12,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from benchmarks.reporting import comparison
+from benchmarks.reporting.figures.look import LOOK
 from benchmarks.reporting.figures.panels import figure_of_panels, rows_by_panel
-from benchmarks.reporting.figures.style import (
-    BARS,
-    LOOK,
-    Style,
-    changed,
-    finish,
-    new_panels,
-)
+from benchmarks.reporting.figures.style import BARS, Style, changed, finish, new_panels
 from benchmarks.reporting.figures.text import places_of_rows, tick_texts
 from benchmarks.reporting.frames import of_label, with_status
 from benchmarks.reporting.names import method_order, seeds_name

@@ -23,7 +23,8 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from benchmarks.reporting import comparison
-from benchmarks.reporting.figures.style import LOOK_OF_IMAGES, new_panels, save, set_title
+from benchmarks.reporting.figures.look import LOOK_OF_IMAGES, save
+from benchmarks.reporting.figures.style import new_panels, set_title
 from benchmarks.reporting.figures.text import tick_texts
 from benchmarks.reporting.frames import grouped, groups, with_status
 from benchmarks.reporting.names import number, omega_names, seeds_and_spread, setting_name

@@ -9,7 +9,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from benchmarks.reporting.figures.style import LOOK_OF_IMAGES, new_panels, save
+from benchmarks.reporting.figures.look import LOOK_OF_IMAGES, save
+from benchmarks.reporting.figures.style import new_panels
 from benchmarks.reporting.figures.text import CHARACTERS_PER_INCH, tick_texts, wrapped
 from benchmarks.texts import one_line
 

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.reporting import comparison
+from benchmarks.reporting.figures.look import LOOK
 from benchmarks.reporting.figures.style import (
     ACROSS,
     LARGE_PANEL,
-    LOOK,
     MANY,
     PANEL,
     Style,

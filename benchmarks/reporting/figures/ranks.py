@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.reporting import comparison
-from benchmarks.reporting.figures.style import LOOK, method_styles
+from benchmarks.reporting.figures.look import LOOK, figure_width
+from benchmarks.reporting.figures.style import method_styles
 from benchmarks.reporting.figures.text import CHARACTERS_PER_INCH, TICK_CHARACTERS, wrapped
 from benchmarks.reporting.frames import groups
 from benchmarks.reporting.names import setting_name
@@ -42,7 +43,7 @@ def rank_diagram(records: pd.DataFrame) -> Figure | None:
     colours = {label: style["color"] for label, style in method_styles(records).items()}
     n_rows = [_n_rows(ranks) for ranks in tables.values()]
     with matplotlib.rc_context(LOOK):
-        size = (WIDTH, sum(n_rows) * ROW + 0.5 * len(tables))
+        size = (figure_width(WIDTH, across=2), sum(n_rows) * ROW + 0.5 * len(tables))
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(len(tables), squeeze=False, height_ratios=n_rows)[:, 0]
         for axes, (name, ranks) in zip(panels, tables.items(), strict=True):

@@ -1,13 +1,10 @@
 """The look of all figures: colours, markers, panels, legends."""
 
-import io
 import math
 from collections.abc import Sequence
 from itertools import cycle
-from pathlib import Path
 from typing import Any, cast
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -18,43 +15,16 @@ from matplotlib.patches import Patch
 from matplotlib.textpath import TextPath
 
 from benchmarks.planning.methods import CEILING, FLOOR
+from benchmarks.reporting.figures.look import LOOK, current_format, figure_width
 from benchmarks.reporting.figures.text import (
     CHARACTERS_PER_INCH,
     LINE_HEIGHT,
     drawable,
-    fonts,
     most_lines,
     wrapped,
 )
 from benchmarks.reporting.names import method_order
 from benchmarks.texts import one_line
-from mosaic.fl.files import write_whole
-
-LOOK: dict[Any, Any] = dict(sns.axes_style("ticks"))
-LOOK |= {
-    "font.family": fonts(),
-    "text.parse_math": False,  # a label may have "$"
-    "font.size": 8,
-    "figure.titlesize": 9,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
-    "axes.linewidth": 0.6,
-    "axes.grid": True,
-    "grid.color": "0.9",
-    "grid.linewidth": 0.5,
-    "lines.linewidth": 1.2,
-    "lines.markersize": 4.2,
-    "hatch.linewidth": 0.6,
-    "savefig.dpi": 200,
-    "svg.hashsalt": "mosaic-bench",  # with no date in the metadata: the same bytes every time
-}
-"""Settings of matplotlib for all figures."""
-
-LOOK_OF_IMAGES: dict[Any, Any] = {**LOOK, "axes.grid": False}
-"""Settings of matplotlib for heat maps and images."""
 
 PALETTE = sns.color_palette("colorblind")
 
@@ -195,7 +165,9 @@ def finish(figure: Figure, title: str, handles: Sequence[Line2D | Patch]) -> Non
 
 
 def set_title(figure: Figure, title: str) -> None:
-    """Add a title above all panels, wrapped to the figure's width."""
+    """Add a title above all panels, wrapped to the figure's width; none for a text."""
+    if current_format().widths is not None:
+        return
     text = wrapped(title, CHARACTERS_PER_INCH * figure.get_size_inches()[0])
     figure.suptitle(text)
     _add_room(figure, most_lines([text]) - USUAL_TITLE_LINES)
@@ -250,7 +222,10 @@ def new_panels(
     """
     across = min(across, len(titles))
     down = math.ceil(len(titles) / across)
-    figure = Figure((size[0] * across + 0.9, (size[1] + 0.35) * down + 0.9), layout="constrained")
+    natural = size[0] * across + 0.9
+    width = figure_width(natural, across)
+    panel_width = size[0] + (width - natural) / across
+    figure = Figure((width, (size[1] + 0.35) * down + 0.9), layout="constrained")
     grid = figure.subplots(down, across, squeeze=False, sharey=share)
     panels = cast(list[Axes], grid.ravel().tolist())
 
@@ -259,31 +234,10 @@ def new_panels(
     panels = panels[: len(titles)]
 
     for i, axes in enumerate(panels):
-        axes.set_title(wrapped(titles[i], CHARACTERS_PER_INCH * (size[0] + 0.2)))
+        axes.set_title(wrapped(titles[i], CHARACTERS_PER_INCH * (panel_width + 0.2)))
         if i + across >= len(titles):
             axes.set_xlabel(drawable(x_label))
         if i % across == 0:
             axes.set_ylabel(drawable(y_label))
         sns.despine(ax=axes)
     return figure, panels
-
-
-def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write the figure as PNG and SVG; each file is complete or is not there.
-
-    Returns:
-        The paths of the two files.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    png = folder / f"{name}.png"
-    svg = folder / f"{name}.svg"
-    write_whole(png, _rendered(figure, "png", {}))
-    write_whole(svg, _rendered(figure, "svg", {"Date": None}))
-    return [png, svg]
-
-
-def _rendered(figure: Figure, ending: str, metadata: dict[str, Any]) -> bytes:
-    content = io.BytesIO()
-    with matplotlib.rc_context(LOOK):
-        figure.savefig(content, format=ending, metadata=metadata)
-    return content.getvalue()

@@ -11,8 +11,8 @@ from benchmarks.reporting.figures.accuracy import accuracy_vs_omega, learning_cu
 from benchmarks.reporting.figures.cost import accuracy_vs_cost, bytes_by_kind
 from benchmarks.reporting.figures.generator_budget import accuracy_vs_flop, images_vs_flop
 from benchmarks.reporting.figures.growth import growth_figure
+from benchmarks.reporting.figures.look import save
 from benchmarks.reporting.figures.ranks import rank_diagram
-from benchmarks.reporting.figures.style import save
 from benchmarks.reporting.pages import generator_budget, growth
 from benchmarks.reporting.pages.communication import LINKS, wants_communication
 from benchmarks.reporting.parts import Failures, part

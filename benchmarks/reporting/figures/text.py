@@ -3,6 +3,7 @@
 import functools
 import math
 import textwrap
+from collections.abc import Sequence
 
 from matplotlib import font_manager
 
@@ -35,8 +36,13 @@ LINE_HEIGHT = 0.13
 
 def fonts() -> list[str]:
     """The families of fonts for figures, in the order in which a glyph is looked for."""
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    return [FONT, *(name for name in OTHER_FONTS if name in installed)]
+    return [FONT, *installed(OTHER_FONTS)]
+
+
+def installed(families: Sequence[str]) -> list[str]:
+    """Those of the families of fonts that this machine has."""
+    present = {font.name for font in font_manager.fontManager.ttflist}
+    return [name for name in families if name in present]
 
 
 @functools.cache

@@ -40,7 +40,7 @@ def answer(context: Context) -> dict[str, Any]:
     """The sentences, as plain texts."""
     if not len(context.done):
         counts = context.records.drop_duplicates("cell")["status"].value_counts()
-        text = ", ".join(f"{n} {status}" for status, n in counts.items())
+        text = ", ".join(f"{n} {status}" for status, n in counts.items()) or "no record"
         return {
             "sentences": [f"No method has finished a cell yet, so there is no answer ({text})."]
         }

@@ -18,6 +18,7 @@ ACCURACY = "accuracy (per cent)"
 Spec = dict[str, Any]
 
 CONFIG: Spec = {
+    "aria": False,  # the element around a figure has its text; Vega's own marks lack some
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},
     "axis": {"labelLimit": 150, "titleFontWeight": 500, "labelOverlap": True},

@@ -55,7 +55,8 @@ def against_cost(context: Context, what: str) -> list[Chart]:
         if without:
             text += f"Not drawn, since it has none: {', '.join(without)}. "
         front = pareto(shown)
-        names = [context.methods[label].name for label in shown.loc[front, "label"]]
+        on_front = shown.loc[front].sort_values("cost")["label"]
+        names = [f"{i} {context.methods[label].name}" for i, label in enumerate(on_front, 1)]
         text += f"On the front (nothing is both cheaper and better): {', '.join(names)}."
         spec = _spec(context, shown, front, title)
         charts.append(chart(context, f"Accuracy against {what}", text, group, spec))
@@ -81,16 +82,18 @@ def pareto(rows: pd.DataFrame) -> pd.Series:
 
 def _spec(context: Context, rows: pd.DataFrame, front: pd.Series, title: str) -> Spec:
     values = []
-    n_named = 0
+    n_on_front = 0
     for row in rows.assign(front=front).sort_values("cost").to_dict("records"):
         on_front = row["front"]
         value = named(context, row["label"])
         value |= {"x": row["cost"], "y": 100 * row["accuracy"], "front": on_front, "name": ""}
         value["weight"] = 1 if on_front else max(value["weight"], 0.65)
-        if on_front or row["label"] == context.reference:
-            # names from left to right are above and below their points in turn
-            value |= {"name": value["method"], "dy": -12 if n_named % 2 == 0 else 14}
-            n_named += 1
+        if on_front:
+            # names would hide one another: the text below the figure says whose number it is
+            n_on_front += 1
+            value |= {"name": str(n_on_front), "dy": -12 if n_on_front % 2 else 14}
+        elif row["label"] == context.reference:
+            value |= {"name": value["method"], "dy": 14}
         values.append(value)
 
     looks = look(context, list(rows["label"]))

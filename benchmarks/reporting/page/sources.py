@@ -17,6 +17,7 @@ from benchmarks.reporting.frames import groups, values_of, with_infinities, with
 from benchmarks.reporting.names import is_frame
 from benchmarks.running.archive import ARCHIVE
 from benchmarks.running.records import load_records
+from benchmarks.running.run_state import runs_in
 from mosaic.fl.errors import InputError
 
 FOLDER = "folder"
@@ -78,7 +79,8 @@ def _read(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     """The records of a folder, and what of it could not be read."""
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; give a suite's folder of results.")
-    if not _has_records(folder):
+    at_work = bool(runs_in(folder))
+    if not _has_records(folder) and not at_work:
         inside = sorted(path for path in folder.glob("*") if path.is_dir() and _has_records(path))
         if inside:
             names = " ".join(str(path) for path in inside)
@@ -94,7 +96,7 @@ def _read(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     problems = list(dict.fromkeys(str(warning.message) for warning in caught))
     for problem in problems:
         warnings.warn(problem, stacklevel=2)
-    if not len(records):
+    if not len(records) and not at_work:
         raise InputError(f"no record in {folder} can be read: {'; '.join(problems)}.")
     return records, problems
 

@@ -22,6 +22,7 @@ from benchmarks.reporting.page.methods_table import methods_table
 from benchmarks.reporting.page.pictures import partition_counts, partitions, pictures
 from benchmarks.reporting.page.rank_charts import forest, rank_diagram
 from benchmarks.reporting.page.repeat import commands, provenance
+from benchmarks.reporting.page.running import progress, runs
 from benchmarks.reporting.page.sources import Sources
 from benchmarks.reporting.parts import Failure, Failures, part
 from benchmarks.texts import one_line, utf8
@@ -34,7 +35,7 @@ TEMPLATES = Path(__file__).parent / "html"
 Section = tuple[str, str, str, Callable[[], dict[str, Any]]]
 """The section's id, its heading, its template, and what makes the template's values."""
 
-WITHOUT_RESULTS = ("answer", "alarms", "sources", "repeat")
+WITHOUT_RESULTS = ("answer", "run", "alarms", "sources", "repeat")
 """The sections of records in which no cell is finished."""
 
 # What the notes above the figures say
@@ -44,7 +45,8 @@ OMEGA = (
 )
 COST = (
     "Last round, means over seeds. The dashed line is the Pareto front: no competitor is both "
-    "cheaper and better than one on it."
+    "cheaper and better than one on it. Its methods are numbered, from the cheapest on, and named "
+    "below each figure; put the pointer on any other one."
 )
 CURVES = "Test accuracy by round, means over seeds; a single point: scored once."
 RANKS = (
@@ -149,6 +151,9 @@ def _sections(context: Context, sources: Sources, failures: Failures) -> list[Se
         ),
         ("repeat", "Run a cell again", "repeat.html", partial(commands, context)),
     ]
+    found = runs(sources)
+    if found:
+        sections.insert(1, ("run", "How far the run is", "running.html", lambda: progress(found)))
     if not len(context.done):
         return [section for section in sections if section[0] in WITHOUT_RESULTS]
     return sections
