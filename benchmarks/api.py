@@ -114,9 +114,7 @@ def load_records(folder: str | Path) -> pd.DataFrame:
     return records
 
 
-def verify(
-    folder: str | Path, cells: int | None = CELLS, seed: int = 0, **options: Any
-) -> Verdict:
+def verify(folder: str | Path, cells: int | None = CELLS, seed: int = 0, **options: Any) -> Verdict:
     """Check that a folder's records, tables and figures are whole, and run some cells again.
 
     It does what ``python -m benchmarks.verify`` does, and changes nothing in the folder. This
