@@ -24,7 +24,7 @@ def test_a_number_in_a_csv_file_is_named_with_its_column():
 
 def test_a_number_in_a_note_is_named_alone():
     [text] = found("- Power: 3 seeds, 14.3 points.\n", "- Power: 3 seeds, 13.0 points.\n")
-    assert text == "line 1: '14.3 ', and the records give '13.0 '"
+    assert text == "line 1: '14.3', and the records give '13.0'"
 
 
 def test_lines_that_only_one_has_are_named():
