@@ -1,4 +1,4 @@
-"""The Python API: run a suite and load its records from a script or a notebook."""
+"""The Python API: run a suite, load its records and verify them, from a script or a notebook."""
 
 import dataclasses
 import warnings
@@ -8,12 +8,15 @@ from typing import Any, get_type_hints
 
 import pandas as pd
 
+from benchmarks.output import new_console
 from benchmarks.planning.axes import seeds_of
 from benchmarks.planning.settings import check_tables
 from benchmarks.planning.values import read_value
 from benchmarks.running.records import load_records as _load_records
 from benchmarks.running.request import Request
 from benchmarks.running.suite_run import open_run
+from benchmarks.verifying.verdict import Verdict
+from benchmarks.verifying.verify_folders import CELLS, Given, verify_given
 from mosaic.fl.errors import InputError, did_you_mean
 
 PLAIN = (
@@ -120,6 +123,40 @@ def load_records(folder: str | Path) -> pd.DataFrame:
         )
     _warn_of_several_data(folder, records)
     return records
+
+
+def verify(folder: str | Path, cells: int | None = CELLS, seed: int = 0, **options: Any) -> Verdict:
+    """Check that a folder's records, tables and figures are whole, and run some cells again.
+
+    It does what ``python -m benchmarks.verify`` does, and changes nothing in the folder. This
+    process has no cache afterwards.
+
+    Args:
+        folder: a suite's folder, or one with several of them.
+        cells: how many cells are run again, spread over the methods; 0: none; None: all.
+        seed: of the draw of these cells.
+        **options: further fields of :class:`benchmarks.verifying.verify_folders.Given`, such as
+            ``jobs`` (processes; 1 by default here), ``data_dir``, ``methods`` (files).
+
+    Returns:
+        The verdict: ``code`` is 0 if all agrees, 1 if something differs, 2 if nothing does but
+        something could not be checked; ``differences``, ``unchecked``, ``agreements`` and
+        ``notes`` say what, in one line each.
+
+    Raises:
+        InputError: if there are no records in the folder, or an option is wrong.
+    """
+    known = {field.name for field in dataclasses.fields(Given)}
+    for name in options:
+        if name not in known:
+            raise did_you_mean("option", name, known)
+    options.setdefault("jobs", 1)
+    if options.get("data_dir") is not None:
+        options["data_dir"] = _path("data_dir", options["data_dir"])
+    verdict = Verdict()
+    given = Given(folder=_path("folder", folder), cells=cells, seed=seed, **options)
+    verify_given(given, new_console(quiet=True), verdict)
+    return verdict
 
 
 def _warn_of_several_data(folder: str | Path, records: pd.DataFrame) -> None:

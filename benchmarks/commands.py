@@ -11,6 +11,14 @@ def run() -> int:
     return main()
 
 
+def verify() -> int:
+    """``mosaic-bench-verify``, see :func:`benchmarks.verify.main`."""
+    hear_signals()
+    from benchmarks.verify import main
+
+    return main()
+
+
 def tune() -> int:
     """``mosaic-bench-tune``, see :func:`benchmarks.tune.main`."""
     hear_signals()

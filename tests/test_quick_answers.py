@@ -12,6 +12,7 @@ COMMANDS = [
     "benchmarks.run",
     "benchmarks.tune",
     "benchmarks.running.archive",
+    "benchmarks.verify",
     "benchmarks.planning.methods",
     "benchmarks.metrics.columns",
     "benchmarks.reporting.pages.budget",

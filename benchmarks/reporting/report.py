@@ -57,13 +57,35 @@ def report(
     """
     check_pages(pages)
     records = with_missing(load_records(folder, cells), cells)
+    failures = write_report(records, folder, pages, reference, with_other_budget(folder))
+    return with_infinities(records), failures
+
+
+def write_report(
+    records: pd.DataFrame,
+    folder: Path,
+    pages: Sequence[str],
+    reference: str,
+    others: OtherBudget | None,
+) -> Failures:
+    """Write all files of a report.
+
+    Args:
+        records: rows per cell and scored round.
+        folder: it has the partitions and pictures, and gets the files.
+        pages: names of further pages.
+        reference: label of the method that the others are compared with.
+        others: the same suite's records with the other budget, if there are any.
+
+    Returns:
+        The parts that could not be made.
+    """
     failures: Failures = []
     with part("records.csv", failures):
         write_whole(folder / "records.csv", utf8(records.to_csv(index=False)))
     records = with_infinities(records)
     if len(with_status(records, "done")):
         with part("the tables", failures):
-            others = with_other_budget(folder)
             write_tables(records, folder, reference, pages, failures, others)
         with part("the figures", failures):
             _write_all_figures(records, folder, pages, failures)
@@ -74,7 +96,7 @@ def report(
         sources = Sources(records.assign(**{FOLDER: str(folder)}), [folder])
         write_page(sources, reference, folder / NAME, failures)
     write_tracebacks(failures, folder)
-    return records, failures
+    return failures
 
 
 def with_other_budget(folder: Path) -> OtherBudget | None:

@@ -101,7 +101,7 @@ def _replace(folder: Path, earlier: "_Content", files: dict[str, bytes]) -> Path
     archive = folder / ARCHIVE
     data = compress(_lines(name, files[name]) for name in sorted(files))
     lines, _ = decompress(data)
-    if _sound_files(lines) != (files, []):
+    if sound_files(lines) != (files, []):
         raise InputError(f"{archive} would not give back its files unchanged.")
 
     if earlier.problem:
@@ -203,7 +203,7 @@ def _read(archive: Path, changed: int, size: int) -> _Content:
         ) from error
 
     lines, problems = decompress(data)
-    files, more_problems = _sound_files(lines)
+    files, more_problems = sound_files(lines)
     problems += more_problems
     if not problems:
         return _Content(files, "")
@@ -217,7 +217,7 @@ def _read(archive: Path, changed: int, size: int) -> _Content:
     return _Content(files, problems[0])
 
 
-def _sound_files(lines: bytes) -> tuple[dict[str, bytes], list[str]]:
+def sound_files(lines: bytes) -> tuple[dict[str, bytes], list[str]]:
     """The files, content by name, of an archive's lines, and what is wrong with others."""
     files: dict[str, bytes] = {}
     problems = []

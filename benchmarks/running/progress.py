@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from benchmarks.planning.cell import Cell
 from benchmarks.running.records import done_file, read_rows
@@ -30,9 +31,13 @@ class Estimate:
     def add(self, cell: Cell) -> None:
         """Learn from the record of a cell, if it is done."""
         rows = read_rows(done_file(self.folder, cell))
-        if not rows or rows[-1]["status"] != "done" or rows[-1].get("method_s") is None:
+        if rows:
+            self.learn(cell, rows[-1])
+
+    def learn(self, cell: Cell, row: dict[str, Any]) -> None:
+        """Learn from the last row of a cell's record, if it is done."""
+        if row["status"] != "done" or row.get("method_s") is None:
             return
-        row = rows[-1]
         kind = _kind(cell)
         self.method_seconds.setdefault(kind, []).append(row["method_s"])
         for column, seconds in row.items():

@@ -193,12 +193,18 @@ def load_records(folder: Path, cells: Iterable[Cell] | None = None) -> pd.DataFr
             record = read_rows(done_file(folder, cell)) or read_rows(failed_file(folder, cell))
             rows += [row | current_names(cell) for row in record or []]
 
+    frame = frame_of(rows)
+    if cells is None:
+        return frame.sort_values(ORDER, ignore_index=True)
+    return frame
+
+
+def frame_of(rows: list[Row]) -> pd.DataFrame:
+    """Records as one table: FIRST_COLUMNS come first, the others follow by name."""
     frame = pd.DataFrame(rows)
     absent = [column for column in FIRST_COLUMNS if column not in frame]
     frame[absent] = pd.DataFrame(index=frame.index, columns=absent, dtype=float)
     frame[TEXT_COLUMNS] = frame[TEXT_COLUMNS].astype(object).fillna("")
-    if cells is None:
-        frame = frame.sort_values(ORDER, ignore_index=True)
     others = sorted(set(frame.columns) - set(FIRST_COLUMNS))
     return frame.reindex(columns=[*FIRST_COLUMNS, *others]).copy()
 

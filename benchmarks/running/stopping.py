@@ -10,6 +10,7 @@ This module imports little, so that a command can use it before it imports anyth
 
 import contextlib
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,7 @@ NOTHING_YET = "nothing was run yet; the same command starts again"
 
 _state: Callable[[], str] | None = None
 _watched: tuple[int, ...] = ()  # the signals whose handlers are set
+_temporary: list[str] = []  # folders that a stop removes
 
 
 def on_stop_say(state: Callable[[], str] | None) -> None:
@@ -39,6 +41,21 @@ def on_stop_say(state: Callable[[], str] | None) -> None:
     """
     global _state
     _state = state
+
+
+@contextlib.contextmanager
+def removed_on_stop(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """In the block, a signal that ends this process removes the folder too.
+
+    Args:
+        folder: what is in it is of no use without this process.
+    """
+    name = os.fspath(folder)
+    _temporary.append(name)
+    try:
+        yield
+    finally:
+        _temporary.remove(name)
 
 
 @contextlib.contextmanager
@@ -156,6 +173,8 @@ def _stop(number: int) -> NoReturn:
         left = _children(psutil.Process())
         _kill(left)
         psutil.wait_procs(left, GONE_S)
+        for folder in _temporary:
+            shutil.rmtree(folder, ignore_errors=True)
     finally:
         os._exit(128 + number)
 

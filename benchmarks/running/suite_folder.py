@@ -30,6 +30,11 @@ def budget_of(name: str) -> str:
     return "paper" if name.endswith(ENDING) else "equal"
 
 
+def suite_of(name: str) -> str:
+    """The suite whose folder has this name, with either budget."""
+    return name.removesuffix(ENDING)
+
+
 def other_budget(folder: Path) -> Path:
     """Where the same suite's results with the other budget are, if there are any."""
     if folder.name.endswith(ENDING):
