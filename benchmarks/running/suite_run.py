@@ -24,15 +24,14 @@ from benchmarks.planning.data import fingerprints, places, splits_of, with_data
 from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.outside import (
     clients_of_partition,
-    resolve_dataset,
-    resolve_metric,
+    resolve_datasets,
+    resolve_metrics,
     resolve_partition,
     with_resolved_model,
 )
 from benchmarks.planning.plugins import loaded_plugins
 from benchmarks.planning.scales import check_reporting, known_scale
 from benchmarks.planning.suite import Suite, read_suite, suite_path
-from benchmarks.planning.values import different
 from benchmarks.reporting.report import report
 from benchmarks.reporting.terminal import print_result
 from benchmarks.running.archive import forget, unpack
@@ -225,8 +224,8 @@ def open_run(request: Request, dry: bool = False) -> SuiteRun:
     check_gpu_share(request.gpu_share)
     check_weights(request.inception_weights, download=not dry)
 
-    datasets = _datasets(request, suite)
-    metrics = _metrics(request)
+    datasets = resolve_datasets(suite.datasets if request.datasets is None else request.datasets)
+    metrics = resolve_metrics(request.metrics)
     names = datasets or list(known_scale(request.scale).datasets)
     settings = with_resolved_model(request.settings, names)
     own = with_resolved_model({"task": suite.task}, names, folder)
@@ -273,25 +272,3 @@ def open_run(request: Request, dry: bool = False) -> SuiteRun:
     )
     cells = with_data(cells, fingerprints(splits_of(cells), download=not dry))
     return SuiteRun(request, name, suite, cells, session, jobs)
-
-
-def _datasets(request: Request, suite: Suite) -> list[str] | None:
-    """The names of the data sets that the request or the suite gives; None leaves it to the scale.
-
-    Raises:
-        InputError: if there is no such data set, or if one is there twice.
-    """
-    named = suite.datasets if request.datasets is None else request.datasets
-    if named is None:
-        return None
-    datasets = [resolve_dataset(given) for given in named]
-    different("the list of data sets", named, datasets)
-    return datasets
-
-
-def _metrics(request: Request) -> list[str]:
-    """The names of the metrics from files, none of which is there twice."""
-    metrics = [resolve_metric(given) for given in request.metrics]
-    if metrics:
-        different("the list of metrics", request.metrics, metrics)
-    return metrics
