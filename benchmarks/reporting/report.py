@@ -21,6 +21,7 @@ from benchmarks.reporting.parts import Failures, part, write_tracebacks
 from benchmarks.reporting.shown import Pictures, shown_partitions, shown_pictures
 from benchmarks.reporting.tables import check_pages, write_tables
 from benchmarks.running.record import environment, identity
+from benchmarks.running.record_tables import PARQUET, parquet_of
 from benchmarks.running.records import TEXT_COLUMNS, load_records
 from benchmarks.running.suite_folder import budget_of, other_budget
 from benchmarks.texts import file_names, one_line, utf8
@@ -36,7 +37,7 @@ def report(
     pages: Sequence[str] = (),
     reference: str = comparison.REFERENCE,
 ) -> tuple[pd.DataFrame, Failures]:
-    """Write records.csv, the tables, the figures and the page of these cells' records.
+    """Write records.csv, records.parquet, the tables, the figures and the page of cells' records.
 
     Args:
         folder: the suite's folder, which has the records and gets the files.
@@ -52,11 +53,36 @@ def report(
     Raises:
         InputError: there is no page of such a name.
     """
-    check_pages(pages)
     records = with_missing(load_records(folder, cells), cells)
+    return write_report(records, folder, pages, reference)
+
+
+def write_report(
+    records: pd.DataFrame,
+    folder: Path,
+    pages: Sequence[str] = (),
+    reference: str = comparison.REFERENCE,
+) -> tuple[pd.DataFrame, Failures]:
+    """Write the files of :func:`report` from any records.
+
+    Args:
+        records: rows per cell and scored round.
+        folder: the suite's folder.
+        pages: names of further pages.
+        reference: label of the method that the others are compared with.
+
+    Returns:
+        The records with infinities as numbers, and the parts that could not be made.
+
+    Raises:
+        InputError: there is no page of such a name.
+    """
+    check_pages(pages)
     failures: Failures = []
     with part("records.csv", failures):
         write_whole(folder / "records.csv", utf8(records.to_csv(index=False)))
+    with part(PARQUET, failures):
+        write_whole(folder / PARQUET, parquet_of(records))
     records = with_infinities(records)
     if len(with_status(records, "done")):
         with part("the tables", failures):
@@ -142,10 +168,10 @@ def _write_pictures(records: pd.DataFrame, folder: Path, failures: Failures | No
         )
     for images, name in zip(pictures, file_names(names), strict=True):
         with part(f"figures/{name}", failures):
-            _draw_pictures(images, folder / "figures", name)
+            draw_pictures(images, folder / "figures", name)
 
 
-def _draw_pictures(pictures: Pictures, folder: Path, name: str) -> None:
+def draw_pictures(pictures: Pictures, folder: Path, name: str) -> None:
     """Draw one figure of generated images; those of a server's generator have no real ones."""
     title = f"{', '.join(one_line(label) for label in pictures.labels)}, generated"
     if pictures.real.size:
