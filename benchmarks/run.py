@@ -27,6 +27,7 @@ from benchmarks.planning.quick_checks import check_dataset_name, check_names
 from benchmarks.planning.scales import BUDGETS, check_budget
 from benchmarks.planning.settings import overruled, read_settings
 from benchmarks.planning.values import different
+from benchmarks.tracking.names import check_tracker
 from mosaic.fl.errors import InputError
 
 
@@ -132,6 +133,11 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="file for FID over Inception; 'download' fetches it",
     )
+    add(
+        "--track",
+        metavar="mlflow[:URI]|tensorboard[:DIR]|wandb",
+        help="write each cell into a tracker too (docs/other-tools.md)",
+    )
     add("--dry-run", action="store_true", help="print the cells and an estimate, run nothing")
     add("--force", action="store_true", help="run finished cells again (stages stay cached)")
     add("--list", action="store_true", help="print suites, scales, methods and data sets")
@@ -146,6 +152,8 @@ def command(options: argparse.Namespace) -> int:
     clients = _client_counts(options.clients)
     seeds = _seeds(options)
     settings = read_settings(options.set, options.params)
+    if options.track is not None:
+        check_tracker(options.track)
     if not options.list:
         check_budget(options.budget)
         check_names(options.suite, options.scale, methods, settings)
@@ -187,6 +195,7 @@ def command(options: argparse.Namespace) -> int:
             ray=options.ray,
             gpu_share=options.gpu_share,
             force=options.force,
+            track=options.track,
         ),
         dry=options.dry_run and not options.export_partition,
     )

@@ -36,6 +36,7 @@ class Request:
         ray: auto, local or the address of a Ray cluster.
         gpu_share: GPU fraction per cell on Ray.
         force: run finished cells again.
+        track: "mlflow", "tensorboard" or "wandb", with ":" and a place if it is not the default.
     """
 
     suite: str = "heterogeneity"
@@ -60,3 +61,4 @@ class Request:
     ray: str | None = None
     gpu_share: float = 1.0
     force: bool = False
+    track: str | None = None

@@ -41,13 +41,15 @@ from benchmarks.running.other_data import on_other_data
 from benchmarks.running.processes import run_cells
 from benchmarks.running.progress import Estimate, show_progress
 from benchmarks.running.ray_cluster import cells_on_ray
-from benchmarks.running.records import done_file, take_over
+from benchmarks.running.records import all_records, done_file, key_of, path_of, take_over
 from benchmarks.running.request import Request
 from benchmarks.running.run_cell import is_finished
 from benchmarks.running.schedule import in_running_order
 from benchmarks.running.session import Outcome, Session
 from benchmarks.running.stopping import on_stop_say
 from benchmarks.running.suite_folder import check_folder, claim, name_with_budget
+from benchmarks.tracking.names import check_tracker
+from benchmarks.tracking.tracking import open_tracking
 from mosaic.fl.data.datasets import display_name
 from mosaic.fl.data.federation import split
 from mosaic.fl.data.loading import use_data_dir
@@ -114,6 +116,7 @@ class SuiteRun:
         start_on_machine(self.session.out, self.folder)
         self._print_data()
         self._check_splits()
+        tracking = open_tracking(self.request.track, self.session.out)
         claim(self.folder, self.request.suite)
         with printed_warnings():
             unpack(self.folder)  # cells that are only in the archive, and their partitions
@@ -135,12 +138,15 @@ class SuiteRun:
                 if outcome.status == "failed":
                     failed += 1
                 tables.after(outcome)
+                tracking.add([path_of(self.folder, outcome)])
 
         with printed_warnings(), console.status("writing tables and figures"):
             restore_certificates(self.folder, self.cells)
             records, failures = report(
                 self.folder, self.cells, self.suite.pages, self.suite.reference
             )
+            keys = {cell.key for cell in self.cells}
+            tracking.finish(path for path in all_records(self.folder) if key_of(path) in keys)
         print_result(records, self.folder, failed, failures)
         return records, failed + len(failures)
 
@@ -222,6 +228,8 @@ def open_run(request: Request, dry: bool = False) -> SuiteRun:
     with printed_warnings():
         check_folder(Path(request.out) / name, request.suite)
     check_gpu_share(request.gpu_share)
+    if request.track is not None:
+        check_tracker(request.track)
     check_weights(request.inception_weights, download=not dry)
 
     datasets = resolve_datasets(suite.datasets if request.datasets is None else request.datasets)
