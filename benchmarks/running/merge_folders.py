@@ -91,7 +91,9 @@ def merge(first: Path, second: Path, out: Path, prefer: Side | None = None) -> M
         for folder, side in zip((first, second), sides.values(), strict=True):
             copy_cells(folder, side)
             copy_files(folder, side, [OWNER])
-        rows = {side: _rows_of(path) for side, path in sides.items()}
+        rows: dict[Side, dict[str, list[Row]]] = {
+            side: _rows_of(path) for side, path in sides.items()
+        }
         _check_alike((first, second), rows)
         if not same_suite(*sides.values()):
             raise InputError(

@@ -58,7 +58,7 @@ def parquet_of(records: pd.DataFrame) -> bytes:
     arrays = []
     fields = []
     for name in names:
-        array = _array(name, records.get(name, absent))
+        array = _array(name, records[name] if name in records.columns else absent)
         about = {"description": meaning_of(name) or "", "unit": unit_of(name)}
         fields.append(pa.field(name, array.type, metadata=about))
         arrays.append(array)
@@ -112,9 +112,11 @@ def _field_kind(column: str) -> Kind | None:
     """The type of a setting of the task or of the methods; None for one that none of them has."""
     prefix, _, name = column.partition(".")
     if prefix == "task":
-        kinds = {_kind_of_type(get_type_hints(Task)[name])} if name in _names(Task) else set()
+        kinds = set[Kind]()
+        if name in _names(Task):
+            kinds.add(_kind_of_type(get_type_hints(Task)[name]))
     else:
-        kinds = _config_kinds(tuple(METHODS)).get(column, set())
+        kinds = set(_config_kinds(tuple(METHODS)).get(column, ()))
     if not kinds:
         return None
     if len(kinds) == 1:
@@ -141,7 +143,8 @@ def _names(kind: Any) -> set[str]:
 def _kind_of_type(annotation: Any) -> Kind:
     """The type of a dataclass's field: ``int | None`` is an integer that may be missing."""
     if get_origin(annotation) in (Union, types.UnionType):
-        kinds = {_kind_of_type(part) for part in get_args(annotation) if part is not type(None)}
+        parts = [part for part in get_args(annotation) if part is not type(None)]
+        kinds: set[Kind] = {_kind_of_type(part) for part in parts}
         return kinds.pop() if len(kinds) == 1 else "text"
     return KINDS.get(annotation, "text")
 
@@ -182,7 +185,7 @@ def read_table(path: Path) -> pd.DataFrame:
 def _read_parquet(path: Path) -> pd.DataFrame:
     """The columns that have a value: the others are in the file for its schema alone."""
     records = pd.read_parquet(path, engine="pyarrow")
-    empty = [column for column in records if records[column].isna().all()]
+    empty = [name for name, is_empty in records.isna().all().items() if is_empty]
     return records.drop(columns=empty)
 
 

@@ -89,11 +89,10 @@ def claim_by_name(folder: Path, name: str) -> None:
 
 def same_suite(first: Path, second: Path) -> bool:
     """Whether two folders belong to one suite, as far as they say whose they are."""
-    owners = _owner(first), _owner(second)
-    if owners[0] is None or owners[1] is None:
+    a, b = _owner(first), _owner(second)
+    if a is None or b is None:
         return True
-    path, content = ([owner[name] for owner in owners] for name in ("path", "sha256"))
-    return path[0] == path[1] or content[0] == content[1] != ""
+    return a["path"] == b["path"] or a["sha256"] == b["sha256"] != ""
 
 
 def suite_of(folder: Path) -> Suite:

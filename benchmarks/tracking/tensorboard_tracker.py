@@ -69,4 +69,4 @@ def _write_events(cell: TrackedCell, place: Path) -> None:
         writer.add_text("cell", "\n".join([f"    {cell.name}", *lines]))
         # the comparison over runs; add_hparams() would write each metric a second time
         for summary in hparams(dict(cell.parameters), cell.summary):
-            writer.file_writer.add_summary(summary)
+            writer._get_file_writer().add_summary(summary)
