@@ -160,7 +160,7 @@ def test_wandb_has_an_offline_run_per_cell(suite):
                 points.append((int(values["_step"]), float(values["accuracy"])))
         curves[config["cell"]] = points
     assert curves == {KEY: [(1, 0.25), (2, 0.5)], "f" * 16: []}
-    [files] = [path.parent / "files" for path in place.rglob(f"{KEY}.npz")]
+    [files] = [path.parent for path in place.rglob(f"{KEY}.npz")]
     assert (files / "record.jsonl").exists() and len(list(files.rglob("*.png"))) == 2
 
     change_accuracy(suite)
