@@ -58,7 +58,7 @@ def parquet_of(records: pd.DataFrame) -> bytes:
     arrays = []
     fields = []
     for name in names:
-        array = _array(name, records[name] if name in records.columns else absent)
+        array = _array(name, records.loc[:, name] if name in records.columns else absent)
         about = {"description": meaning_of(name) or "", "unit": unit_of(name)}
         fields.append(pa.field(name, array.type, metadata=about))
         arrays.append(array)
