@@ -12,6 +12,7 @@ from benchmarks.output import new_console
 from benchmarks.planning.axes import seeds_of
 from benchmarks.planning.settings import check_tables
 from benchmarks.planning.values import read_value
+from benchmarks.running.record_tables import CSV, PARQUET, read_table
 from benchmarks.running.records import load_records as _load_records
 from benchmarks.running.request import Request
 from benchmarks.running.suite_run import open_run
@@ -30,6 +31,7 @@ PLAIN = (
     "force",
     "live",
     "style",
+    "track",
 )
 """Options of :func:`run_suite` that are one value; the axes are checked with the cells."""
 
@@ -104,18 +106,24 @@ def _path(name: str, given: Any) -> Path:
 
 
 def load_records(folder: str | Path) -> pd.DataFrame:
-    """The records in a suite's folder, e.g. ``results/quick/heterogeneity``.
+    """The records in a suite's folder, e.g. ``results/quick/heterogeneity``, or in one file.
 
     Args:
-        folder: a folder that a run of a suite has written.
+        folder: a folder that a run of a suite has written, or a file of records: ``.parquet``,
+            ``.csv``, ``.jsonl`` or an archive ``.jsonl.gz``. Of a folder without cells and archive
+            records.parquet or records.csv is read.
 
     Returns:
         One row per cell and scored round, as :func:`run_suite` returns them.
 
     Raises:
-        InputError: if there are no records in the folder.
+        InputError: if there are no records there, or if they cannot be read.
     """
-    records = _load_records(Path(folder))
+    path = Path(folder)
+    records = read_table(path) if path.is_file() else _load_records(path)
+    tables = [path / name for name in (PARQUET, CSV) if (path / name).is_file()]
+    if records.empty and tables:
+        records = read_table(tables[0])
     if records.empty:
         raise InputError(
             f"there are no records in {folder}; give the folder of one suite, "

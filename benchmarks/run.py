@@ -28,6 +28,7 @@ from benchmarks.planning.scales import BUDGETS, check_budget
 from benchmarks.planning.settings import overruled, read_settings
 from benchmarks.planning.values import different
 from benchmarks.reporting.paper_styles import STYLE_HELP, check_style
+from benchmarks.tracking.names import check_tracker
 from mosaic.fl.errors import InputError
 
 
@@ -133,6 +134,11 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="file for FID over Inception; 'download' fetches it",
     )
+    add(
+        "--track",
+        metavar="mlflow[:URI]|tensorboard[:DIR]|wandb",
+        help="write each cell into a tracker too (docs/other-tools.md)",
+    )
     add("--dry-run", action="store_true", help="print the cells and an estimate, run nothing")
     add("--live", action="store_true", help="write report.html also while cells run")
     add("--style", default="", help=STYLE_HELP)
@@ -149,6 +155,8 @@ def command(options: argparse.Namespace) -> int:
     clients = _client_counts(options.clients)
     seeds = _seeds(options)
     settings = read_settings(options.set, options.params)
+    if options.track is not None:
+        check_tracker(options.track)
     if not options.list:
         check_budget(options.budget)
         check_style(options.style)
@@ -193,6 +201,7 @@ def command(options: argparse.Namespace) -> int:
             force=options.force,
             live=options.live,
             style=options.style,
+            track=options.track,
         ),
         dry=options.dry_run and not options.export_partition,
     )

@@ -1,6 +1,6 @@
 """Data sets, models, metrics and splits from outside: what a user gave, and its name here."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from benchmarks.planning.entry_points import Kind, entry_points
 from benchmarks.planning.plugins import Plugin, find_file, load_method, remember
 from benchmarks.planning.quick_checks import is_path_of_data
 from benchmarks.planning.settings import Settings
+from benchmarks.planning.values import different
 from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.data.partition_file import read_partition, register_partition
 from mosaic.fl.data.user_data import register_data
@@ -44,6 +45,19 @@ def resolve_dataset(given: str) -> str:
     if given not in points:
         raise did_you_mean("data set", given, [*DATASETS, *points])
     return _installed_dataset(given)
+
+
+def resolve_datasets(given: Sequence[str] | None) -> list[str] | None:
+    """The names of data sets; None leaves them to the scale.
+
+    Raises:
+        InputError: if there is no such data set, or if one is there twice.
+    """
+    if given is None:
+        return None
+    names = [resolve_dataset(name) for name in given]
+    different("the list of data sets", given, names)
+    return names
 
 
 def _installed_dataset(entry_point: str) -> str:
@@ -131,6 +145,14 @@ def resolve_metric(given: str) -> str:
     name = load_metric_file(path)
     remember(Plugin("metric", name, str(path)))
     return name
+
+
+def resolve_metrics(given: Sequence[str]) -> list[str]:
+    """The names of metrics from files, none of which is there twice."""
+    names = [resolve_metric(path) for path in given]
+    if names:
+        different("the list of metrics", given, names)
+    return names
 
 
 def _python_file(

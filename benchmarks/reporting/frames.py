@@ -16,6 +16,9 @@ from mosaic.fl.errors import InputError
 
 INFINITIES = {"inf", "-inf"}
 
+TEXTS = ("label", "cell", "data", "test_data", "partition", "commit")
+"""Texts that may look like numbers: a label "1", a hash "12e4567890123456"."""
+
 
 def read_csv(path: Path) -> pd.DataFrame:
     """The records of a suite's records.csv.
@@ -24,9 +27,13 @@ def read_csv(path: Path) -> pd.DataFrame:
         InputError: the file cannot be read.
     """
     try:
-        # A label may be "1" or "NA": no number, and not missing.
+        # A label may also be "NA", which is not missing.
         return pd.read_csv(
-            path, low_memory=False, dtype={"label": str}, keep_default_na=False, na_values=[""]
+            path,
+            low_memory=False,
+            dtype=dict.fromkeys(TEXTS, str),
+            keep_default_na=False,
+            na_values=[""],
         )
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path}: {error}; give a suite's records.csv.") from None

@@ -22,6 +22,7 @@ from benchmarks.reporting.parts import Failures, part, write_tracebacks
 from benchmarks.reporting.shown import Pictures, shown_partitions, shown_pictures
 from benchmarks.reporting.tables import check_pages, write_tables
 from benchmarks.running.record import environment, identity
+from benchmarks.running.record_tables import PARQUET, parquet_of
 from benchmarks.running.records import TEXT_COLUMNS, load_records
 from benchmarks.running.suite_folder import budget_of, other_budget
 from benchmarks.texts import file_names, one_line, utf8
@@ -38,7 +39,7 @@ def report(
     reference: str = comparison.REFERENCE,
     style: str = "",
 ) -> tuple[pd.DataFrame, Failures]:
-    """Write records.csv, the tables, the figures and the page of these cells' records.
+    """Write records.csv, records.parquet, the tables, the figures and the page of cells' records.
 
     Args:
         folder: the suite's folder, which has the records and gets the files.
@@ -55,9 +56,9 @@ def report(
     Raises:
         InputError: there is no page of such a name.
     """
-    check_pages(pages)
     records = with_missing(load_records(folder, cells), cells)
-    failures = write_report(records, folder, pages, reference, with_other_budget(folder))
+    others = with_other_budget(folder)
+    failures = write_report(records, folder, pages, reference, others, style)
     return with_infinities(records), failures
 
 
@@ -67,6 +68,7 @@ def write_report(
     pages: Sequence[str],
     reference: str,
     others: OtherBudget | None,
+    style: str = "",
 ) -> Failures:
     """Write all files of a report.
 
@@ -76,13 +78,20 @@ def write_report(
         pages: names of further pages.
         reference: label of the method that the others are compared with.
         others: the same suite's records with the other budget, if there are any.
+        style: of figures for a paper; "" for none.
 
     Returns:
         The parts that could not be made.
+
+    Raises:
+        InputError: there is no page of such a name.
     """
+    check_pages(pages)
     failures: Failures = []
     with part("records.csv", failures):
         write_whole(folder / "records.csv", utf8(records.to_csv(index=False)))
+    with part(PARQUET, failures):
+        write_whole(folder / PARQUET, parquet_of(records))
     records = with_infinities(records)
     if len(with_status(records, "done")):
         with part("the tables", failures):
@@ -170,10 +179,10 @@ def _write_pictures(records: pd.DataFrame, folder: Path, failures: Failures | No
         )
     for images, name in zip(pictures, file_names(names), strict=True):
         with part(f"figures/{name}", failures):
-            _draw_pictures(images, folder / "figures", name)
+            draw_pictures(images, folder / "figures", name)
 
 
-def _draw_pictures(pictures: Pictures, folder: Path, name: str) -> None:
+def draw_pictures(pictures: Pictures, folder: Path, name: str) -> None:
     """Draw one figure of generated images; those of a server's generator have no real ones."""
     title = f"{', '.join(one_line(label) for label in pictures.labels)}, generated"
     if pictures.real.size:

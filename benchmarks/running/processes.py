@@ -139,7 +139,7 @@ def _serve(pipe: Connection, session: Session) -> None:
             pipe.send(Finished(outcome, time.perf_counter() - begun))
 
 
-def _run(work: Cell, session: Session, report: Watch) -> Outcome:
+def _run(work: Cell, session: Session, report: Callable[[str, str], None]) -> Outcome:
     report(work.key, "")
     try:
         return run_cell(work, session, partial(report, work.key))

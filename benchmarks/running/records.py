@@ -22,6 +22,7 @@ from benchmarks.planning.cell import Cell
 from benchmarks.planning.methods import METHODS, facts_of
 from benchmarks.running.archive import ARCHIVE, packed_rows, unpack
 from benchmarks.running.record_file import AGAIN, Row, read_file, write_rows
+from benchmarks.running.session import Outcome
 from mosaic.fl.errors import InputError
 from mosaic.fl.files import write_whole
 
@@ -40,6 +41,17 @@ def done_file(folder: Path, cell: Cell) -> Path:
 def failed_file(folder: Path, cell: Cell) -> Path:
     """Return the path of the record of a failed cell."""
     return folder / "cells" / f"{cell.key}.failed.json"
+
+
+def key_of(path: Path) -> str:
+    """Return the key of the cell that a record is of."""
+    return path.name.split(".")[0]
+
+
+def path_of(folder: Path, outcome: Outcome) -> Path:
+    """Return the path of the record of a cell that has ended."""
+    of_status = failed_file if outcome.status == "failed" else done_file
+    return of_status(folder, outcome.cell)
 
 
 def read_rows(path: Path) -> list[Row] | None:
@@ -186,30 +198,34 @@ def load_records(folder: Path, cells: Iterable[Cell] | None = None) -> pd.DataFr
     """
     rows: list[Row] = []
     if cells is None:
-        for record in _all_records(folder):
+        for record in all_records(folder):
             rows += read_rows(record) or []
     else:
         for cell in cells:
             record = read_rows(done_file(folder, cell)) or read_rows(failed_file(folder, cell))
             rows += [row | current_names(cell) for row in record or []]
 
-    frame = frame_of(rows)
-    if cells is None:
-        return frame.sort_values(ORDER, ignore_index=True)
-    return frame
+    return in_order(pd.DataFrame(rows), by_setting=cells is None)
 
 
-def frame_of(rows: list[Row]) -> pd.DataFrame:
-    """Records as one table: FIRST_COLUMNS come first, the others follow by name."""
-    frame = pd.DataFrame(rows)
+def in_order(frame: pd.DataFrame, by_setting: bool = True) -> pd.DataFrame:
+    """The records with the columns of every CSV first and the others by name.
+
+    Args:
+        frame: rows per cell and scored round.
+        by_setting: sort the rows by setting, seed and label.
+    """
+    frame = frame.copy()
     absent = [column for column in FIRST_COLUMNS if column not in frame]
     frame[absent] = pd.DataFrame(index=frame.index, columns=absent, dtype=float)
     frame[TEXT_COLUMNS] = frame[TEXT_COLUMNS].astype(object).fillna("")
+    if by_setting:
+        frame = frame.sort_values(ORDER, ignore_index=True)
     others = sorted(set(frame.columns) - set(FIRST_COLUMNS))
     return frame.reindex(columns=[*FIRST_COLUMNS, *others]).copy()
 
 
-def _all_records(folder: Path) -> list[Path]:
+def all_records(folder: Path) -> list[Path]:
     """The record of each cell in the folder; of a failed cell only if it has not succeeded since.
 
     The file of an archived cell need not exist: :func:`read_rows` finds its rows.

@@ -39,6 +39,7 @@ class Request:
         live: write report.html also while cells run.
         style: the venue of a paper for which the figures are written as PDF too: neurips, icml or
             ieee; "" for none.
+        track: "mlflow", "tensorboard" or "wandb", with ":" and a place if it is not the default.
     """
 
     suite: str = "heterogeneity"
@@ -65,3 +66,4 @@ class Request:
     force: bool = False
     live: bool = False
     style: str = ""
+    track: str | None = None

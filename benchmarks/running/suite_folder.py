@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.planning.suite import FOLDER, suite_names, suite_path
+from benchmarks.planning.suite import FOLDER, Suite, read_suite, suite_names, suite_path
 from benchmarks.texts import one_line, utf8
 from mosaic.fl.errors import InputError
 from mosaic.fl.files import read_sound, write_whole
@@ -16,7 +16,7 @@ OWNER = "suite.json"
 ENDING = "-paper"
 """Of the folder of a suite that is run with the budget "paper"."""
 
-RESERVED = ("cache", "tuning")
+RESERVED = ("cache", "tracking", "tuning")
 """Folders under --out that are no suite's."""
 
 
@@ -28,11 +28,6 @@ def name_with_budget(suite: str, budget: str) -> str:
 def budget_of(name: str) -> str:
     """The budget of the suite whose folder has this name."""
     return "paper" if name.endswith(ENDING) else "equal"
-
-
-def suite_of(name: str) -> str:
-    """The suite whose folder has this name, with either budget."""
-    return name.removesuffix(ENDING)
 
 
 def other_budget(folder: Path) -> Path:
@@ -83,6 +78,37 @@ def claim(folder: Path, given: str) -> None:
     """Write down whose folder it is; call :func:`check_folder` before."""
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / OWNER, utf8(json.dumps(_identity(given), indent=1) + "\n"))
+
+
+def claim_by_name(folder: Path, name: str) -> None:
+    """Write down whose folder it is, if a suite of this package has the name of its records."""
+    given = name.removesuffix(ENDING)
+    if given in suite_names():
+        claim(folder, given)
+
+
+def same_suite(first: Path, second: Path) -> bool:
+    """Whether two folders belong to one suite, as far as they say whose they are."""
+    a, b = _owner(first), _owner(second)
+    if a is None or b is None:
+        return True
+    return a["path"] == b["path"] or a["sha256"] == b["sha256"] != ""
+
+
+def suite_of(folder: Path) -> Suite:
+    """The content of the suite that a folder belongs to.
+
+    Of a suite whose file is not on this machine only the defaults are known: no further pages, and
+    the usual reference.
+    """
+    owner = _owner(folder) or {"path": f"built-in: {folder.name}"}
+    builtin = owner["path"].startswith("built-in: ")
+    given = owner["path"].removeprefix("built-in: ")
+    if builtin:
+        given = given.removesuffix(ENDING)
+    if given in suite_names() if builtin else Path(given).is_file():
+        return read_suite(given)[1]
+    return Suite(question="", omega=[1.0], clients=[1])
 
 
 def _identity(given: str) -> dict[str, str]:

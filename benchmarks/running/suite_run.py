@@ -24,6 +24,8 @@ from benchmarks.planning.data import fingerprints, places, splits_of, with_data
 from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.outside import (
     clients_of_partition,
+    resolve_datasets,
+    resolve_metrics,
     resolve_partition,
     with_resolved_model,
 )
@@ -41,15 +43,16 @@ from benchmarks.running.other_data import on_other_data
 from benchmarks.running.processes import run_cells
 from benchmarks.running.progress import Estimate
 from benchmarks.running.ray_cluster import cells_on_ray
-from benchmarks.running.records import done_file, take_over
+from benchmarks.running.records import all_records, done_file, key_of, path_of, take_over
 from benchmarks.running.request import Request
-from benchmarks.running.requested import requested_datasets, requested_metrics
 from benchmarks.running.run_cell import is_finished
 from benchmarks.running.run_state import RunState
 from benchmarks.running.schedule import in_running_order
 from benchmarks.running.session import Outcome, Session
 from benchmarks.running.stopping import on_stop_say
 from benchmarks.running.suite_folder import check_folder, claim, name_with_budget
+from benchmarks.tracking.names import check_tracker
+from benchmarks.tracking.tracking import open_tracking
 from mosaic.fl.data.datasets import display_name
 from mosaic.fl.data.federation import split
 from mosaic.fl.data.loading import use_data_dir
@@ -116,6 +119,7 @@ class SuiteRun:
         start_on_machine(self.session.out, self.folder)
         self._print_data()
         self._check_splits()
+        tracking = open_tracking(self.request.track, self.session.out)
         claim(self.folder, self.request.suite)
         with printed_warnings():
             unpack(self.folder)  # cells that are only in the archive, and their partitions
@@ -139,11 +143,19 @@ class SuiteRun:
                 if outcome.status == "failed":
                     failed += 1
                 tables.after(outcome)
+                tracking.add([path_of(self.folder, outcome)])
 
         with printed_warnings(), console.status("writing tables and figures"):
             restore_certificates(self.folder, self.cells)
-            pages, reference, style = self.suite.pages, self.suite.reference, self.request.style
-            records, failures = report(self.folder, self.cells, pages, reference, style)
+            records, failures = report(
+                self.folder,
+                self.cells,
+                self.suite.pages,
+                self.suite.reference,
+                self.request.style,
+            )
+            keys = {cell.key for cell in self.cells}
+            tracking.finish(path for path in all_records(self.folder) if key_of(path) in keys)
         print_result(records, self.folder, failed, failures)
         return records, failed + len(failures)
 
@@ -224,10 +236,12 @@ def open_run(request: Request, dry: bool = False) -> SuiteRun:
     with printed_warnings():
         check_folder(Path(request.out) / name, request.suite)
     check_gpu_share(request.gpu_share)
+    if request.track is not None:
+        check_tracker(request.track)
     check_weights(request.inception_weights, download=not dry)
 
-    datasets = requested_datasets(request, suite)
-    metrics = requested_metrics(request)
+    datasets = resolve_datasets(suite.datasets if request.datasets is None else request.datasets)
+    metrics = resolve_metrics(request.metrics)
     names = datasets or list(known_scale(request.scale).datasets)
     settings = with_resolved_model(request.settings, names)
     own = with_resolved_model({"task": suite.task}, names, folder)

@@ -19,8 +19,8 @@ from benchmarks.planning.suite import Suite, read_suite, suite_names
 from benchmarks.reporting.frames import read_csv
 from benchmarks.reporting.report import with_missing
 from benchmarks.running.record_file import Row
-from benchmarks.running.records import ORDER, current_names, frame_of
-from benchmarks.running.suite_folder import budget_of, suite_of
+from benchmarks.running.records import current_names, in_order
+from benchmarks.running.suite_folder import ENDING, budget_of
 from benchmarks.verifying.folder import Content
 from mosaic.fl.data.datasets import display_name
 from mosaic.fl.data.loading import fingerprint, is_here, load
@@ -60,8 +60,9 @@ def question_of(content: Content, given: str | None) -> Question:
     if given is not None:
         _, suite = read_suite(given)
         return Question(name, suite, Path(given).parent)
-    if suite_of(name) in suite_names():
-        _, suite = read_suite(suite_of(name))
+    builtin = name.removesuffix(ENDING)
+    if builtin in suite_names():
+        _, suite = read_suite(builtin)
         return Question(name, suite, Path())
     return Question(name, DEFAULT, None)
 
@@ -130,9 +131,9 @@ def frames(content: Content, planned: Sequence[Cell]) -> Iterator[pd.DataFrame]:
     """
     rows = content.rows | content.failed
     names = {cell.key: cell for cell in planned}
-    in_order = [cell.key for cell in planned if cell.key in rows]
+    as_planned = [cell.key for cell in planned if cell.key in rows]
     by_value = list(dict.fromkeys(_sorted(rows)["cell"]))
-    others = [key for key in by_value if key not in set(in_order)]
+    others = [key for key in by_value if key not in set(as_planned)]
 
     reported = _reported(content.folder)
     if reported:
@@ -140,12 +141,12 @@ def frames(content: Content, planned: Sequence[Cell]) -> Iterator[pd.DataFrame]:
         missing = [cell for cell in planned if reported.get(cell.key) == "missing"]
         yield with_missing(_frame(rows, here, names), missing)
         yield with_missing(_frame(rows, here, {}), missing)
-    yield _frame(rows, [*in_order, *others], names)
+    yield _frame(rows, [*as_planned, *others], names)
     yield _frame(rows, _as_summary(content.folder, rows, by_value), {})
 
 
 def _sorted(rows: Mapping[str, list[Row]]) -> pd.DataFrame:
-    return frame_of([row for of_cell in rows.values() for row in of_cell]).sort_values(ORDER)
+    return in_order(pd.DataFrame([row for of_cell in rows.values() for row in of_cell]))
 
 
 def _frame(
@@ -155,7 +156,7 @@ def _frame(
     for key in keys:
         now = current_names(names[key]) if key in names else {}
         found += [row | now for row in rows[key]]
-    return frame_of(found)
+    return in_order(pd.DataFrame(found), by_setting=False)
 
 
 def _reported(folder: Path) -> dict[str, str]:

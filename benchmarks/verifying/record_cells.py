@@ -159,7 +159,8 @@ def _cells(row: Row, task: Task, config: Any, metrics: Sequence[str]) -> Iterato
 
 def _work(row: Row) -> Work:
     names = [field.name for field in dataclasses.fields(Work)]
-    return Work(**{"budget": ""} | {name: row[name] for name in names if name in row})
+    known: dict[str, Any] = {name: row[name] for name in names if name in row}
+    return Work(**{"budget": "", **known})
 
 
 def _numbers_of_images(row: Row) -> list[int]:

@@ -11,11 +11,13 @@ from rich.console import Console
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.data import proxy_of
 from benchmarks.planning.plugins import loaded_plugins
+from benchmarks.running.bars import show_progress
 from benchmarks.running.processes import run_cells
-from benchmarks.running.progress import Estimate, duration, show_progress
+from benchmarks.running.progress import Estimate, duration
 from benchmarks.running.record import environment
 from benchmarks.running.record_file import Row
 from benchmarks.running.records import done_file, failed_file, read_rows
+from benchmarks.running.run_state import RunState
 from benchmarks.running.schedule import in_running_order
 from benchmarks.running.session import Session
 from benchmarks.verifying.compare import Comparison, compare, differing_machine, reasons
@@ -124,7 +126,8 @@ def run_again(
     console.print(f"{text}, by what their records say", highlight=False, soft_wrap=True)
     environment.cache_clear()  # it may have been asked for before the device was chosen
     start = partial(run_cells, again, session, jobs)
-    for outcome in show_progress(start, again, 0, estimate, jobs, console):
+    state = RunState(again, 0, estimate, jobs)
+    for outcome in show_progress(start, state, console):
         cell = outcome.cell
         now = read_rows(done_file(folder, cell)) or read_rows(failed_file(folder, cell)) or []
         judge(cell, recorded[cell.key], now, machine, verdict)

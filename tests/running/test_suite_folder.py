@@ -82,7 +82,9 @@ def test_another_suite_with_the_name_of_that_folder_is_refused(suite, tmp_path):
         check_folder(tmp_path / "out" / "mine-paper", other)
 
 
-@pytest.mark.parametrize("name", ["cache", "CACHE", "tuning", ".", "..", ".hidden", "a\nb"])
+@pytest.mark.parametrize(
+    "name", ["cache", "CACHE", "tracking", "tuning", ".", "..", ".hidden", "a\nb"]
+)
 def test_reserved_names_are_refused_by_the_command(name, suite, tmp_path, capsys):
     given = suite("a", name)
     assert benchmark.main(["--dry-run", f"--suite={given}", f"--out={tmp_path / 'out'}"]) == 2
