@@ -23,13 +23,12 @@ Differs from the paper, or takes a side where its text and its code differ:
   and prototypes of 41 successive models. The amount of work, fine-tuning too, is the scale's.
 - ``generator="cvae"`` is neither in the text nor in the code: each client sends the decoder of a
   conditional VAE (as in FedCVAE) in place of a GAN, so that the effect of the images can be told
-  from that of the teacher.
+  from that of the teacher. So is "flow", a rectified flow.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,9 +44,10 @@ from mosaic.fl.models.spec import State
 from mosaic.fl.rng import stream
 from mosaic.fl.rounds import average_round, client_updates
 from mosaic.fl.stages import Waves
-from mosaic.fl.synthesis.client_cvaes import client_cvae, uploaded_cvae
-from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config
+from mosaic.fl.synthesis.cvae import CvaeConfig
 from mosaic.fl.synthesis.decoders import Decoders
+from mosaic.fl.synthesis.flow import FlowConfig
+from mosaic.fl.synthesis.labelled import LABELLED, labelled_stages, uploaded_generators
 from mosaic.fl.task import Task
 from mosaic.fl.training import losses
 from mosaic.fl.training.distillation import distil, drawn_batches
@@ -71,7 +71,7 @@ THIRD_LOSSES = {
 
 
 @dataclass(frozen=True)
-class Config(GeneratorConfig, CvaeConfig):
+class Config(GeneratorConfig, CvaeConfig, FlowConfig):
     """Settings of Mosaic. Those of the clients' generators are inherited.
 
     From ``GeneratorConfig`` (``client_generators.py``, which gives the sources of the defaults):
@@ -96,9 +96,14 @@ class Config(GeneratorConfig, CvaeConfig):
         cvae_lr: Adam's learning rate.
         cvae_kl: weight of the KL term.
         cvae_truncation: noise is drawn from a normal law that is cut off at this value.
+        cvae_network: "perceptron" or "convolutional".
+        cvae_width: channels of the convolutional network.
+
+    From ``FlowConfig`` (``fl/synthesis/flow.py``), in use with ``generator="flow"`` only:
+        flow_hidden, flow_steps, flow_batch, flow_lr, flow_euler: see there.
     """
 
-    generator: str = choice("dcgan", "cvae")  # what clients train; the paper: dcgan
+    generator: str = choice("dcgan", "cvae", "flow")  # what clients train; the paper: dcgan
     k: int = 10  # prototypes per client and class; the code's
     # BatchNorm where prototypes are embedded: running statistics, as in the code, or the task's
     # policy; with those of a batch a prototype depends on the client's other images
@@ -208,11 +213,12 @@ def fine_tuned(
 
 def stages(task: Task, config: Config) -> Waves:
     """The cached stages that ``run`` calls, in waves."""
-    if config.generator == "cvae":
-        generator = partial(client_cvae, task, cvae_config(config))
+    last_wave: list[partial]
+    if config.generator in LABELLED:
+        last_wave = labelled_stages(config.generator, task, config)
     else:
         generator = partial(client_generator, task, generator_config(config))
-    last_wave: list[partial] = [partial(generator, client) for client in range(task.n_clients)]
+        last_wave = [partial(generator, client) for client in range(task.n_clients)]
     of_prototypes = (config.k, config.protocol, config.prototype_norm)
     last_wave.append(partial(client_prototypes, task, *of_prototypes))
     return [*starting_stages(task, config.protocol), last_wave]
@@ -237,19 +243,20 @@ def gans(task: Task, config: Config, label_counts: Tensor) -> tuple[Sequence[dic
     return generators, Ensemble(task, config, generators, probabilities.tolist())
 
 
-def cvaes(task: Task, config: Config, label_counts: Tensor) -> tuple[list[dict], Decoders]:
-    """The clients' conditional VAEs, as ``gans``: labels are as frequent as in the client's
-    data."""
-    generators: list[Any] = [
-        uploaded_cvae(task, cvae_config(config), i) for i in range(task.n_clients)
-    ]
+def labelled(
+    kind: str, task: Task, config: Config, label_counts: Tensor
+) -> tuple[list[dict], Decoders]:
+    """The clients' generators of a kind that knows the label, as ``gans``: labels are as frequent
+    as in the client's data."""
+    generators = uploaded_generators(kind, task, config)
     weights = label_counts
     if config.sampling == "uniform":
         weights = label_counts / label_counts.sum(1, keepdim=True)
-    return generators, Decoders(task, config, [g["state"] for g in generators], weights)
+    states = [generator["state"] for generator in generators]
+    return generators, Decoders(task, LABELLED[kind].settings(config), states, weights)
 
 
-ENSEMBLES = {"dcgan": gans, "cvae": cvaes}
+ENSEMBLES = {"dcgan": gans} | {kind: partial(labelled, kind) for kind in LABELLED}
 
 
 def generator_config(config: GeneratorConfig) -> GeneratorConfig:

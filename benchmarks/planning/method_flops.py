@@ -14,8 +14,8 @@ from benchmarks.planning.flop_parts import (
     at_server,
     classes_of_clients,
     client_cvaes,
-    client_gans,
-    decoder_units,
+    client_generators,
+    cvae_drawn,
     federated_rounds,
     independent_training,
     local_training,
@@ -23,7 +23,7 @@ from benchmarks.planning.flop_parts import (
     own_rounds,
     server_training,
 )
-from benchmarks.planning.network_flops import classifier, dcgan, perceptron, server_generator
+from benchmarks.planning.network_flops import classifier, server_generator
 from benchmarks.planning.sharing_flops import mosaic_feedback, sda_fl
 from mosaic.fl.task import Task
 
@@ -219,7 +219,7 @@ def fedcvae(task: Task, config: Any) -> Iterator[Part]:
         yield federated_rounds(task)
     yield client_cvaes(task, config, n_classes)
 
-    drawn = perceptron(*decoder_units(task, config, n_classes))
+    drawn = cvae_drawn(task, config, n_classes)
     if config.variant == "kd":
         yield at_server(config.kd_steps * config.kd_batch * 4 * drawn)
     yield at_server(config.images * drawn)
@@ -234,34 +234,26 @@ def federatedfactory(task: Task, config: Any) -> Iterator[Part]:
     else:
         per_client = classes_of_clients(task) / task.n_clients
         yield at_clients(modules.flops * per_client, (modules.name, "module"))
-    yield at_server(config.images * perceptron(*decoder_units(task, config, 0)))
+    yield at_server(config.images * cvae_drawn(task, config, 0))
     yield at_server(server_training(task, config.classifier_steps * config.classifier_batch))
 
 
 def mosaic(task: Task, config: Any) -> Iterator[Part]:
-    """Mosaic with GANs or CVAEs, and with any teacher."""
-    source = task.source
+    """Mosaic with any kind of generator and any teacher."""
     if config.protocol == "rounds":
         yield federated_rounds(task)
     else:
         yield independent_training(task)
 
-    if config.generator == "cvae":
-        yield client_cvaes(task, config, source.n_classes)
-        drawn = perceptron(*decoder_units(task, config, source.n_classes))
-    else:
-        yield client_gans(task, config)
-        batch_norm = config.discriminator_norm == "batch"
-        drawn, _, _ = dcgan(config.latent, config.ngf, source.channels, source.size, batch_norm)
-
+    generators, drawn = client_generators(task, config)
+    yield generators
     if config.teacher == "source":
         labelled = all_clients(task) / task.n_clients
     else:
-        labelled = source.n_classes * classifier(task.spec)
+        labelled = task.source.n_classes * classifier(task.spec)
 
     images = config.distil_steps * config.distil_batch
     yield at_server(images * (drawn + labelled) + server_training(task, images))
-
     if config.finetune_rounds:
         yield at_clients(local_training(replace(task, rounds=config.finetune_rounds)))
 
