@@ -39,7 +39,7 @@ def test_where_the_prediction_is_one_image_the_path_is_straight_and_ends_at_it(n
     image = torch.tanh(torch.randn(5, 6, generator=rng()))
     seen = []
 
-    def predict(x, t, _):
+    def predict(x, t, one_hot):
         seen.append((x.clone(), t[0].item()))
         return 2 * torch.atanh(image)
 
