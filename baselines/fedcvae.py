@@ -10,7 +10,7 @@ Differs from the paper's code (github.com/ceh-2000/fed_cvae, with its best setti
 clients):
 - Encoder and decoder are perceptrons with two hidden layers of 512 units. The code's are
   convolutions with BatchNorm, for image sizes that 16 divides. Here the encoder reads the label as
-  well.
+  well. ``cvae_network="convolutional"`` has convolutions too, without BatchNorm.
 - All clients train for the same number of steps, those of the code on Fashion-MNIST: 2,350 (25
   epochs of 3,000 images at batch 32). In the code a client's steps depend on its size, and on the
   data set: on CIFAR-10 they are 15,700 (100 epochs of 5,000 images).

@@ -10,9 +10,9 @@ No code of the authors was found, and only the abstract was read, with descripti
 those leave open is decided here:
 - The images are drawn without differential privacy; the paper's are private.
 - The GAN is DCGAN, the same network as Mosaic's clients train, without Mosaic's losses. With
-  ``generator="cvae"``, which is not the paper's, clients draw from the conditional VAEs of FedCVAE,
-  so that the protocol can be compared with Mosaic's feedback on the same images. Their labels are
-  not sent.
+  ``generator="cvae"`` or "flow", which are not the paper's, clients draw from the conditional VAEs
+  of FedCVAE or from rectified flows, so that the protocol can be compared with Mosaic's feedback on
+  images of the same generators. Their labels are not sent.
 - Each image is labelled by the model that its own client has just uploaded ("source"), or by the
   server's model that the clients received in this round ("server"). A label is kept if its
   probability is at least ``threshold``. Images are sent once, labels in each round.
@@ -45,10 +45,11 @@ from mosaic.fl.models.spec import State
 from mosaic.fl.rng import stream
 from mosaic.fl.rounds import average_round, client_updates, participants
 from mosaic.fl.stages import Waves, federated_model
-from mosaic.fl.synthesis.client_cvaes import client_cvae
-from mosaic.fl.synthesis.client_images import cvae_images, gan_images
-from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config
+from mosaic.fl.synthesis.client_images import cvae_images, flow_images, gan_images
+from mosaic.fl.synthesis.cvae import CvaeConfig
+from mosaic.fl.synthesis.flow import FlowConfig
 from mosaic.fl.synthesis.gan_training import GanConfig
+from mosaic.fl.synthesis.labelled import LABELLED, labelled_stages
 from mosaic.fl.task import Task
 from mosaic.fl.training.distillation import distil
 from mosaic.fl.training.prediction import predictor
@@ -62,14 +63,19 @@ UNSURE = -1
 """In the place of the label of an image whose label is not confident."""
 
 
+IMAGES = {"cvae": cvae_images, "flow": flow_images}
+"""The cached stages in which a client draws images with a generator that knows the label."""
+
+
 @dataclass(frozen=True)
-class Config(GanConfig, CvaeConfig):
+class Config(GanConfig, CvaeConfig, FlowConfig):
     """Settings of SDA-FL.
 
-    Those of the clients' generators are inherited from ``GanConfig`` and ``CvaeConfig``.
+    Those of the clients' generators are inherited from ``GanConfig``, ``CvaeConfig`` and
+    ``FlowConfig``.
     """
 
-    generator: str = choice("dcgan", "cvae")  # what clients train; the paper: a GAN
+    generator: str = choice("dcgan", "cvae", "flow")  # what clients train; the paper: a GAN
     images: int = 1000  # of all clients together, each as many
     labels: str = choice("source", "server")  # whose model labels an image
     threshold: float = 0.8  # of a label's probability; with 0.95 few images have one in few rounds
@@ -135,10 +141,8 @@ def stages(task: Task, config: Config) -> Waves:
     """The cached stages that ``run`` calls, in waves."""
     clients = range(task.n_clients)
     waves: Waves = []
-    if config.generator == "cvae":
-        waves.append(
-            [partial(client_cvae, task, cvae_config(config), client) for client in clients]
-        )
+    if config.generator in LABELLED:
+        waves.append(labelled_stages(config.generator, task, config))
     waves.append([partial(*image_stage(task, config, client)) for client in clients])
     return waves
 
@@ -146,8 +150,9 @@ def stages(task: Task, config: Config) -> Waves:
 def image_stage(task: Task, config: Config, client: int) -> tuple:
     """The stage of a client's images, and its arguments."""
     n = max(1, config.images // task.n_clients)
-    if config.generator == "cvae":
-        return cvae_images, task, cvae_config(config), client, n
+    if config.generator in LABELLED:
+        settings = LABELLED[config.generator].settings(config)
+        return IMAGES[config.generator], task, settings, client, n
     return gan_images, task, gan_config(config), client, n
 
 

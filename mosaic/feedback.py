@@ -21,6 +21,8 @@ bit, so that nobody can lose where the clients' data are alike.
 
 The generators:
 - ``generator="cvae"``, the default, needs no model of the client and is trained before round 1.
+  With ``cvae_network="convolutional"`` its networks convolve.
+- ``generator="flow"`` is a rectified flow (``fl/synthesis/flow.py``), in the place of the CVAE.
 - ``generator="dcgan"`` is Mosaic's. Its losses use the client's model, and its images have no
   labels. So ``begin`` must be above 0: the exchange is after that share of the rounds, with the
   clients' models of that time, which also label the images. Three times as many images as are sent
@@ -56,8 +58,9 @@ from mosaic.fl.models.spec import State
 from mosaic.fl.rng import stream
 from mosaic.fl.rounds import average_round, client_updates
 from mosaic.fl.stages import Waves, federated_model, waves_of_all_rounds
-from mosaic.fl.synthesis.client_cvaes import client_cvae
-from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config
+from mosaic.fl.synthesis.cvae import CvaeConfig
+from mosaic.fl.synthesis.flow import FlowConfig
+from mosaic.fl.synthesis.labelled import LABELLED, labelled_stages
 from mosaic.fl.task import Task
 from mosaic.fl.training.distillation import distil, drawn_batches, loss_curve_ends
 from mosaic.fl.training.prediction import predictor
@@ -75,14 +78,14 @@ RULES = {"complement": complement, "half": half}
 
 
 @dataclass(frozen=True)
-class Config(GeneratorConfig, CvaeConfig):
+class Config(GeneratorConfig, CvaeConfig, FlowConfig):
     """Settings of Mosaic with feedback.
 
     Those of the clients' GANs are inherited from ``GeneratorConfig``, with ``protocol``; those of
-    the CVAEs from ``CvaeConfig``.
+    the CVAEs from ``CvaeConfig``, and of the flows from ``FlowConfig``.
     """
 
-    generator: str = choice("cvae", "dcgan")  # what clients train
+    generator: str = choice("cvae", "dcgan", "flow")  # what clients train
     images: int = 1000  # that the server sends, of all classes
     labels: str = choice(*LABELS)  # who labels them: see labelled_images.py
     # What a client adds: up to its largest class in each class that it lacks; or as many images as
@@ -171,11 +174,10 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 def stages(task: Task, config: Config) -> Waves:
     """The cached stages that ``run`` calls, in waves."""
     before = task_before(task, config)
-    if config.generator == "cvae":
-        generator = partial(client_cvae, task, cvae_config(config))
-    else:
-        generator = partial(client_generator, before, generator_config(config))
     waves = waves_of_all_rounds(before) if config.begin else []
+    if config.generator in LABELLED:
+        return [*waves, labelled_stages(config.generator, task, config)]
+    generator = partial(client_generator, before, generator_config(config))
     return [*waves, [partial(generator, client) for client in range(task.n_clients)]]
 
 

@@ -11,9 +11,8 @@ from torch import Tensor
 from mosaic.client_generators import GeneratorConfig, client_generator
 from mosaic.fl.cache import LazyModels
 from mosaic.fl.stages import Waves
-from mosaic.fl.synthesis.client_cvaes import client_cvae, uploaded_cvae
-from mosaic.fl.synthesis.cvae import cvae_config
 from mosaic.fl.synthesis.decoders import Decoders
+from mosaic.fl.synthesis.labelled import LABELLED, labelled_stages, uploaded_generators
 from mosaic.fl.task import Task
 from mosaic.generator_chain import chained_generator, checkpoint_waves
 from mosaic.generator_ensemble import Ensemble
@@ -25,14 +24,14 @@ def generator_config(config: GeneratorConfig) -> GeneratorConfig:
 
 
 def client_stages(task: Task, config: Any) -> Waves:
-    """The stages that :func:`gans` or :func:`cvaes` calls; the last wave has one per client."""
+    """The stages that :func:`gans` or :func:`labelled` calls; the last wave has one per client."""
+    if config.generator in LABELLED:
+        return [labelled_stages(config.generator, task, config)]
+
     waves: Waves = []
-    if config.generator == "cvae":
-        generator = partial(client_cvae, task, cvae_config(config))
-    else:
-        generator = partial(gan_stage(config), task, generator_config(config))
-        if config.generator_share:
-            waves += checkpoint_waves(task, generator_config(config))
+    if config.generator_share:
+        waves += checkpoint_waves(task, generator_config(config))
+    generator = partial(gan_stage(config), task, generator_config(config))
     return [*waves, [partial(generator, client) for client in range(task.n_clients)]]
 
 
@@ -60,16 +59,17 @@ def gans(task: Task, config: Any, label_counts: Tensor) -> tuple[Sequence[dict],
     return generators, Ensemble(task, config, generators, probabilities.tolist())
 
 
-def cvaes(task: Task, config: Any, label_counts: Tensor) -> tuple[list[dict], Decoders]:
-    """The clients' conditional VAEs, as ``gans``: labels are as frequent as in the client's
-    data."""
-    generators: list[Any] = [
-        uploaded_cvae(task, cvae_config(config), i) for i in range(task.n_clients)
-    ]
+def labelled(
+    kind: str, task: Task, config: Any, label_counts: Tensor
+) -> tuple[list[dict], Decoders]:
+    """The clients' generators of a kind that knows the label, as ``gans``: labels are as frequent
+    as in the client's data."""
+    generators = uploaded_generators(kind, task, config)
     weights = label_counts
     if config.sampling == "uniform":
         weights = label_counts / label_counts.sum(1, keepdim=True)
-    return generators, Decoders(task, config, [g["state"] for g in generators], weights)
+    states = [generator["state"] for generator in generators]
+    return generators, Decoders(task, LABELLED[kind].settings(config), states, weights)
 
 
-ENSEMBLES = {"dcgan": gans, "cvae": cvaes}
+ENSEMBLES = {"dcgan": gans} | {kind: partial(labelled, kind) for kind in LABELLED}

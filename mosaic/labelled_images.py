@@ -10,9 +10,8 @@ from torch import Tensor
 from mosaic.client_generators import GeneratorConfig, client_generator
 from mosaic.fl.cache import LazyModels
 from mosaic.fl.stages import final_client_models
-from mosaic.fl.synthesis.client_cvaes import uploaded_cvae
-from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config
 from mosaic.fl.synthesis.decoders import Decoders
+from mosaic.fl.synthesis.labelled import LABELLED, uploaded_generators
 from mosaic.fl.task import Task
 from mosaic.fl.training.teachers import source_predictions
 from mosaic.generator_ensemble import Ensemble
@@ -52,13 +51,11 @@ def labelled_source(task: Task, ensemble: Any, labels: str) -> Draw:
     return draw
 
 
-def decoders(task: Task, config: CvaeConfig, label_counts: Tensor) -> Decoders:
-    """The clients' CVAEs as one source of images, with equally frequent classes."""
-    trained: list[Any] = [
-        uploaded_cvae(task, cvae_config(config), client) for client in range(task.n_clients)
-    ]
-    states = [cvae["state"] for cvae in trained]
-    return Decoders(task, config, states, label_counts, balanced=True)
+def decoders(kind: str, task: Task, config: Any, label_counts: Tensor) -> Decoders:
+    """The clients' generators that know the label, as one source with equally frequent classes."""
+    states = [trained["state"] for trained in uploaded_generators(kind, task, config)]
+    settings = LABELLED[kind].settings(config)
+    return Decoders(task, settings, states, label_counts, balanced=True)
 
 
 def gans(task: Task, config: GeneratorConfig, label_counts: Tensor) -> Ensemble:
@@ -67,4 +64,4 @@ def gans(task: Task, config: GeneratorConfig, label_counts: Tensor) -> Ensemble:
     return Ensemble(task, config, LazyModels(generator, task.n_clients), [1.0] * task.n_clients)
 
 
-GENERATORS = {"cvae": decoders, "dcgan": gans}
+GENERATORS = {"dcgan": gans} | {kind: partial(decoders, kind) for kind in LABELLED}

@@ -23,7 +23,7 @@ Differs from the paper, or takes a side where its text and its code differ:
   and prototypes of 41 successive models. The amount of work, fine-tuning too, is the scale's.
 - ``generator="cvae"`` is neither in the text nor in the code: each client sends the decoder of a
   conditional VAE (as in FedCVAE) in place of a GAN, so that the effect of the images can be told
-  from that of the teacher.
+  from that of the teacher. So is "flow", a rectified flow.
 - ``expert_counts`` and ``meta_data`` take generated images in place of the uploaded label counts
   and of the prototypes (``synthetic_labels.py``).
 - ``generator_share`` takes the GANs from a chain of checkpoints (``generator_chain.py``).
@@ -49,6 +49,7 @@ from mosaic.fl.rounds import average_round, client_updates
 from mosaic.fl.stages import Waves
 from mosaic.fl.synthesis.cvae import CvaeConfig
 from mosaic.fl.synthesis.decoders import Decoders
+from mosaic.fl.synthesis.flow import FlowConfig
 from mosaic.fl.task import Task
 from mosaic.fl.training import losses
 from mosaic.fl.training.distillation import distil, drawn_batches
@@ -75,7 +76,7 @@ THIRD_LOSSES = {
 
 
 @dataclass(frozen=True)
-class Config(GeneratorConfig, CvaeConfig):
+class Config(GeneratorConfig, CvaeConfig, FlowConfig):
     """Settings of Mosaic. Those of the clients' generators are inherited.
 
     From ``GeneratorConfig`` (``client_generators.py``, which gives the sources of the defaults):
@@ -100,9 +101,14 @@ class Config(GeneratorConfig, CvaeConfig):
         cvae_lr: Adam's learning rate.
         cvae_kl: weight of the KL term.
         cvae_truncation: noise is drawn from a normal law that is cut off at this value.
+        cvae_network: "perceptron" or "convolutional".
+        cvae_width: channels of the convolutional network.
+
+    From ``FlowConfig`` (``fl/synthesis/flow.py``), in use with ``generator="flow"`` only:
+        flow_hidden, flow_steps, flow_batch, flow_lr, flow_euler: see there.
     """
 
-    generator: str = choice("dcgan", "cvae")  # what clients train; the paper: dcgan
+    generator: str = choice("dcgan", "cvae", "flow")  # what clients train; the paper: dcgan
     k: int = 10  # prototypes per client and class; the code's
     # BatchNorm where prototypes are embedded: running statistics, as in the code, or the task's
     # policy; with those of a batch a prototype depends on the client's other images
@@ -136,10 +142,11 @@ class Config(GeneratorConfig, CvaeConfig):
     def __post_init__(self) -> None:
         if not self.generator_share:
             return
-        if self.generator == "cvae":
+        if self.generator != "dcgan":
             raise InputError(
-                f"generator_share is {self.generator_share}, but generator is 'cvae'; there are "
-                "checkpoints of 'dcgan' only: set generator to 'dcgan', or generator_share to 0."
+                f"generator_share is {self.generator_share}, but generator is {self.generator!r}; "
+                "there are checkpoints of 'dcgan' only: set generator to 'dcgan', or "
+                "generator_share to 0."
             )
         steps = steps_at(self.generator_share, self.generator_batch)
         object.__setattr__(self, "generator_steps", steps)

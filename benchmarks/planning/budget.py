@@ -68,9 +68,7 @@ def steps_by_factor(
     config = METHODS[method].Config(**settings)
     steps: dict[str, float] = {}
     for side in SIDES:
-        for field in counted_fields(config, side):
-            if field.name in settings:
-                continue
+        for field in _solved_fields(method, task, config, settings, side):
             share = getattr(factors, side)
             steps[field.name] = _whole(config, field, share * most_steps(config, field, task))
     return steps
@@ -157,14 +155,33 @@ def _fields_in_use(method: str, task: Task, config: Any, side: str) -> list[Fiel
     counted = counted_fields(config, side)
     if method not in PARTS:
         return counted
-    before = _flops(method, task, config, side)
-    used = []
-    for field in counted:
-        more = replace(config, **{field.name: getattr(config, field.name) + 1})
-        is_fixed = getattr(more, field.name) == getattr(config, field.name)  # by another setting
-        if is_fixed or _flops(method, task, more, side) != before:
-            used.append(field)
-    return used
+    return [field for field in counted if _makes_a_difference(method, task, config, side, field)]
+
+
+def _makes_a_difference(method: str, task: Task, config: Any, side: str, field: Field) -> bool:
+    """Whether more of these steps cost more. Steps that another setting fixes count as such."""
+    more = replace(config, **{field.name: getattr(config, field.name) + 1})
+    if getattr(more, field.name) == getattr(config, field.name):
+        return True
+    return _flops(method, task, more, side) != _flops(method, task, config, side)
+
+
+def _solved_fields(
+    method: str, task: Task, config: Any, settings: dict[str, Any], side: str
+) -> list[Field]:
+    """The step-counting fields that a budget solves: those that are not among the settings.
+
+    A field that was added later and makes no difference keeps its default, and cells their keys.
+    """
+    solved = []
+    for field in counted_fields(config, side):
+        if field.name in settings:
+            continue
+        later = field.metadata.get("later") and method in PARTS
+        if later and not _makes_a_difference(method, task, config, side, field):
+            continue
+        solved.append(field)
+    return solved
 
 
 def _steps_of_side(
@@ -172,7 +189,7 @@ def _steps_of_side(
 ) -> dict[str, float]:
     """The steps of one side, of which the FLOPs come nearest to a limit."""
     config = METHODS[method].Config(**settings)
-    counted = [field for field in counted_fields(config, side) if field.name not in settings]
+    counted = _solved_fields(method, task, config, settings, side)
     if not counted:
         return {}
     papers = {field.name: papers_steps(config, field) for field in counted}

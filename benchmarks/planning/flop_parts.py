@@ -5,11 +5,13 @@ from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 from benchmarks.planning.client_data import label_counts
-from benchmarks.planning.network_flops import classifier, dcgan, perceptron
+from benchmarks.planning.network_flops import classifier, cvae, dcgan, flow
 from mosaic.client_generators import GeneratorConfig
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.loading import is_here
-from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config, n_pixels
+from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config
+from mosaic.fl.synthesis.flow import FlowConfig, flow_config
+from mosaic.fl.synthesis.labelled import LABELLED
 from mosaic.fl.task import Task
 from mosaic.image_sources import generator_config
 
@@ -103,21 +105,42 @@ def client_gans(task: Task, config: GeneratorConfig) -> Part:
     return at_clients(images * per_image, ("client_generator", task, generator_config(config)))
 
 
-def decoder_units(task: Task, config: CvaeConfig, n_classes: int) -> tuple[int, ...]:
-    """The units of a CVAE's decoder, from the noise and the label to the pixels."""
-    hidden = config.cvae_hidden
-    return config.cvae_latent + n_classes, hidden, hidden, n_pixels(task)
-
-
 def client_cvaes(task: Task, config: CvaeConfig, n_classes: int) -> Part:
     """The clients' CVAEs, which are cached; ``n_classes`` is 0 for those of a single class."""
-    hidden = config.cvae_hidden
-    decoder = decoder_units(task, config, n_classes)
-    encoder = decoder[-1] + n_classes, hidden, hidden, 2 * config.cvae_latent
-
-    # Forward, and back to weights and inputs; the encoder's input takes no gradient.
-    step = 3 * perceptron(*decoder) + 3 * perceptron(*encoder) - perceptron(*encoder[:2])
+    _, learnt = cvae(task, config, n_classes)
     images = task.n_clients * config.cvae_steps * config.cvae_batch
-
     name = ("client_cvae", n_classes > 0, task.without_models(), cvae_config(config))
-    return at_clients(images * step, name)
+    return at_clients(images * learnt, name)
+
+
+def cvae_drawn(task: Task, config: CvaeConfig, n_classes: int) -> float:
+    """An image that a CVAE's decoder draws."""
+    drawn, _ = cvae(task, config, n_classes)
+    return drawn
+
+
+def client_flows(task: Task, config: FlowConfig) -> Part:
+    """The clients' rectified flows, which are cached."""
+    _, learnt = flow(task, config)
+    images = task.n_clients * config.flow_steps * config.flow_batch
+    name = ("client_flow", task.without_models(), flow_config(config))
+    return at_clients(images * learnt, name)
+
+
+def labelled_generators(task: Task, config: Any) -> tuple[Part, float]:
+    """Clients' generators that know the label, and an image that one of them draws."""
+    if config.generator == "cvae":
+        n_classes = task.source.n_classes
+        return client_cvaes(task, config, n_classes), cvae_drawn(task, config, n_classes)
+    drawn, _ = flow(task, config)
+    return client_flows(task, config), drawn
+
+
+def client_generators(task: Task, config: Any) -> tuple[Part, float]:
+    """Mosaic's generators of any kind at the clients, and an image that one of them draws."""
+    if config.generator in LABELLED:
+        return labelled_generators(task, config)
+    source = task.source
+    batch_norm = config.discriminator_norm == "batch"
+    drawn, _, _ = dcgan(config.latent, config.ngf, source.channels, source.size, batch_norm)
+    return client_gans(task, config), drawn

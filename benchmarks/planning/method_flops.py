@@ -14,7 +14,7 @@ from benchmarks.planning.flop_parts import (
     at_server,
     classes_of_clients,
     client_cvaes,
-    decoder_units,
+    cvae_drawn,
     federated_rounds,
     independent_training,
     local_training,
@@ -23,7 +23,7 @@ from benchmarks.planning.flop_parts import (
     server_training,
 )
 from benchmarks.planning.mosaic_flops import mosaic
-from benchmarks.planning.network_flops import classifier, perceptron, server_generator
+from benchmarks.planning.network_flops import classifier, server_generator
 from benchmarks.planning.sharing_flops import mosaic_feedback, sda_fl
 from mosaic.fl.task import Task
 
@@ -219,7 +219,7 @@ def fedcvae(task: Task, config: Any) -> Iterator[Part]:
         yield federated_rounds(task)
     yield client_cvaes(task, config, n_classes)
 
-    drawn = perceptron(*decoder_units(task, config, n_classes))
+    drawn = cvae_drawn(task, config, n_classes)
     if config.variant == "kd":
         yield at_server(config.kd_steps * config.kd_batch * 4 * drawn)
     yield at_server(config.images * drawn)
@@ -234,7 +234,7 @@ def federatedfactory(task: Task, config: Any) -> Iterator[Part]:
     else:
         per_client = classes_of_clients(task) / task.n_clients
         yield at_clients(modules.flops * per_client, (modules.name, "module"))
-    yield at_server(config.images * perceptron(*decoder_units(task, config, 0)))
+    yield at_server(config.images * cvae_drawn(task, config, 0))
     yield at_server(server_training(task, config.classifier_steps * config.classifier_batch))
 
 

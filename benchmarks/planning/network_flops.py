@@ -9,8 +9,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from mosaic.fl.models.live_network import live_network
 from mosaic.fl.models.spec import Spec
 from mosaic.fl.synthesis.conditional import ConditionalGenerator
+from mosaic.fl.synthesis.cvae import CvaeConfig, decoder_network, encoder_network, n_pixels
 from mosaic.fl.synthesis.dcgan import Generator, discriminator
+from mosaic.fl.synthesis.flow import TIME_FEATURES, FlowConfig, flow_network
 from mosaic.fl.synthesis.upsampling import UpsamplingGenerator
+from mosaic.fl.task import Task
 
 
 def passes(network: nn.Module, *inputs: Tensor, weights: bool, images: bool) -> float:
@@ -78,6 +81,61 @@ def dcgan(
     return drawn, learnt, of_discriminator
 
 
+def cvae(task: Task, config: CvaeConfig, n_classes: int) -> tuple[float, float]:
+    """FLOPs per image of a CVAE.
+
+    Args:
+        task: the shape of the images.
+        config: the networks.
+        n_classes: number of labels that they see; 0: none.
+
+    Returns:
+        An image that is drawn, and one that encoder and decoder learn from.
+    """
+    networks = CvaeConfig(
+        cvae_latent=config.cvae_latent,
+        cvae_hidden=config.cvae_hidden,
+        cvae_network=config.cvae_network,
+        cvae_width=config.cvae_width,
+    )
+    return _cvae(Task(dataset=task.dataset), networks, n_classes)
+
+
+@cache
+def _cvae(task: Task, config: CvaeConfig, n_classes: int) -> tuple[float, float]:
+    """:func:`cvae`, of a task and settings without what makes no difference."""
+    with torch.device("meta"):
+        encoder = encoder_network(task, config, n_classes)
+        decoder = decoder_network(task, config, n_classes)
+    image = two_items(n_pixels(task) + n_classes)
+    code = two_items(config.cvae_latent + n_classes)
+
+    # The decoder passes a gradient on to the encoder
+    drawn = passes(decoder, code.detach(), weights=False, images=False)
+    learnt = passes(decoder, code.detach(), weights=True, images=True)
+    learnt += passes(encoder, image, weights=True, images=False)
+    return drawn, learnt
+
+
+def flow(task: Task, config: FlowConfig) -> tuple[float, float]:
+    """FLOPs per image of a rectified flow for the task's images: drawn, learnt."""
+    network = FlowConfig(flow_hidden=config.flow_hidden, flow_euler=config.flow_euler)
+    return _flow(Task(dataset=task.dataset), network)
+
+
+@cache
+def _flow(task: Task, config: FlowConfig) -> tuple[float, float]:
+    """:func:`flow`, of a task and settings without what makes no difference."""
+    with torch.device("meta"):
+        network = flow_network(task, config)
+    n_classes = task.source.n_classes
+    noise = two_items(network.n_values + n_classes)
+    drawn = passes(network, noise, weights=False, images=False)
+    one_step = two_items(network.n_values + n_classes + TIME_FEATURES)
+    learnt = passes(network.network, one_step, weights=True, images=False)
+    return drawn, learnt
+
+
 @cache
 def server_generator(
     kind: str, latent: int, ngf: int, channels: int, size: int, n_classes: int
@@ -113,8 +171,3 @@ def server_generator(
 def two_items(*shape: int) -> Tensor:
     """A batch of two items on the meta device: BatchNorm in training needs more than one."""
     return torch.zeros(2, *shape, device="meta")
-
-
-def perceptron(*units: int) -> float:
-    """FLOPs per item of a forward pass through linear layers of so many units."""
-    return sum(2.0 * a * b for a, b in zip(units[:-1], units[1:], strict=True))

@@ -13,14 +13,14 @@ from benchmarks.planning.flop_parts import (
     all_clients,
     at_clients,
     at_server,
-    client_cvaes,
-    client_gans,
-    decoder_units,
+    client_generators,
+    labelled_generators,
     own_rounds,
     server_training,
 )
-from benchmarks.planning.network_flops import classifier, dcgan, perceptron
+from benchmarks.planning.network_flops import classifier, dcgan
 from mosaic.feedback import CANDIDATES, task_before
+from mosaic.fl.synthesis.labelled import LABELLED
 from mosaic.fl.task import Task
 
 
@@ -28,14 +28,10 @@ def mosaic_feedback(task: Task, config: Any) -> Iterator[Part]:
     """Mosaic with feedback: the rounds, the generators, and the images drawn with them."""
     yield own_rounds(task)
 
-    source = task.source
-    if config.generator == "cvae":
-        yield client_cvaes(task, config, source.n_classes)
-        per_image = perceptron(*decoder_units(task, config, source.n_classes))
-    else:
-        yield client_gans(task_before(task, config), config)
-        batch_norm = config.discriminator_norm == "batch"
-        per_image, _, _ = dcgan(config.latent, config.ngf, source.channels, source.size, batch_norm)
+    # GANs need the clients' models of the rounds before the exchange
+    before = task_before(task, config) if config.generator == "dcgan" else task
+    generators, per_image = client_generators(before, config)
+    yield generators
 
     sent = config.images * exchanges(task, config)
     if config.labels == "drawn":
@@ -54,9 +50,9 @@ def sda_fl(task: Task, config: Any) -> Iterator[Part]:
     yield own_rounds(task)
 
     source = task.source
-    if config.generator == "cvae":
-        yield client_cvaes(task, config, source.n_classes)
-        drawn = perceptron(*decoder_units(task, config, source.n_classes))
+    if config.generator in LABELLED:
+        generators, drawn = labelled_generators(task, config)
+        yield generators
     else:
         batch_norm = config.discriminator_norm == "batch"
         drawn, learnt, discriminated = dcgan(

@@ -117,7 +117,9 @@ def added_later(default: Any, *others: Any) -> Any:
     return field(default=default, metadata=metadata)
 
 
-def scaled_steps(default: int, side: str, *, batch: str = "", rounds: int = 0) -> Any:
+def scaled_steps(
+    default: int, side: str, *, batch: str = "", rounds: int = 0, later: bool = False
+) -> Any:
     """A ``Config`` field that counts training steps.
 
     With ``--budget equal`` each method gets the share of its paper's images that the budget pays
@@ -129,18 +131,22 @@ def scaled_steps(default: int, side: str, *, batch: str = "", rounds: int = 0) -
         batch: The field with the number of images per step, whose default is the paper's. With
             another value of it there are as many more or fewer steps. "": there is no such field.
         rounds: The paper's number of rounds, if the steps are those of one round.
+        later: Whether the field was added after records existed, as :func:`added_later`. Its steps
+            are solved only where they make a difference, so that other cells keep their keys.
     """
-    return field(default=default, metadata={"work": side, "batch": batch, "rounds": rounds})
+    metadata = {"work": side, "batch": batch, "rounds": rounds, "later": later}
+    return field(default=default, metadata=metadata)
 
 
-def choice(default: str, *others: str) -> Any:
+def choice(default: str, *others: str, later: bool = False) -> Any:
     """A ``Config`` field with a closed set of values.
 
     Args:
         default: The default value.
         others: The other possible values.
+        later: Whether the field was added after records existed, as :func:`added_later`.
     """
-    return field(default=default, metadata={"choices": (default, *others)})
+    return field(default=default, metadata={"choices": (default, *others), "later": later})
 
 
 def check_method(name: str, module: ModuleType) -> None:

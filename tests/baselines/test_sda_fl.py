@@ -33,6 +33,9 @@ SMALL = Config(
     cvae_latent=4,
     cvae_hidden=16,
     cvae_steps=20,
+    flow_hidden=16,
+    flow_steps=20,
+    flow_batch=16,
     images=30,
     threshold=0.1,  # of ten classes: every image has a label
     server_steps=2,
@@ -46,7 +49,7 @@ def cost_of(task, config):
     return account.total(), snapshots
 
 
-@pytest.mark.parametrize("generator", ["dcgan", "cvae"])
+@pytest.mark.parametrize("generator", ["dcgan", "cvae", "flow"])
 def test_without_a_confident_label_it_is_fedavg_to_the_bit(generator, task, store):
     config = replace(SMALL, threshold=1.0, generator=generator)
     found = [logits_of(snapshot) for snapshot in run(task, config)]
@@ -144,7 +147,12 @@ def test_drawing_takes_no_image_twice_so_that_its_scores_are_of_different_ones(t
 
 
 @pytest.mark.parametrize(
-    "changes", [{"generator": "cvae", "labels": "server"}, {"server": "trained"}]
+    "changes",
+    [
+        {"generator": "cvae", "labels": "server"},
+        {"generator": "flow"},
+        {"server": "trained"},
+    ],
 )
 def test_the_flops_of_variants_are_those_forecast(changes, task, store):
     config = replace(SMALL, **changes)

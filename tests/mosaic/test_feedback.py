@@ -157,6 +157,8 @@ def test_the_servers_own_training_starts_from_the_last_average(task, store):
 
 VARIANTS = {
     "gan": GAN,
+    "flow": replace(SMALL, generator="flow", flow_hidden=16, flow_steps=20, flow_batch=16),
+    "convolutional": replace(SMALL, cvae_network="convolutional", cvae_width=2),
     "agreed": replace(SMALL, labels="agreed", begin=0.5, refresh=1),
     "oneshot": replace(SMALL, protocol="oneshot"),
     "distil": replace(SMALL, distil="images", refresh=1),

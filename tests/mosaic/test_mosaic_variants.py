@@ -7,8 +7,10 @@ import torch
 from contract_runs import SMALL, config_of, images, logits_of
 
 from benchmarks.planning.expand import expand_cells
+from benchmarks.planning.method_flops import PARTS
 from benchmarks.planning.suite import read_suite
 from mosaic import method as mosaic
+from mosaic.fl.costs import Account, opened
 
 
 @pytest.mark.parametrize("teacher", ["experts", "source"])
@@ -26,6 +28,25 @@ def test_mosaics_variants_run(teacher, sampling, task, store):
     assert [snapshot.round for snapshot in snapshots] == [2, 3, 4]
     assert all(logits_of(snapshot).isfinite().all() for snapshot in snapshots)
     assert not torch.equal(logits_of(snapshots[0]), logits_of(snapshots[2]))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"generator": "flow", "flow_hidden": 16, "flow_steps": 4, "flow_batch": 16},
+        {"generator": "cvae", "cvae_network": "convolutional", "cvae_width": 2, "cvae_steps": 4},
+    ],
+)
+def test_mosaic_runs_with_generators_that_know_the_label_and_costs_what_is_forecast(
+    changes, task, store
+):
+    config = dataclasses.replace(SMALL["mosaic"], teacher="source", **changes)
+    with opened(Account()) as account:
+        [snapshot] = mosaic.run(task, config)
+    assert logits_of(snapshot).isfinite().all()
+    parts = PARTS["mosaic"](task, config)
+    forecast = sum(part.flops for part in parts if part.side == "client")
+    assert forecast == pytest.approx(account.total().step_flops[config.generator], rel=0.1)
 
 
 def test_the_authors_mosaic_runs(task, store):

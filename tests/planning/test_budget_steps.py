@@ -17,6 +17,7 @@ from benchmarks.planning.flop_parts import local_training
 from benchmarks.planning.methods import METHODS
 from benchmarks.planning.scales import SCALES, Budget
 from mosaic.fl.data.federation import open_federation
+from mosaic.fl.keys import canonical
 from mosaic.fl.rounds import part_of_turn, turns_of_round
 from mosaic.fl.task import Task
 
@@ -24,8 +25,10 @@ TASK = Task(rounds=20, steps=10, batch_size=64, base_width=16)
 
 
 def papers(method: str, side: str) -> dict[str, float]:
+    """Of the kinds of generator that are always solved, whichever is in use."""
     config = METHODS[method].Config()
-    return {field.name: papers_steps(config, field) for field in counted_fields(config, side)}
+    counted = [field for field in counted_fields(config, side) if not field.metadata.get("later")]
+    return {field.name: papers_steps(config, field) for field in counted}
 
 
 def test_all_steps_of_a_side_have_the_same_share_of_the_papers():
@@ -145,3 +148,29 @@ def test_mosaic_has_its_papers_numbers_at_the_paper_scale():
         task = Task(dataset=dataset, **scale.task)
         steps = steps_within("mosaic", task, {}, scale.budget)
         assert steps == papers("mosaic", "client") | papers("mosaic", "server")
+
+
+def budgeted(method: str, **settings):
+    steps = steps_within(method, TASK, settings, Budget(0.5, 0.5))
+    return METHODS[method].Config(**settings, **steps)
+
+
+@pytest.mark.parametrize("method", ["mosaic_feedback", "sda_fl", "mosaic"])
+@pytest.mark.parametrize(
+    "kind", [{"generator": "flow"}, {"generator": "cvae", "cvae_network": "convolutional"}]
+)
+def test_a_new_kind_of_generator_spends_the_clients_budget(method, kind):
+    config = budgeted(method, **kind)
+    counted = config.flow_steps if kind["generator"] == "flow" else config.cvae_steps
+    full = METHODS[method].Config()
+    assert counted in (full.flow_steps, full.cvae_steps) or spent(method, TASK, config)[
+        "client"
+    ] == pytest.approx(0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("method", ["mosaic_feedback", "sda_fl", "mosaic"])
+def test_steps_of_a_later_kind_stay_out_of_the_keys_of_other_kinds(method):
+    config = budgeted(method, generator="cvae")
+    assert config.flow_steps == METHODS[method].Config().flow_steps
+    assert "flow" not in canonical(config)
+    assert "flow_steps" in canonical(budgeted(method, generator="flow"))

@@ -66,7 +66,7 @@ def test_on_the_same_machine_the_last_bit_counts():
     assert judged(ROW, ROW).code == 0
     verdict = judged(ROW, ROW | {"accuracy": 0.8 + 1e-16 * 2, "commit": "def"})
     assert verdict.code == 1
-    assert "1 of 5 numbers differ" in verdict.differences[0]
+    assert "1 of 4 numbers differ" in verdict.differences[0]
     assert "commit abc then, def now" in verdict.differences[0]
 
 

@@ -26,7 +26,7 @@ from benchmarks.reporting.names import method_order, setting_name, widths_name
 from benchmarks.reporting.pages.tuned_over import NOTE, tuned_over
 from benchmarks.reporting.table import NOTHING, Page, markdown, span
 
-AT_CLIENTS = ("generator", "cvae")
+AT_CLIENTS = ("generator", "cvae", "flow")
 """Kinds of steps that clients take beside their local training."""
 
 NO_SERVER_STEPS = ("train", "predict", "draw", "ensemble", *AT_CLIENTS)

@@ -14,11 +14,14 @@ from mosaic.fl.costs import metered
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.transforms import to_uint8
 from mosaic.fl.device import autocast, device
+from mosaic.fl.models.spec import State
 from mosaic.fl.rng import stream
 from mosaic.fl.synthesis.client_cvaes import client_cvae
+from mosaic.fl.synthesis.client_flows import client_flow
 from mosaic.fl.synthesis.cvae import CvaeConfig
 from mosaic.fl.synthesis.dcgan import Generator
 from mosaic.fl.synthesis.decoders import Decoders
+from mosaic.fl.synthesis.flow import FlowConfig
 from mosaic.fl.synthesis.gan_training import (
     GanConfig,
     discriminator_step,
@@ -99,8 +102,20 @@ def cvae_images(task: Task, config: CvaeConfig, client: int, n: int) -> Tensor:
     Returns:
         uint8 (n, C, S, S), uploaded.
     """
+    return _drawn_by_label(task, config, client_cvae(task, config, client)["state"], client, n)
+
+
+@stage(version=1, sees=Task.without_models)
+def flow_images(task: Task, config: FlowConfig, client: int, n: int) -> Tensor:
+    """Images of a client's rectified flow, as :func:`cvae_images`."""
+    return _drawn_by_label(task, config, client_flow(task, config, client)["state"], client, n)
+
+
+def _drawn_by_label(
+    task: Task, config: CvaeConfig | FlowConfig, decoder: State, client: int, n: int
+) -> Tensor:
+    """What ``cvae_images`` returns, by any kind of decoder."""
     shard = open_federation(task).shards[client]
-    decoder = client_cvae(task, config, client)["state"]
     source = Decoders(task, config, [decoder], shard.label_counts[None])
     images, _ = source.draw(n, stream(task.seed, "images", client))
     return upload(to_uint8(images).contiguous(), "images")

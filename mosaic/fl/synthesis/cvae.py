@@ -2,7 +2,8 @@
 
 Sohn et al., Learning Structured Output Representation using Deep Conditional Generative Models,
 NeurIPS 2015; the loss is that of FedCVAE's code. The networks are small enough for a CPU: two
-hidden layers each, no convolution. Training needs no model of any client.
+hidden layers each, no convolution; or those of ``conv_cvae.py``, which convolve. Training needs no
+model of any client.
 
 In the shapes below, B is a batch, Z the noise's dimension, K the number of classes, and P = C S S
 the values of an image (C, S, S).
@@ -15,13 +16,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mosaic.fl.contract import scaled_steps
+from mosaic.fl.contract import added_later, choice, scaled_steps
 from mosaic.fl.costs import metered
 from mosaic.fl.data.transforms import normalise
 from mosaic.fl.device import autocast, device
 from mosaic.fl.models.live_network import LiveNetwork
 from mosaic.fl.models.spec import State
 from mosaic.fl.rng import seed_of, stream
+from mosaic.fl.synthesis.conv_cvae import ConvDecoder, ConvEncoder
 from mosaic.fl.task import Task
 from mosaic.fl.training.sgd import Samples, batches
 
@@ -41,6 +43,8 @@ class CvaeConfig:
     cvae_lr: float = 1e-3  # Adam
     cvae_kl: float = 1.0  # weight of the KL term
     cvae_truncation: float = 3.0  # noise comes from N(0, 1), without values beyond this one
+    cvae_network: str = choice("perceptron", "convolutional", later=True)
+    cvae_width: int = added_later(16)  # channels of the convolutional network, at half the size
 
 
 def cvae_config(config: CvaeConfig) -> CvaeConfig:
@@ -120,36 +124,48 @@ def _all_finite(losses: dict[str, float], state: State) -> bool:
 
 
 def _new_encoder(task: Task, config: CvaeConfig, n_classes: int) -> nn.Module:
-    """The encoder that all clients start from.
-
-    An image (B, P) with the label's one-hot (B, K) to the mean and the logarithm of the variance
-    of its code, (B, 2Z).
-    """
+    """The encoder that all clients start from."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(task.seed, "encoder"))
-        return perceptron(n_pixels(task) + n_classes, config.cvae_hidden, 2 * config.cvae_latent)
+        network = encoder_network(task, config, n_classes)
+    return network.to(device()).to(memory_format=torch.channels_last)
 
 
 def new_decoder(task: Task, config: CvaeConfig, n_classes: int) -> nn.Module:
-    """The decoder that all clients start from.
-
-    Noise (B, Z) with the label's one-hot (B, K) to logits of an image's values, (B, P).
-    """
+    """The decoder that all clients start from."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(task.seed, "decoder"))
-        return perceptron(config.cvae_latent + n_classes, config.cvae_hidden, n_pixels(task))
+        network = decoder_network(task, config, n_classes)
+    return network.to(device()).to(memory_format=torch.channels_last)
+
+
+def encoder_network(task: Task, config: CvaeConfig, n_classes: int) -> nn.Module:
+    """An image (B, P) with the label's one-hot (B, K) to its code's mean and log-variance, (B,
+    2Z)."""
+    n_out = 2 * config.cvae_latent
+    if config.cvae_network == "convolutional":
+        source = task.source
+        return ConvEncoder(n_classes, config.cvae_width, source.channels, source.size, n_out)
+    return perceptron(n_pixels(task) + n_classes, config.cvae_hidden, n_out)
+
+
+def decoder_network(task: Task, config: CvaeConfig, n_classes: int) -> nn.Module:
+    """Noise (B, Z) with the label's one-hot (B, K) to logits of an image's values, (B, P)."""
+    n_in = config.cvae_latent + n_classes
+    if config.cvae_network == "convolutional":
+        return ConvDecoder(n_in, config.cvae_width, task.source.channels, task.source.size)
+    return perceptron(n_in, config.cvae_hidden, n_pixels(task))
 
 
 def perceptron(n_in: int, hidden: int, n_out: int) -> nn.Module:
     """(B, n_in) to (B, n_out) through two hidden layers of ``hidden`` units with ReLU."""
-    layers = (
+    return nn.Sequential(
         nn.Linear(n_in, hidden),
         nn.ReLU(),
         nn.Linear(hidden, hidden),
         nn.ReLU(),
         nn.Linear(hidden, n_out),
     )
-    return nn.Sequential(*layers).to(device())
 
 
 def n_pixels(task: Task) -> int:
@@ -157,9 +173,11 @@ def n_pixels(task: Task) -> int:
     return task.source.channels * task.source.size**2
 
 
-def flop_shapes(task: Task, config: CvaeConfig, n_classes: int) -> tuple[int, ...]:
-    """Every number that the FLOPs of encoder and decoder depend on, but the number of images."""
-    return n_pixels(task), config.cvae_hidden, config.cvae_latent, n_classes
+def flop_shapes(task: Task, config: CvaeConfig, n_classes: int) -> tuple[int | str, ...]:
+    """All that the FLOPs of encoder and decoder depend on, but the number of images."""
+    width = config.cvae_width if config.cvae_network == "convolutional" else config.cvae_hidden
+    source = task.source
+    return config.cvae_network, source.channels, source.size, width, config.cvae_latent, n_classes
 
 
 def with_label(x: Tensor, labels: Tensor, n_classes: int) -> Tensor:

@@ -2,18 +2,56 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mosaic.fl.costs import metered
 from mosaic.fl.device import autocast, device
 from mosaic.fl.models.live_network import LiveNetwork
 from mosaic.fl.models.spec import State
-from mosaic.fl.synthesis.cvae import CvaeConfig, flop_shapes, new_decoder, with_label
+from mosaic.fl.synthesis import cvae, flow
+from mosaic.fl.synthesis.cvae import CvaeConfig, n_pixels, new_decoder, with_label
+from mosaic.fl.synthesis.flow import FlowConfig
 from mosaic.fl.task import Task
 
 IMAGES_PER_PASS = 512
+
+NOISE_LIMIT = 6.0
+"""Of a flow's noise, which is not truncated: no value beyond it comes up in 10^8."""
+
+
+class Decoder(NamedTuple):
+    """A network that draws images by label.
+
+    Attributes:
+        network: Noise with the label's one-hot (B, Z + K) to logits of an image's values (B, P).
+        latent: Z.
+        truncation: Noise comes from N(0, 1), without values beyond this one.
+        work: What draws are called for the FLOP meter.
+    """
+
+    network: nn.Module
+    latent: int
+    truncation: float
+    work: tuple
+
+
+def decoder_of(task: Task, config: CvaeConfig | FlowConfig, n_classes: int) -> Decoder:
+    """The network that the clients' states are loaded into.
+
+    Args:
+        task: The shape of the images.
+        config: A CVAE's settings, or else a flow's.
+        n_classes: K; 0: a CVAE whose decoder does not see the labels.
+    """
+    if isinstance(config, CvaeConfig):
+        work = ("cvae", *cvae.flop_shapes(task, config, n_classes))
+        network = new_decoder(task, config, n_classes)
+        return Decoder(network, config.cvae_latent, config.cvae_truncation, work)
+    work = ("flow", *flow.flop_shapes(task, config))
+    return Decoder(flow.new_flow(task, config), n_pixels(task), NOISE_LIMIT, work)
 
 
 class Decoders:
@@ -29,7 +67,7 @@ class Decoders:
 
     Args:
         task: The shape of the images, and the precision.
-        config: The shape of the decoders, and where noise is cut off.
+        config: The settings of the decoders, as :func:`decoder_of` takes them.
         states: The decoders, one per row of ``label_counts``.
         label_counts: (N, K), how many samples of each class each client has.
         balanced: Whether classes are equally frequent.
@@ -39,18 +77,17 @@ class Decoders:
     def __init__(
         self,
         task: Task,
-        config: CvaeConfig,
+        config: CvaeConfig | FlowConfig,
         states: Sequence[State],
         label_counts: Tensor,
         balanced: bool = False,
         conditional: bool = True,
     ):
         self.task = task
-        self.config = config
         self.states = states
         self.n_classes = label_counts.shape[1] if conditional else 0
-        decoder = new_decoder(task, config, self.n_classes)
-        self.live_decoder = LiveNetwork(decoder.eval().requires_grad_(False))
+        self.decoder = decoder_of(task, config, self.n_classes)
+        self.live_decoder = LiveNetwork(self.decoder.network.eval().requires_grad_(False))
 
         self.weights = label_counts.double()  # (N, K), proportional to the pairs' probabilities
         if balanced:
@@ -84,8 +121,8 @@ class Decoders:
         n_clients = len(self.weights)
 
         # A truncated normal, by the inverse of its distribution function.
-        truncation = self.config.cvae_truncation
-        u = 2 * torch.rand(n, self.config.cvae_latent, generator=rng, dtype=torch.float64) - 1
+        truncation = self.decoder.truncation
+        u = 2 * torch.rand(n, self.decoder.latent, generator=rng, dtype=torch.float64) - 1
         z = math.sqrt(2) * torch.erfinv(u * math.erf(truncation / math.sqrt(2)))
 
         labels = pairs // n_clients
@@ -105,7 +142,6 @@ class Decoders:
             Images (n, C, S, S) in [-1, 1], channels_last.
         """
         source = self.task.source
-        shapes = flop_shapes(self.task, self.config, self.n_classes)
         images = torch.empty(len(z), source.channels, source.size, source.size, device=device())
         for client in clients.unique().tolist():
             self.live_decoder.load(self.states[client])
@@ -113,7 +149,7 @@ class Decoders:
             for part in rows.split(IMAGES_PER_PASS):
                 inputs = with_label(z[part], labels[part], self.n_classes)
                 with (
-                    metered("draw", "cvae", *shapes, items=len(part)),
+                    metered("draw", *self.decoder.work, items=len(part)),
                     autocast(self.task.precision),
                 ):
                     logits = self.live_decoder.network(inputs).float()
