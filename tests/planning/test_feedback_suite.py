@@ -29,6 +29,7 @@ PARTS = (
 def test_each_line_of_the_method_changes_one_part(found):
     default = next(cell.config for cell in found if cell.label == "mosaic_feedback")
     fields = [field for field in dataclasses.fields(default) if "work" not in field.metadata]
+    fields = [field for field in fields if field.name != "cvae_lr"]  # tuned for those with CVAEs
     for cell in found:
         if cell.method == "mosaic_feedback":
             values = [

@@ -8,17 +8,17 @@ from benchmarks.planning.suite import read_suite, suite_names
 from mosaic.method import SPACE, Config
 
 SIZES = {"latent", "ngf", "generator_batch", "distil_batch", "cvae_latent", "cvae_hidden"}
-SIZES |= {"cvae_batch"}
+SIZES |= {"cvae_batch", "cvae_width", "flow_hidden", "flow_batch"}
 """Sizes of networks and batches: a scale's, or the papers'."""
 
-RATES = {"generator_lr", "meta_lr", "distil_lr", "finetune_lr", "cvae_lr"}
+RATES = {"generator_lr", "meta_lr", "distil_lr", "finetune_lr", "cvae_lr", "flow_lr"}
 """Learning rates: tuned, or the papers'."""
 
-BUDGET = {"generator_steps", "distil_steps", "cvae_steps"}
+BUDGET = {"generator_steps", "distil_steps", "cvae_steps", "flow_steps"}
 """Solved for the budget."""
 
-OF_FEDCVAE = {"cvae_kl", "cvae_truncation"}
-"""The CVAE's own, as in its paper."""
+OF_GENERATORS = {"cvae_kl", "cvae_truncation", "flow_euler"}
+"""The CVAE's and the flow's own."""
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 
@@ -40,7 +40,7 @@ def used() -> dict[str, set]:
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_each_setting_has_two_values_in_the_suites_or_is_a_size_or_a_rate(name, used):
-    if name in SIZES | RATES | BUDGET | OF_FEDCVAE:
+    if name in SIZES | RATES | BUDGET | OF_GENERATORS:
         assert "choices" not in FIELDS[name].metadata
     else:
         assert len(used[name]) > 1, f"no suite uses mosaic.{name}"
