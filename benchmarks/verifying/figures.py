@@ -19,7 +19,7 @@ from benchmarks.reporting.names import number
 from benchmarks.reporting.shown import SUBJECT
 from benchmarks.texts import file_names
 from benchmarks.verifying.folder import Content
-from benchmarks.verifying.pages import Report
+from benchmarks.verifying.pages import TABLES, Report
 from benchmarks.verifying.verdict import Verdict
 
 ENDINGS = (".png", ".svg")
@@ -43,7 +43,8 @@ def check_figures(content: Content, report: Report, other_version: bool, verdict
     folder, again = content.folder / "figures", report.folder / "figures"
     here, drawn = _names(folder), _names(again)
     linked = _linked(content.folder)
-    if not here and not linked and not content.as_run:
+    has_report = any((content.folder / name).exists() for name in TABLES)
+    if not here and not linked and not (content.as_run and has_report):
         return
     for name in sorted(here - drawn):
         if not (Path(name).stem in _of_pictures(report.records) and not _has_pictures(report)):

@@ -5,13 +5,13 @@ do not say the order. So there are several candidates, and pages agree if one of
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from benchmarks.planning.cell import Cell
+from benchmarks.planning.cell import UNKNOWN, Cell
 from benchmarks.planning.data import proxy_of, with_data
 from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.scales import SCALES
@@ -122,6 +122,10 @@ def _values(recorded: Sequence[Any], of_suite: Sequence[Any]) -> list[Any]:
     return [v for v in of_suite if v in present] + sorted(set(present) - set(of_suite))
 
 
+WORK = asdict(UNKNOWN)
+"""A report has these columns also where no cell has a value in them."""
+
+
 def frames(content: Content, planned: Sequence[Cell]) -> Iterator[pd.DataFrame]:
     """The records of a report, in each order, and under the names, that they may have had in it.
 
@@ -155,7 +159,7 @@ def _frame(
     found: list[Row] = []
     for key in keys:
         now = current_names(names[key]) if key in names else {}
-        found += [row | now for row in rows[key]]
+        found += [WORK | row | now for row in rows[key]]
     return in_order(pd.DataFrame(found), by_setting=False)
 
 

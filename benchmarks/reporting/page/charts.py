@@ -18,7 +18,9 @@ ACCURACY = "accuracy (per cent)"
 Spec = dict[str, Any]
 
 CONFIG: Spec = {
-    "aria": False,  # the element around a figure has its text; Vega's own marks lack some
+    # the element around a figure has its text; Vega's own marks lack some
+    "aria": False,
+    "mark": {"aria": False},
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},
     "axis": {"labelLimit": 150, "titleFontWeight": 500, "labelOverlap": True},
