@@ -135,7 +135,7 @@ def _scratch() -> Iterator[Path]:
 
 @contextmanager
 def _noted_warnings(scratch: Path, verdict: Verdict) -> Iterator[None]:
-    """Note warnings; those of files in the temporary folder tell nothing that was not said."""
+    """Note warnings; those of files in the temporary folder repeat what is known."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
@@ -177,7 +177,7 @@ def _machine(given: Given, rows: Sequence[Row]) -> Machine:
 
 
 def _possible(known: dict[str, Cell], n_recorded: int, verdict: Verdict) -> list[Cell]:
-    """The cells that can be run here; why the others cannot is said once per reason."""
+    """The cells that can be run here; why the others cannot is printed once per reason."""
     if not known:
         verdict.cannot(
             f"none of {n_recorded} cells can be run again from its record; the reasons are above"

@@ -53,7 +53,7 @@ def test_a_run_that_was_killed_is_said_to_be_and_one_that_ended_is_not_there(tmp
     at_work(folder, summary_of(written=time.time() - 1000))
     assert main([str(folder)]) == 0
     text = section((folder / "report.html").read_text())
-    assert "has not been heard of since" in text and "until " not in text
+    assert "has written nothing since" in text and "until " not in text
     for path in folder.glob(f".{FILE}.*"):
         path.unlink()
     assert main([str(folder)]) == 0

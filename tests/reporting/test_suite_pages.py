@@ -11,9 +11,10 @@ from benchmarks.reporting.figures.generator_budget import (
 )
 from benchmarks.reporting.figures.growth import growth_figure
 from benchmarks.reporting.pages.generator_budget import collapsed_clients, generator_budget_page
-from benchmarks.reporting.pages.generator_check import generator_check_page, verdict
+from benchmarks.reporting.pages.generator_check import generator_check_page, parameters_of, verdict
 from benchmarks.reporting.pages.growth import growth_pages
 from benchmarks.reporting.pages.paired import paired_page
+from benchmarks.reporting.table import NOTHING
 from benchmarks.reporting.tables import write_tables
 
 SETTING = ("digits", 4, "full")
@@ -128,3 +129,13 @@ def test_a_suite_asks_for_figures():
     usual = suite_figures._figures(pd.DataFrame(), [])
     more = suite_figures._figures(pd.DataFrame(), ["generator_budget", "growth"])
     assert more.keys() - usual.keys() == {"accuracy_vs_flop", "images_vs_flop", "growth"}
+
+
+KINDS = ("dcgan", "cvae", "flow")
+
+
+def test_only_a_gan_has_the_parameters_of_a_gan():
+    row = {"dataset": "digits", "config.latent": 100, "config.ngf": 8}
+    rows = {kind: pd.DataFrame([row | {"config.generator": kind}]) for kind in KINDS}
+    assert parameters_of(rows["dcgan"]) != NOTHING
+    assert parameters_of(rows["cvae"]) == parameters_of(rows["flow"]) == NOTHING

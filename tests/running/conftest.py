@@ -3,6 +3,8 @@
 import pytest
 from stops import end_all
 
+from benchmarks.planning.expand import expand_cells
+from benchmarks.planning.suite import read_suite
 from benchmarks.running.session import Session, prepare
 from mosaic.fl.cache import use_cache, watch_stages
 
@@ -25,3 +27,19 @@ def session(tmp_path) -> Session:
     session = Session(tmp_path)
     prepare(session)
     return session
+
+
+@pytest.fixture
+def cells():
+    """Four cells: two methods, two seeds."""
+    name, suite = read_suite("heterogeneity")
+    return expand_cells(
+        name,
+        suite,
+        "quick",
+        omega=[0.1],
+        methods=["fedavg", "ensemble"],
+        seeds=[0, 1],
+        widths=["full"],
+        precision="fp32",
+    )

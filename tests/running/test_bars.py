@@ -5,11 +5,8 @@ import json
 import os
 import time
 
-import pytest
 from rich.console import Console
 
-from benchmarks.planning.expand import expand_cells
-from benchmarks.planning.suite import read_suite
 from benchmarks.running import bars
 from benchmarks.running.bars import progress_line, show_progress
 from benchmarks.running.progress import Estimate
@@ -17,21 +14,6 @@ from benchmarks.running.records import done_file, write_rows
 from benchmarks.running.run_state import FILE, RunState, clock, every, runs_in, state_file
 from benchmarks.running.session import Outcome
 from mosaic.fl.unfinished import machine
-
-
-@pytest.fixture
-def cells():
-    name, suite = read_suite("heterogeneity")
-    return expand_cells(
-        name,
-        suite,
-        "quick",
-        omega=[0.1],
-        methods=["fedavg", "ensemble"],
-        seeds=[0, 1],
-        widths=["full"],
-        precision="fp32",
-    )
 
 
 def state_of(folder, cells, n_finished=0, jobs=1):

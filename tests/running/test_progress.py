@@ -2,27 +2,8 @@
 
 import dataclasses
 
-import pytest
-
-from benchmarks.planning.expand import expand_cells
-from benchmarks.planning.suite import read_suite
 from benchmarks.running.progress import Estimate
 from benchmarks.running.records import done_file, write_rows
-
-
-@pytest.fixture
-def cells():
-    name, suite = read_suite("heterogeneity")
-    return expand_cells(
-        name,
-        suite,
-        "quick",
-        omega=[0.1],
-        methods=["fedavg", "ensemble"],
-        seeds=[0, 1],
-        widths=["full"],
-        precision="fp32",
-    )
 
 
 def finish(folder, cell, **columns):

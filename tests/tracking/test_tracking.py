@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("unrendered")
 
 
 class Notes:
-    """A tracker that is a list, and fails as often as it is told."""
+    """A tracker that is a list, and fails a given number of times."""
 
     place = "a list"
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.reporting.frames import has_values
-from benchmarks.reporting.names import omega_values, setting_name
+from benchmarks.reporting.frames import has_values, of_label
+from benchmarks.reporting.names import method_order, omega_values, setting_name
 from benchmarks.reporting.significance import MIN_PAIRS_EXACT
 from benchmarks.reporting.table import Page, p_value, rules_between, short, signed
 
@@ -60,6 +60,26 @@ def _points(fraction: float) -> str:
 
 def _width(fraction: float) -> str:
     return short(100 * fraction)
+
+
+def lines_by_omega(last: pd.DataFrame) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
+    """The lines of a page with a row per omega and label, and the records of each line.
+
+    Args:
+        last: records of one round per cell.
+
+    Returns:
+        A table with the columns omega, label and n, the number of seeds; and the rows of each.
+    """
+    table = []
+    rows_of_lines = []
+    for omega in sorted(last["omega"].unique()):
+        at_omega = last.loc[last["omega"] == omega]
+        for label in method_order(at_omega):
+            rows = of_label(at_omega, label)
+            table.append({"omega": omega, "label": label, "n": rows["seed"].nunique()})
+            rows_of_lines.append(rows)
+    return pd.DataFrame(table, columns=["omega", "label", "n"]), rows_of_lines
 
 
 def page_by_omega(

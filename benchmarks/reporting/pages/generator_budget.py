@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.reporting import comparison
-from benchmarks.reporting.frames import has_values, mean_of, of_label, sd_of
-from benchmarks.reporting.names import method_order, omega_values, seeds_name, setting_name
-from benchmarks.reporting.pages.differences import page_by_omega
+from benchmarks.reporting.frames import has_values, mean_of, sd_of
+from benchmarks.reporting.names import omega_values, seeds_name, setting_name
+from benchmarks.reporting.pages.differences import lines_by_omega, page_by_omega
 from benchmarks.reporting.table import NOTHING, Page, mean_sd, short
 
 NAME = "generator_budget"
@@ -49,16 +49,8 @@ def generator_budget_page(records: pd.DataFrame, setting: tuple) -> Page:
         setting: data set, number of clients and widths.
     """
     last = comparison.selected_rounds(records, "last").dropna(subset=["accuracy"])
-    table = []
-    cells = []
-    for omega in sorted(last["omega"].unique()):
-        at_omega = last.loc[last["omega"] == omega]
-        for label in method_order(at_omega):
-            rows = of_label(at_omega, label)
-            table.append({"omega": omega, "label": label, "n": rows["seed"].nunique()})
-            cells.append(_texts(rows))
-
-    lines = pd.DataFrame(table, columns=["omega", "label", "n"])
+    lines, rows_of_lines = lines_by_omega(last)
+    cells = [_texts(rows) for rows in rows_of_lines]
     caption = f"Budget of the generators on {setting_name(*setting)}"
     notes = [f"Means over seeds ({seeds_name(lines['n'])}). {NOTE}"]
     return page_by_omega(caption, lines, HEADER, cells, notes, omega_values(records))

@@ -5,9 +5,9 @@ import math
 import pandas as pd
 
 from benchmarks.reporting import comparison
-from benchmarks.reporting.frames import mean_of, of_label
-from benchmarks.reporting.names import method_order, omega_values, seeds_name, setting_name
-from benchmarks.reporting.pages.differences import page_by_omega
+from benchmarks.reporting.frames import mean_of
+from benchmarks.reporting.names import omega_values, seeds_name, setting_name
+from benchmarks.reporting.pages.differences import lines_by_omega, page_by_omega
 from benchmarks.reporting.table import NOTHING, Page, short
 
 NAME = "generator_check"
@@ -46,17 +46,11 @@ def generator_check_page(records: pd.DataFrame, setting: tuple) -> Page:
     if "fid_domain" not in last:
         last = last.assign(fid_domain=math.nan)
     last = last.dropna(subset=["fid_domain"])
-    table = []
+    lines, rows_of_lines = lines_by_omega(last)
     cells = []
-    for omega in sorted(last["omega"].unique()):
-        at_omega = last.loc[last["omega"] == omega]
-        for label in method_order(at_omega):
-            rows = of_label(at_omega, label)
-            table.append({"omega": omega, "label": label, "n": rows["seed"].nunique()})
-            scores = [short(mean_of(rows, column)) for column in SCORES.values()]
-            cells.append([_parameters(rows), *scores, verdict(rows)])
-
-    lines = pd.DataFrame(table, columns=["omega", "label", "n"])
+    for rows in rows_of_lines:
+        scores = [short(mean_of(rows, column)) for column in SCORES.values()]
+        cells.append([parameters_of(rows), *scores, verdict(rows)])
     header = ["parameters", *SCORES, f"FID < {LIMIT}"]
     caption = f"The generator alone on {setting_name(*setting)}"
     notes = [f"Means over seeds ({seeds_name(lines['n'])}). {NOTE}"]
@@ -72,18 +66,20 @@ def verdict(rows: pd.DataFrame) -> str:
     return NOTHING
 
 
-def _parameters(rows: pd.DataFrame) -> str:
+def parameters_of(rows: pd.DataFrame) -> str:
     """The number of a DCGAN's parameters; a dash where the records do not say."""
     # Not above: a report that has no such page needs no PyTorch
     import torch
 
     from mosaic.fl.data.datasets import DATASETS
     from mosaic.fl.synthesis.dcgan import Generator
+    from mosaic.fl.synthesis.labelled import LABELLED
 
     row = rows.iloc[0]
     source = DATASETS.get(str(row["dataset"]))
     latent, ngf = (row.get(f"config.{name}", math.nan) for name in ("latent", "ngf"))
-    if source is None or pd.isna(latent) or pd.isna(ngf) or row.get("config.generator") == "cvae":
+    is_labelled = row.get("config.generator") in LABELLED  # not a DCGAN
+    if source is None or pd.isna(latent) or pd.isna(ngf) or is_labelled:
         return NOTHING
     with torch.device("meta"):
         network = Generator(int(latent), int(ngf), source.channels, source.size)
