@@ -20,7 +20,7 @@ from benchmarks.planning.methods import METHODS
 from benchmarks.planning.plugins import method_source
 from benchmarks.planning.scales import BUDGETS, Scale, check_budget, known_scale
 from benchmarks.planning.settings import Settings, checked
-from benchmarks.planning.suite import Entry, Suite
+from benchmarks.planning.suite import Entry, Suite, at_scale
 from benchmarks.planning.tuned import NOT_TUNED, read_tuned
 from benchmarks.planning.values import different
 from benchmarks.planning.work import planned
@@ -101,7 +101,7 @@ def expand_cells(name: str, suite: Suite, scale_name: str, **overrides: Any) -> 
         InputError: if a name, a setting or a value is wrong, or if two entries are the same cell.
     """
     given = Overrides(**{key: value for key, value in overrides.items() if value is not None})
-    scale = known_scale(scale_name)
+    suite, scale = at_scale(suite, scale_name, known_scale(scale_name))
     check_budget(given.budget)
     entries = entries_of(suite, given.methods, given.settings, given.folder)
 

@@ -1,5 +1,6 @@
 """A suite is one question, written as a TOML file."""
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -8,11 +9,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PositiveFloat,
     PrivateAttr,
     ValidationError,
 )
 
 from benchmarks.planning.axes import check_clients, check_omega, check_widths, seeds_of
+from benchmarks.planning.scales import SCALES, Budget, Scale
 from benchmarks.planning.toml_files import read_toml
 from mosaic.fl.errors import InputError, did_you_mean
 
@@ -76,6 +79,38 @@ class Entry(BaseModel):
         return self.label or self.name
 
 
+class OwnBudget(BaseModel):
+    """A suite's equal budget, in multiples of FedAvg's local training: see ``scales.Budget``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    client: PositiveFloat
+    server: PositiveFloat
+
+
+class OwnScale(BaseModel):
+    """What a suite has of its own at one scale.
+
+    Attributes:
+        task: settings of the task; they take the place of the suite's.
+        budget: takes the place of the scale's.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    task: dict[str, Any] = {}
+    budget: OwnBudget | None = None
+
+
+def check_scale(name: str) -> str:
+    """A scale's name.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if name not in SCALES:
+        raise ValueError(str(did_you_mean("scale", name, SCALES)))
+    return name
+
+
 class Suite(BaseModel):
     """A suite's file. The scale decides what the file leaves out.
 
@@ -89,6 +124,7 @@ class Suite(BaseModel):
         datasets: names of data sets.
         seeds: a count or a list.
         task: settings of the task.
+        scale: what is different at a scale, by its name.
         pages: pages of the report beside the standard ones.
         reference: the label that all others are compared with.
     """
@@ -103,8 +139,20 @@ class Suite(BaseModel):
     datasets: NonEmpty[str] | None = None
     seeds: Annotated[list[int] | None, BeforeValidator(seeds_of)] = None
     task: dict[str, Any] = {}
+    scale: dict[Annotated[str, BeforeValidator(check_scale)], OwnScale] = {}
     pages: list[PageName] = []
     reference: str = "mosaic"
+
+
+def at_scale(suite: Suite, scale_name: str, scale: Scale) -> tuple[Suite, Scale]:
+    """A suite and a scale, each with what the suite has of its own at that scale."""
+    own = suite.scale.get(scale_name)
+    if own is None:
+        return suite, scale
+    if own.budget is not None:
+        budget = Budget(own.budget.client, own.budget.server)
+        scale = dataclasses.replace(scale, budget=budget)
+    return suite.model_copy(update={"task": suite.task | own.task}), scale
 
 
 def suite_names() -> list[str]:
@@ -163,9 +211,7 @@ def _explain(problem: Any) -> str:
     where = ".".join(str(part) for part in location)
 
     if problem["type"] == "extra_forbidden":
-        inside_entry = location[0] == "method" and len(location) > 2
-        known = Entry.model_fields if inside_entry else Suite.model_fields
-        error = did_you_mean("key", str(location[-1]), known)
+        error = did_you_mean("key", str(location[-1]), _keys_beside(location))
         return f"{where}: {str(error).rstrip('.')}"
 
     if location[0] == "methods":
@@ -177,3 +223,15 @@ def _explain(problem: Any) -> str:
     if problem["type"] == "missing":
         return f"{where}: {problem['msg'].lower()}"
     return f"{where}: {problem['msg'].lower()}, not {problem['input']!r}"
+
+
+def _keys_beside(location: tuple) -> list[str]:
+    """The keys that are possible at a place of a suite's file."""
+    model: type[BaseModel] = Suite
+    if location[0] == "method" and len(location) > 2:
+        model = Entry
+    if location[0] == "scale" and len(location) == 3:
+        model = OwnScale
+    if location[0] == "scale" and len(location) == 4:
+        model = OwnBudget
+    return list(model.model_fields)

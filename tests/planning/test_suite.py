@@ -162,6 +162,23 @@ def test_a_field_that_may_be_none_is_read_as_a_number(given):
     assert {cell.task.n_train for cell in found} == {500}
 
 
+def test_what_a_suite_has_of_its_own_at_a_scale_holds_there_alone(written):
+    """A number of steps is solved from the suite's budget, and the command still has the last word."""
+    own = "[scale.laptop]\ntask = { steps = 7 }\nbudget = { client = 2, server = 0.5 }\n"
+    suite = written(TINY + own)
+    given = {"seeds": [0], "methods": ["mosaic"]}
+
+    (quick,) = expand_cells(*suite, "quick", **given)
+    assert (quick.task.steps, quick.work.client_budget, quick.work.server_budget) == (10, 6, 3)
+
+    (laptop,) = expand_cells(*suite, "laptop", **given)
+    assert (laptop.task.steps, laptop.work.client_budget, laptop.work.server_budget) == (7, 2, 0.5)
+    assert laptop.work.client_spent == pytest.approx(2, rel=0.05)
+
+    (command,) = expand_cells(*suite, "laptop", **given, settings={"task": {"steps": 9}})
+    assert command.task.steps == 9
+
+
 # Errors say what was given, what is possible, and what was probably meant
 
 
@@ -228,6 +245,16 @@ def test_a_suite_that_is_not_there_is_an_input_error(name, wanted):
         (TINY.replace("[0.1]", '["low"]'), r"omega.0: omega is 'low'; it is a number"),
         (TINY.replace("omega = [0.1]", ""), r"omega: field required"),
         ('x = "\x00"', r"not valid TOML"),
+        (TINY + "[scale.labtop]\n", r"unknown scale 'labtop'; did you mean 'laptop'\?"),
+        (TINY + "[scale.laptop]\ntsk = {}\n", r"scale.laptop.tsk: .*did you mean 'task'\?"),
+        (
+            TINY + "[scale.laptop]\nbudget = { client = 1, servr = 1 }\n",
+            r"scale.laptop.budget.servr: .*did you mean 'server'\?",
+        ),
+        (
+            TINY + "[scale.laptop]\nbudget = { client = 0, server = 1 }\n",
+            r"scale.laptop.budget.client: input should be greater than 0",
+        ),
     ],
 )
 def test_a_wrong_suite_file_says_where(written, text, wanted):

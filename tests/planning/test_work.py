@@ -60,7 +60,7 @@ def test_each_entry_spends_its_budget_or_has_its_papers_steps(suite, scale):
             n_known += 1
             if few:
                 continue
-            budget = getattr(SCALES[scale].budget, side)
+            budget = getattr(cell.work, f"{side}_budget")
             found = getattr(cell.work, f"{side}_spent")
             papers = {field.name: most_steps(cell.config, field, cell.task) for field in counted}
             has_papers = all(getattr(cell.config, name) >= round(n) for name, n in papers.items())
