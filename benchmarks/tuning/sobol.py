@@ -6,6 +6,7 @@ methods with equally many settings get the same points of the unit cube.
 """
 
 import math
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ DIGITS = 3
 def sobol_point(plan: Plan, ordinal: int) -> dict[str, Any]:
     """The settings of a trial.
 
+    Where all settings are choices, the trials go through their combinations in turn.
+
     Costly settings are those of the default in the first ``plan.hold`` trials, and change with
     every ``plan.hold`` further ones, which share their stages.
 
@@ -33,6 +36,9 @@ def sobol_point(plan: Plan, ordinal: int) -> dict[str, Any]:
     first = plan.first()
     if ordinal == 0:
         return first
+    combinations = _combinations(plan)
+    if combinations:
+        return combinations[ordinal % len(combinations)]
     cheap = [key for key in plan.space if key not in plan.costly]
     point = _drawn(plan, cheap, "cheap", ordinal - 1)
     group = ordinal // plan.hold
@@ -41,6 +47,25 @@ def sobol_point(plan: Plan, ordinal: int) -> dict[str, Any]:
     else:
         point |= _drawn(plan, plan.costly, "costly", group - 1)
     return {key: point[key] for key in plan.space}
+
+
+def _combinations(plan: Plan) -> list[dict[str, Any]]:
+    """All combinations of choices, the default first; none if a setting is a number.
+
+    Nor if there are more of them than trials. Costly settings change last.
+    """
+    choices = {}
+    for key in sorted(plan.space, key=lambda key: key not in plan.costly):
+        distribution = plan.space[key]
+        if not isinstance(distribution, CategoricalDistribution):
+            return []
+        default = plan.first()[key]
+        choices[key] = [default, *(c for c in distribution.choices if c != default)]
+
+    points = [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
+    if len(points) > plan.trials:
+        return []
+    return [{key: point[key] for key in plan.space} for point in points]
 
 
 def _drawn(plan: Plan, keys: tuple[str, ...] | list[str], what: str, i: int) -> dict[str, Any]:

@@ -150,6 +150,24 @@ def test_methods_with_equally_many_settings_get_the_same_points_and_costly_ones_
     assert len(eighths) == 7
 
 
+def test_where_all_settings_are_choices_each_combination_is_tried():
+    """The evenly spread points of the cube's halves may leave a combination out. Those of one
+    costly choice follow one another, and share its stages.
+    """
+    options = parse(["--all", "--scale=quick", "--trials=8", "--methods=mosaic_feedback", *ON_CPU])
+    _, (plan,), _ = plans_of_all(options)
+    assert (plan.costly, list(plan.space)) == (("generator",), ["generator", "mix"])
+
+    points = [tuple(sobol_point(plan, i).values()) for i in range(8)]
+    first_four = [
+        ("cvae", "complement"),
+        ("cvae", "half"),
+        ("flow", "complement"),
+        ("flow", "half"),
+    ]
+    assert points == first_four * 2
+
+
 def test_a_share_of_a_distribution_is_the_value_below_which_it_lies():
     space = space_of("mosaic") | space_of("fens")
     assert value_at(space["meta"], 0.0) == "linear" and value_at(space["meta"], 0.99) == "ridge"
