@@ -163,7 +163,7 @@ def test_a_field_that_may_be_none_is_read_as_a_number(given):
 
 
 def test_what_a_suite_has_of_its_own_at_a_scale_holds_there_alone(written):
-    """A number of steps is solved from the suite's budget, and the command still has the last word."""
+    """Steps are solved from the suite's budget, and the command still has the last word."""
     own = "[scale.laptop]\ntask = { steps = 7 }\nbudget = { client = 2, server = 0.5 }\n"
     suite = written(TINY + own)
     given = {"seeds": [0], "methods": ["mosaic"]}
