@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from filelock import FileLock
 from rich.markup import escape
 
 from benchmarks.cli import console, printed_warnings, safe_path, start_on_machine
@@ -48,10 +49,12 @@ def tune_all(options: argparse.Namespace) -> int:
         run_all(to_run, jobs, announce, refresh)
 
     studies = {plan.method: (open_study(plan), plan) for plan in plans if _is_there(plan)}
-    missing = missing_in(studies, plans)
     failures: Failures = []
     _print_results(studies)
-    _write(studies, plans, missing, options, folder, failures)
+    # Of two commands on these studies, the one that writes last must have read last
+    with FileLock(folder / "studies.lock"):
+        missing = missing_in(studies, plans)
+        _write(studies, plans, missing, options, folder, failures)
     for line in failure_lines(failures):
         _print(f"missing in the report: {line}")
     for method in missing:

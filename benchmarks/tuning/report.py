@@ -18,6 +18,7 @@ from benchmarks.tuning.damage import is_sound
 from benchmarks.tuning.figures import write_figures
 from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.retries import counted
+from benchmarks.tuning.storage import locked
 from mosaic.fl.files import write_whole
 
 SUMS = ("wall_s", "computed_s", "saved_s")
@@ -34,7 +35,8 @@ def write_report(study: optuna.Study, plan: Plan, failures: Failures | None = No
     Returns:
         Whether any trial has a result.
     """
-    with part("trials.csv", failures):
+    # Of two commands on one study, the one that writes last must have read last
+    with part("trials.csv", failures), locked(plan):
         table = trial_table(study, plan)
         content = table.to_csv(index=False, lineterminator="\n")
         write_whole(plan.folder / "trials.csv", utf8(content))
