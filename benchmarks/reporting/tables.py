@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.reporting import comparison
+from benchmarks.reporting import comparison, rankings
 from benchmarks.reporting.frames import groups, with_infinities
 from benchmarks.reporting.names import setting_name
 from benchmarks.reporting.pages import (
@@ -208,7 +208,7 @@ def _pages_of_setting(
             yield difference_page(here, table, setting, reference)
 
     def ranks() -> Iterator[Page]:
-        table = comparison.average_ranks(here)
+        table = rankings.average_ranks(here)
         if len(table) > 1:
             yield rank_page(table, here, setting, reference)
 

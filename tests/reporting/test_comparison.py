@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import integrate, stats
 
-from benchmarks.reporting import comparison, names, significance
+from benchmarks.reporting import comparison, names, rankings, significance
 
 
 def records_of(
@@ -257,11 +257,11 @@ def test_wins_and_ranks_by_hand():
     records = records_of(
         {"mosaic": [0.7, 0.7, 0.7], "dense": [0.6, 0.8, 0.6996], "fedavg": [0.5, 0.5, None]}
     )
-    counts = comparison.win_tie_loss(records, "mosaic").set_index("label")
+    counts = rankings.win_tie_loss(records, "mosaic").set_index("label")
     assert counts.loc["dense"].tolist() == [1, 1, 1, 3]
     assert counts.loc["fedavg"].tolist() == [2, 0, 0, 2]
     # Only seeds 0 and 1 are complete: mosaic ranks 1 and 2, dense 2 and 1, fedavg 3 and 3.
-    ranks = comparison.average_ranks(records).set_index("label")
+    ranks = rankings.average_ranks(records).set_index("label")
     assert ranks["rank"].to_dict() == {"mosaic": 1.5, "dense": 1.5, "fedavg": 3.0}
     assert set(ranks["n"]) == {2}
 
@@ -313,7 +313,7 @@ def test_no_finished_cell():
     for table in (
         comparison.paired_differences(failed, "mosaic"),
         comparison.best_methods(failed),
-        comparison.win_tie_loss(failed, "mosaic"),
+        rankings.win_tie_loss(failed, "mosaic"),
     ):
         assert table.empty
 

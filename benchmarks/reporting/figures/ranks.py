@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.reporting import comparison
+from benchmarks.reporting import comparison, rankings
 from benchmarks.reporting.figures.look import LOOK, figure_width
 from benchmarks.reporting.figures.style import method_styles
 from benchmarks.reporting.figures.text import CHARACTERS_PER_INCH, TICK_CHARACTERS, wrapped
@@ -34,7 +34,7 @@ def rank_diagram(records: pd.DataFrame) -> Figure | None:
     """
     tables = {}
     for setting, here in groups(records, comparison.SETTING):
-        ranks = comparison.average_ranks(here).dropna(subset=["rank"])
+        ranks = rankings.average_ranks(here).dropna(subset=["rank"])
         if len(ranks) >= 2:
             tables[setting_name(*setting)] = ranks
     if not tables:
@@ -75,7 +75,7 @@ def _n_rows(ranks: pd.DataFrame) -> int:
 
 
 def _draw_setting(axes: Axes, name: str, ranks: pd.DataFrame, colours: dict[str, object]) -> None:
-    """Draw the ranks of one setting, what ``comparison.average_ranks`` makes of its records."""
+    """Draw the ranks of one setting, what ``rankings.average_ranks`` makes of its records."""
     joined = cliques(ranks["rank"].tolist(), _critical(ranks))
     n_rows = _n_rows(ranks)
     _draw_axis(axes, len(ranks), n_rows)

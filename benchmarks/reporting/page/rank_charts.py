@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from benchmarks.reporting import comparison
+from benchmarks.reporting import comparison, rankings
 from benchmarks.reporting.frames import groups
 from benchmarks.reporting.page.charts import (
     Chart,
@@ -75,7 +75,7 @@ def rank_diagram(context: Context) -> list[Chart]:
     context = context.in_figures
     charts = []
     for setting, rows in context.settings:
-        ranks = comparison.average_ranks(rows).dropna(subset=["rank"])
+        ranks = rankings.average_ranks(rows).dropna(subset=["rank"])
         n_blocks = int(max(ranks["n"], default=0))
         critical = critical_difference(len(ranks), n_blocks)
         if not math.isfinite(critical):

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from benchmarks.reporting import comparison
+from benchmarks.reporting import rankings
 from benchmarks.reporting.names import setting_name
 from benchmarks.reporting.significance import critical_difference, friedman_test
 from benchmarks.reporting.table import NOTHING, Page, p_value
@@ -14,12 +14,12 @@ def rank_page(ranks: pd.DataFrame, records: pd.DataFrame, setting: tuple, refere
     """Mean ranks, and the reference's wins, ties and losses, in one setting.
 
     Args:
-        ranks: what ``comparison.average_ranks`` makes of the records.
+        ranks: what ``rankings.average_ranks`` makes of the records.
         records: the setting's rows per cell and scored round.
         setting: data set, number of clients and widths.
         reference: label of the method whose wins are counted.
     """
-    counts = comparison.win_tie_loss(records, reference)
+    counts = rankings.win_tie_loss(records, reference)
     versus = {}
     for row in counts.to_dict("records"):
         versus[row["label"]] = f"{row['wins']} / {row['ties']} / {row['losses']}"
@@ -38,7 +38,7 @@ def rank_page(ranks: pd.DataFrame, records: pd.DataFrame, setting: tuple, refere
     )
     notes = [note]
     if n_blocks:
-        p = p_value(friedman_test(comparison.blocks(records).dropna().to_numpy()))
+        p = p_value(friedman_test(rankings.blocks(records).dropna().to_numpy()))
         critical = critical_difference(len(ranks), n_blocks)
         notes.append(
             f"Friedman's test that all mean ranks are equal: p {p}. Two of them differ if they are "
