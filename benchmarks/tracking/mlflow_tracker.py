@@ -57,10 +57,10 @@ class MlflowTracker:
         tags = {name: text[:LONGEST] for name, text in cell.tags.items()}
         tags |= {CELL: cell.key, RECORD: cell.record}
         experiment = self._experiments[cell.suite]
-        run = self._client.create_run(experiment, tags=tags, run_name=cell.name)
-        run_id = run.info.run_id
-
         now = int(1000 * time.time())
+        start = now - round(1000 * cell.seconds)
+        run = self._client.create_run(experiment, start, tags=tags, run_name=cell.name)
+        run_id = run.info.run_id
         params = [Param(name, text_of(value)[:LONGEST]) for name, value in cell.parameters.items()]
         metrics = []
         for number, values in cell.points:
@@ -74,7 +74,8 @@ class MlflowTracker:
         for path in cell.figures:
             self._client.log_artifact(run_id, str(path), "figures")
 
-        self._client.set_terminated(run_id, "FAILED" if cell.status == "failed" else "FINISHED")
+        status = "FAILED" if cell.status == "failed" else "FINISHED"
+        self._client.set_terminated(run_id, status, now)
         runs[cell.key] = [self._client.get_run(run_id)]
 
     def close(self) -> None:

@@ -74,6 +74,11 @@ class TrackedCell:
         """The metrics after the last round."""
         return self.points[-1][1] if self.points else {}
 
+    @property
+    def seconds(self) -> float:
+        """What the cell took, with the stages that it shares with others."""
+        return self.summary.get("method_s", 0.0) + self.summary.get("stage_s", 0.0)
+
 
 def lines_of(rows: Sequence[Row]) -> bytes:
     """The rows of a record as lines of JSON."""

@@ -22,6 +22,7 @@ def suite(tmp_path, tiny_cell):
         row | {"round": 1, "selection": "", "accuracy": 0.25, "upload_bytes": 8},
         row | {"round": 2, "selection": "last", "accuracy": 0.5, "upload_bytes": 16},
     ]
+    rows[-1] |= {"method_s": 2.5, "stage_s": 60.0}
     rows[-1] |= {"partition": name, "fid_domain": 7.5, "diag_x": float("inf")}
     write_rows(folder / "cells" / f"{KEY}.jsonl", rows)
     (folder / "pictures").mkdir()

@@ -58,6 +58,7 @@ def test_mlflow_has_a_run_per_cell(suite):
 
     [done] = [run for run in runs if run.info.status == "FINISHED"]
     assert done.data.params["config.lr"] == "0.5" and done.data.tags["torch"] == "2.9"
+    assert done.info.end_time - done.info.start_time == 62_500  # the cell's own, in milliseconds
     assert done.info.run_name == "fed/avg ü digits omega=0.1 N=3 full seed=4"
     assert done.data.metrics["accuracy"] == 0.5 and done.data.metrics["fid_domain"] == 7.5
     history = client.get_metric_history(done.info.run_id, "accuracy")
