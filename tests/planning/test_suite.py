@@ -21,7 +21,7 @@ def test_the_cells_of_heterogeneity():
     found = cells()
     plain = {"heterofl-plain", "fedrolex-plain"}
     variants = {"mosaic-source", "mosaic-cvae", "mosaic-experts"}
-    variants |= {"sda_fl-cvae", "ensemble-probabilities"}
+    variants |= {"sda_fl-flow", "ensemble-probabilities"}
     everywhere = set(METHODS) | variants
     whole = {"mosaic-authors", "fedavg-longer"}
     narrow = plain | {"heterofl"}
