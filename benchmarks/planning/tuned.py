@@ -48,7 +48,8 @@ class Tuned:
             own: settings that the entry or the command gives; they keep their values.
         """
         values = dict(self.settings.get(method, {}))
-        if own.get("generator", getattr(config, "generator", "")) == "cvae":
+        chosen = {**values, **own}
+        if chosen.get("generator", getattr(config, "generator", "")) == "cvae":
             for key, source in SHARED.items():
                 shared = self.settings.get(source, {})
                 if key in shared:

@@ -172,8 +172,15 @@ def test_conditional_vaes_are_the_same_for_all_methods_that_train_them(folder):
     assert values.values_for(config, "sda_fl", {"generator": "cvae", "cvae_lr": 1e-3}) == {
         "threshold": 0.7
     }
-    feedback = METHODS["mosaic_feedback"].Config  # its generator is a CVAE by default
-    assert values.values_for(feedback, "mosaic_feedback", {}) == {"cvae_lr": 0.005}
+
+
+@pytest.mark.parametrize("generator, has_rate", [("cvae", True), ("flow", False)])
+def test_the_generator_that_was_tuned_decides_whether_there_are_vaes(folder, generator, has_rate):
+    values = tuned.Tuned(3, {"fedcvae": {"cvae_lr": 0.005}, "mosaic": {"generator": generator}})
+    config = METHODS["mosaic"].Config
+    found = values.values_for(config, "mosaic", {})
+    assert found == {"generator": generator} | ({"cvae_lr": 0.005} if has_rate else {})
+    assert "cvae_lr" in values.values_for(config, "mosaic", {"generator": "cvae"})
 
 
 def test_another_data_set_has_the_papers_values(folder):
