@@ -21,6 +21,7 @@ from benchmarks.tuning.board import short
 from benchmarks.tuning.distributions import text_of
 from benchmarks.tuning.make_plan import with_checked_data
 from benchmarks.tuning.plan import Plan
+from benchmarks.tuning.sobol import all_choices
 from benchmarks.tuning.storage import journal_file
 from benchmarks.tuning.studies import open_study
 from mosaic.fl.files import write_whole
@@ -119,7 +120,9 @@ def _print_rule(plans: Sequence[Plan], suites: str) -> None:
     _print(places(plan.data))
     for each in plans:
         ranges = [f"{key} in {text_of(values)}" for key, values in each.space.items()]
-        shared = f"; {plan.hold} trials share {', '.join(each.costly)}" if each.costly else ""
+        shared = ""
+        if each.costly and not all_choices(each):
+            shared = f"; {plan.hold} trials share {', '.join(each.costly)}"
         _print(f"{each.method}: {', '.join(ranges)}{shared}")
     _, nothing = split_methods(suites)
     if nothing:

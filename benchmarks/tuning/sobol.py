@@ -3,6 +3,9 @@
 A model of earlier trials (TPE) needs about ten of them before it is better than chance. With fewer
 trials in all, points that are spread evenly find more. They depend on nothing but their number, so
 methods with equally many settings get the same points of the unit cube.
+
+Where all settings are choices, the trials go through their combinations instead: a few points leave
+some of them out.
 """
 
 import math
@@ -24,21 +27,18 @@ DIGITS = 3
 def sobol_point(plan: Plan, ordinal: int) -> dict[str, Any]:
     """The settings of a trial.
 
-    Where all settings are choices, the trials go through their combinations in turn.
-
-    Costly settings are those of the default in the first ``plan.hold`` trials, and change with
-    every ``plan.hold`` further ones, which share their stages.
+    Where a setting is a number, costly settings are those of the default in the first ``plan.hold``
+    trials, and change with every ``plan.hold`` further ones, which share their stages.
 
     Args:
         plan: The study's plan.
         ordinal: The trial's number; 0 is the default.
     """
+    if all_choices(plan):
+        return _combination(plan, ordinal)
     first = plan.first()
     if ordinal == 0:
         return first
-    combinations = _combinations(plan)
-    if combinations:
-        return combinations[ordinal % len(combinations)]
     cheap = [key for key in plan.space if key not in plan.costly]
     point = _drawn(plan, cheap, "cheap", ordinal - 1)
     group = ordinal // plan.hold
@@ -49,23 +49,20 @@ def sobol_point(plan: Plan, ordinal: int) -> dict[str, Any]:
     return {key: point[key] for key in plan.space}
 
 
-def _combinations(plan: Plan) -> list[dict[str, Any]]:
-    """All combinations of choices, the default first; none if a setting is a number.
+def all_choices(plan: Plan) -> bool:
+    """Whether no setting is a number."""
+    return all(isinstance(values, CategoricalDistribution) for values in plan.space.values())
 
-    Nor if there are more of them than trials. Costly settings change last.
-    """
-    choices = {}
-    for key in sorted(plan.space, key=lambda key: key not in plan.costly):
-        distribution = plan.space[key]
-        if not isinstance(distribution, CategoricalDistribution):
-            return []
-        default = plan.first()[key]
-        choices[key] = [default, *(c for c in distribution.choices if c != default)]
 
-    points = [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
-    if len(points) > plan.trials:
-        return []
-    return [{key: point[key] for key in plan.space} for point in points]
+def _combination(plan: Plan, ordinal: int) -> dict[str, Any]:
+    """The settings of a trial where all are choices: the default, the others in random order."""
+    first = plan.first()
+    choices: Any = [values.choices for values in plan.space.values()]
+    points = [dict(zip(plan.space, values, strict=True)) for values in product(*choices)]
+    others = [point for point in points if point != first]
+    order = np.random.default_rng(seed_of(plan.seed, "combinations")).permutation(len(others))
+    in_turn = [first, *(others[i] for i in order)]
+    return in_turn[ordinal % len(in_turn)]
 
 
 def _drawn(plan: Plan, keys: tuple[str, ...] | list[str], what: str, i: int) -> dict[str, Any]:
