@@ -1,5 +1,5 @@
-"""Data sharing: a part of the clients' real images is given to all clients, an upper bound for what
-shared synthetic images can do.
+"""Data sharing: a part of the clients' real images is given to all clients. Methods that share
+synthetic images are compared with it.
 
 Zhao et al., Federated Learning with Non-IID Data, 2018, arXiv:1806.00582. A small set in which all
 classes are equally frequent is at the server; each client trains on its own data and on that set.
@@ -9,8 +9,9 @@ Differs from the paper:
   one, which nobody of the clients has.
 - All clients receive the whole set. The paper has a share of it per client, and a model that is
   first trained on the set at the server; here all methods start from the same weights.
-- ``mix="complement"`` lets a client add only what it lacks, as Mosaic's feedback does, so that the
-  two differ in the images alone.
+- ``mix="complement"`` and ``mix="half"`` are the rules of Mosaic's feedback, by which a client adds
+  images only if it lacks a class. With ``count`` as many images as there, the two differ in the
+  images alone.
 
 Where widths differ the rounds are FedRolex's.
 """
@@ -22,13 +23,14 @@ from functools import partial
 import torch
 
 from mosaic.fl.channel import upload
-from mosaic.fl.contract import Snapshot, choice
+from mosaic.fl.contract import Snapshot, added_later, choice
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.shared_images import (
     SharedImages,
     class_balanced,
     complement,
     everything,
+    half,
     mixed_shards,
 )
 from mosaic.fl.errors import InputError
@@ -48,8 +50,11 @@ class Config:
     """Settings of data sharing."""
 
     share: float = 0.05  # of the clients' images that all receive; the paper: 5 % and more
-    mix: str = choice("everything", "complement")  # what a client adds; the paper: everything
-    rare: float = 0.0  # with "complement": a class is lacking up to this share of the largest
+    mix: str = choice(
+        "everything", "complement", "half"
+    )  # what a client adds; the paper: everything
+    rare: float = 0.0  # a class is lacking up to this share of the largest; not with "everything"
+    count: int = added_later(0)  # images that all receive, in place of the share; 0: the share
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
@@ -63,10 +68,15 @@ TUNED = ("mix",)
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
     """Run T rounds in which all clients have the shared images too."""
     shards = open_federation(task).shards
-    shared = real_images(task, config.share)
+    n = config.count or config.share * open_federation(task).pool.size
+    shared = real_images(task, n)
     upload([shared.images, shared.labels], "data")
-    rule = partial(complement, rare=config.rare) if config.mix == "complement" else everything
-    mixed = mixed_shards(task, shards, shared, rule)
+    rules = {
+        "everything": everything,
+        "complement": partial(complement, rare=config.rare),
+        "half": partial(half, rare=config.rare),
+    }
+    mixed = mixed_shards(task, shards, shared, rules[config.mix])
 
     server = federated_model(task, 0)
     for t in range(1, task.rounds + 1):
@@ -76,8 +86,8 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
             yield Snapshot(t, predictor(server, task))
 
 
-def real_images(task: Task, share: float) -> SharedImages:
-    """A random part of the clients' images, of each class as many as of any other.
+def real_images(task: Task, n: float) -> SharedImages:
+    """A random part of the clients' images, ``n`` of them, of each class as many as of any other.
 
     A class of which the clients have fewer images than its part gives all of them.
     """
@@ -85,7 +95,7 @@ def real_images(task: Task, share: float) -> SharedImages:
     order = torch.randperm(pool.size, generator=stream(task.seed, "real images"))
     indices = pool.indices[order.to(pool.indices.device)]
     n_held = len(pool.classes)
-    per_class = max(1, round(share * pool.size / n_held))
+    per_class = max(1, round(n / n_held))
     classes = pool.labels[indices].cpu()
     kept = indices[class_balanced(classes, per_class, task.source.n_classes).to(indices.device)]
     return SharedImages(pool.images[kept], pool.labels[kept])
