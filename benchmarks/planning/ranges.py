@@ -12,7 +12,7 @@ from mosaic.fl.errors import InputError
 METHODS_OF_THIS_PACKAGE = ("baselines.", "mosaic.method", "mosaic.feedback")
 """How the names of their modules begin."""
 
-SIZES = ("batch", "latent", "ngf", "hidden", "images", "size", "k")
+SIZES = ("batch", "latent", "ngf", "hidden", "images", "size", "euler", "k")
 """Last words of settings that count what there must be one of: of no images nothing is learned."""
 
 POSITIVE = ("temperature",)
