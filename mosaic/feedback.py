@@ -1,14 +1,15 @@
-"""Mosaic with feedback: images of the clients' generators are sent back to all clients, and each
-trains on them too in the classes that it lacks.
+"""Mosaic with feedback: images of the clients' generators are sent back to all clients, and those
+that lack a class train on them too.
 
 Not published. It takes the clients' generators and label counts, which Mosaic uploads anyway, and
 uses them during the rounds, not after them:
 
 1. Each client trains a generator on its own data and uploads it once.
 2. The server draws a set in which all classes are equally frequent, and sends it once to everybody.
-3. In the remaining rounds each client trains on its own images and on those of the set that fill up
-   the classes that it lacks. It takes no more steps. The rounds are otherwise those of FedAvg, or
-   of FedRolex where widths differ.
+3. In the remaining rounds each client that lacks a class trains on its own images and on as many of
+   the set, of all classes; or with ``mix="complement"`` on those that fill up the classes that it
+   lacks. It takes no more steps. The rounds are otherwise those of FedAvg, or of FedRolex where
+   widths differ. The windows of rounds before the exchange go once around by themselves.
 4. If wanted, the server's model learns from such images at the end.
 
 From others: clients that train on shared images of all clients' generators are SDA-FL's (Li et al.,
@@ -16,13 +17,14 @@ From others: clients that train on shared images of all clients' generators are 
 ``baselines/data_sharing.py``). SDA-FL's clients send images of unconditional GANs, and all of them
 train on the whole set with labels that the server guesses anew in each round. New: generators that
 know the label, so that a set has its labels and is balanced before there is any model; and the rule
-by which a client takes only what it lacks. A client that lacks no class trains as in FedAvg, to the
-bit, so that nobody can lose where the clients' data are alike.
+by which only those who lack a class take any. A client that lacks no class trains as in FedAvg, to
+the bit, so that nobody can lose where the clients' data are alike.
 
 The generators:
-- ``generator="cvae"``, the default, needs no model of the client and is trained before round 1.
-  With ``cvae_network="convolutional"`` its networks convolve.
-- ``generator="flow"`` is a rectified flow (``fl/synthesis/flow.py``), in the place of the CVAE.
+- ``generator="flow"``, the default, is a rectified flow (``fl/synthesis/flow.py``). It needs no
+  model of the client and is trained before round 1.
+- ``generator="cvae"`` is a conditional VAE in its place. With ``cvae_network="convolutional"`` its
+  networks convolve.
 - ``generator="dcgan"`` is Mosaic's. Its losses use the client's model, and its images have no
   labels. So ``begin`` must be above 0: the exchange is after that share of the rounds, with the
   clients' models of that time, which also label the images. Three times as many images as are sent
@@ -85,12 +87,12 @@ class Config(GeneratorConfig, CvaeConfig, FlowConfig):
     the CVAEs from ``CvaeConfig``, and of the flows from ``FlowConfig``.
     """
 
-    generator: str = choice("cvae", "dcgan", "flow")  # what clients train
+    generator: str = choice("flow", "cvae", "dcgan")  # what clients train
     images: int = 1000  # that the server sends, of all classes
     labels: str = choice(*LABELS)  # who labels them: see labelled_images.py
-    # What a client adds: up to its largest class in each class that it lacks; or as many images as
-    # it has of its own, of all classes, if it lacks one
-    mix: str = choice("complement", "half")
+    # What a client adds if it lacks a class: as many images as it has itself, of all classes; or up
+    # to its largest class in each class that it lacks
+    mix: str = choice("half", "complement")
     rare: float = 0.0  # a class is lacking up to this share of the client's largest class
     begin: float = 0.0  # share of the rounds before the exchange
     refresh: int = 0  # rounds from one set of images to the next; 0: there is one set
@@ -120,8 +122,8 @@ class Config(GeneratorConfig, CvaeConfig, FlowConfig):
 
 
 SPACE = {
-    "generator": ["cvae", "flow"],
-    "mix": ["complement", "half"],
+    "generator": ["flow", "cvae"],
+    "mix": ["half", "complement"],
     "rare": (0.0, 1.0),
     "cvae_lr": (1e-4, 1e-2),
     "cvae_kl": (0.1, 10.0),

@@ -25,6 +25,8 @@ from mosaic.fl.training.teachers import source_predictions
 from mosaic.labelled_images import GENERATORS, labelled_source
 
 SMALL = Config(
+    generator="cvae",
+    mix="complement",
     cvae_latent=4,
     cvae_hidden=16,
     cvae_steps=20,

@@ -12,8 +12,8 @@ def found():
 
 
 PARTS = (
-    {"cvae_network"},
     {"generator"},
+    {"generator", "cvae_network"},  # of CVAEs
     {"generator", "labels", "begin"},  # images of a GAN have no labels before there are models
     {"images"},
     {"mix"},
@@ -39,9 +39,9 @@ def test_each_line_of_the_method_changes_one_part(found):
 
 
 def test_quality_goes_from_noise_to_real_images(found):
-    steps = sorted({c.config.cvae_steps for c in found if c.label.startswith("feedback-quality")})
+    steps = sorted({c.config.flow_steps for c in found if c.label.startswith("feedback-quality")})
     default = next(cell.config for cell in found if cell.label == "mosaic_feedback")
-    assert steps == [1, 10, 100] and default.cvae_steps > 100
+    assert steps == [1, 10, 100] and default.flow_steps > 100
     assert any(cell.method == "data_sharing" for cell in found)
 
 
