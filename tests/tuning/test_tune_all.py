@@ -153,7 +153,7 @@ def test_methods_with_equally_many_settings_get_the_same_points_and_costly_ones_
 
 @pytest.mark.parametrize("trials", [4, 8])
 def test_where_all_settings_are_choices_each_combination_is_tried(trials):
-    """Evenly spread points of the square may leave one out. More trials begin with the same ones."""
+    """Evenly spread points may leave one out. More trials begin with the same ones."""
     given = ["--all", "--scale=quick", f"--trials={trials}", "--methods=mosaic_feedback", *ON_CPU]
     _, (plan,), _ = plans_of_all(parse(given))
     assert list(plan.space) == ["generator", "mix"]
