@@ -42,9 +42,12 @@ def test_steps_are_counted_per_client_or_at_the_server():
     pooled = record(
         "centralised", steps_train=800, protocol="none", data_free=False, upload_bytes_data=5.0
     )
-    rows = page_of(mosaic | {"student_norms": "kept", "upload_bytes_model": 8.0}, pooled)
-    assert rows["mosaic"] == ["yes", "20", "200", "250", "180", "average", "kept", "model", "–"]
-    assert rows["centralised"] == ["no", "–", "200", "–", "–", "–", "–", "data", "–"]
+    mosaic |= {"student_norms": "kept", "upload_bytes_model": 8.0}
+    sent = {"download_bytes_model": 8.0, "download_bytes_images": 3.0, "download_bytes_c": 0.0}
+    rows = page_of(mosaic | sent, pooled)
+    steps = ["20", "200", "250", "180"]
+    assert rows["mosaic"] == ["yes", *steps, "average", "kept", "model", "model, images", "–"]
+    assert rows["centralised"] == ["no", "–", "200", "–", "–", "–", "–", "data", "–", "–"]
 
 
 def test_values_that_differ_between_cells_are_a_range():
@@ -55,7 +58,7 @@ def test_values_that_differ_between_cells_are_a_range():
             for seed in (0, 1)
         )
     )
-    assert rows["dense"] == ["–", "1", "100 to 110", "–", "–", "–", "–", "–", "–"]
+    assert rows["dense"] == ["–", "1", "100 to 110", *["–"] * 7]
 
 
 def test_what_was_tuned_is_told_with_its_number_of_trials():
@@ -86,7 +89,7 @@ def test_the_printed_page_has_labels_that_look_like_numbers_or_nothing(tmp_path,
 
 
 def test_records_without_these_facts_have_an_empty_page():
-    assert page_of(record("fedavg"))["fedavg"] == ["–"] * 9
+    assert page_of(record("fedavg"))["fedavg"] == ["–"] * 10
     note, _ = budget_page(pd.DataFrame([record("fedavg")])).notes
     assert note.startswith("Local steps")
 

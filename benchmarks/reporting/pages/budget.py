@@ -65,6 +65,7 @@ def budget_page(records: pd.DataFrame) -> Page:
             "student from",
             "its BatchNorm",
             "uploads",
+            "downloads",
             "tuned over",
         ],
         rows=rows,
@@ -87,9 +88,6 @@ def _row(label: str, rows: pd.DataFrame) -> list[str]:
         of_protocol = [ROUNDS.get(protocol, math.nan) for protocol in rows["protocol"]]
         rounds = pd.Series(of_protocol, index=rows.index).fillna(rows["task.rounds"])
 
-    sent = _columns_after("upload_bytes_", rows).fillna(0)
-    kinds = [str(kind) for kind in sent if any(sent[kind] > 0)]
-
     return [
         label,
         data_free(rows),
@@ -99,9 +97,16 @@ def _row(label: str, rows: pd.DataFrame) -> list[str]:
         span(steps[at_server].sum(axis=1), _number),
         _text(rows, "student"),
         _text(rows, "student_norms"),
-        ", ".join(kinds) or NOTHING,
+        _kinds_sent("upload_bytes_", rows),
+        _kinds_sent("download_bytes_", rows),
         tuned_over(rows),
     ]
+
+
+def _kinds_sent(prefix: str, rows: pd.DataFrame) -> str:
+    """The kinds of payload of which any bytes were sent."""
+    sent = _columns_after(prefix, rows).fillna(0)
+    return ", ".join(str(kind) for kind in sent if any(sent[kind] > 0)) or NOTHING
 
 
 def _columns_after(prefix: str, rows: pd.DataFrame) -> pd.DataFrame:
@@ -117,7 +122,8 @@ def _notes(last: pd.DataFrame) -> list[str]:
         "clients. Generator steps: of a client's own generator. Server steps: training steps of "
         "any kind at the server, in all rounds. Student: the weights that the server's training "
         "starts from (the clients' average, or random), and whether it keeps BatchNorm's running "
-        "statistics or trains them. Uploads: the kinds of payload that clients sent.",
+        "statistics or trains them. Uploads and downloads: the kinds of payload that clients "
+        "sent and received.",
         NOTE,
     ]
 
