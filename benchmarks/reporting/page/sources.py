@@ -233,9 +233,10 @@ def _without_second(records: pd.DataFrame, by: list[str], notes: list[str]) -> p
     """Leave out cells that nothing tells apart, and further floors and ceilings."""
     cells = with_status(records, "done").drop_duplicates("cell")
     again = values_of(cells.loc[cells.duplicated(by)], "cell")  # pyright: ignore[reportArgumentType]
-    frames = records.loc[:, "label"].astype(str).str.split(" (", regex=False).str[0]
-    other_frame = frames.map(is_frame).astype(bool) & ~records["label"].map(is_frame).astype(bool)
-    again += values_of(records.loc[other_frame], "cell")
+    if "label_given" in records:
+        renamed = records["label"] != records["label_given"]
+        is_frame_too = records["label_given"].map(is_frame).astype(bool)
+        again += values_of(records.loc[renamed & is_frame_too], "cell")
     if again:
         notes.append(
             f"{len(set(again))} cells are left out: a second floor or ceiling, or a cell that only "
