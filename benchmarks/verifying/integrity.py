@@ -163,7 +163,9 @@ def _partition_problems(
                 )
     try:
         kept = json.loads(content.certificates.get(name, b"{}"))
-    except ValueError:  # it was named as damaged
+    except ValueError:
+        kept = None
+    if not isinstance(kept, dict):  # it was named as damaged
         return
     for field in kept.keys() & again.keys():
         if not _same(kept[field], again[field]):
