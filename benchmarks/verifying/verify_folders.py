@@ -26,7 +26,7 @@ from benchmarks.running.stopping import removed_on_stop
 from benchmarks.verifying.check_folder import Checked, check_folder
 from benchmarks.verifying.draw import drawn
 from benchmarks.verifying.folder import suite_folders
-from benchmarks.verifying.run_again import Machine, run_again, without_data
+from benchmarks.verifying.run_again import Machine, Recorded, run_again, without_data
 from benchmarks.verifying.verdict import Verdict
 from mosaic.fl.cache import use_cache
 from mosaic.fl.data.datasets import DATASETS
@@ -147,17 +147,25 @@ def _noted_warnings(scratch: Path, verdict: Verdict) -> Iterator[None]:
 def _run_some_again(
     given: Given, checked: Sequence[Checked], scratch: Path, console: Console, verdict: Verdict
 ) -> None:
-    recorded = {key: rows for one in checked for key, rows in one.content.rows.items()}
+    recorded: dict[str, list[Recorded]] = {}
+    for one in checked:
+        for key, rows in one.content.rows.items():
+            recorded.setdefault(key, []).append(Recorded(one.content.folder, rows))
     known = {key: cell for one in checked for key, cell in one.cells.items()}
     if not recorded:
         verdict.cannot("no cell can be run again: there is no sound record of a finished cell")
         return
-    done = {key: cell for key, cell in known.items() if recorded[key][-1]["status"] == "done"}
+    done = {key: cell for key, cell in known.items() if _is_done(recorded[key])}
     possible = _possible(done, len(recorded), verdict)
     chosen = drawn(possible, given.cells, given.seed)
     if chosen:
-        machine = _machine(given, [recorded[cell.key][-1] for cell in chosen])
+        rows = [record.rows[-1] for cell in chosen for record in recorded[cell.key]]
+        machine = _machine(given, rows)
         run_again(chosen, recorded, possible, machine, scratch, console, verdict)
+
+
+def _is_done(records: Sequence[Recorded]) -> bool:
+    return any(record.rows[-1]["status"] == "done" for record in records)
 
 
 def _machine(given: Given, rows: Sequence[Row]) -> Machine:
