@@ -26,7 +26,7 @@ MOST = 10
 
 def check_records(content: Content, verdict: Verdict) -> None:
     """Check that every record is whole, and has the values that it was written with."""
-    tell(content.damaged, "damaged: ", verdict)
+    tell([str(damage) for damage in content.damaged], "damaged: ", verdict)
     n_sound = len(content.rows) + len(content.failed)
     n_signed = n_sound - len(content.without_checksum)
     if n_signed:
