@@ -1,4 +1,4 @@
-"""Whether the tables, CSV files and the page of a folder are what its records give."""
+"""Whether the tables, files of records and the page of a folder are what its records give."""
 
 import csv
 import io
@@ -17,8 +17,10 @@ from benchmarks.reporting.pages.order import OtherBudget
 from benchmarks.reporting.report import with_other_budget, write_report
 from benchmarks.reporting.tables import write_tables
 from benchmarks.running.record import version
+from benchmarks.running.record_tables import PARQUET, parquet_of
 from benchmarks.verifying.folder import Content
-from benchmarks.verifying.planned import Question, frames
+from benchmarks.verifying.parquet_file import parquet_differences
+from benchmarks.verifying.planned import Question, as_recorded, frames
 from benchmarks.verifying.texts import TextDifference, differences
 from benchmarks.verifying.verdict import Verdict
 from mosaic.fl.errors import InputError
@@ -99,10 +101,11 @@ def check_pages(content: Content, report: Report, other_version: bool, verdict: 
         verdict: gets what was found.
     """
     same_scripts = set(report.records.get("version", ())) == {version()}
-    compared: dict[str, Callable[[], Sequence[TextDifference] | None]] = {
+    compared: dict[str, Callable[[], Sequence[TextDifference | str] | None]] = {
         name: lambda name=name: _compared(content.folder, report.folder, name)
         for name in (*TABLES, RECORDS)
     }
+    compared[PARQUET] = lambda: _parquet_differences(content, report)
     compared[PAGE] = lambda: _page_differences(content, report, same_scripts)
     equal = []
     for name, compare in compared.items():
@@ -146,6 +149,15 @@ def _bytes(path: Path) -> bytes | None:
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}.") from error
+
+
+def _parquet_differences(content: Content, report: Report) -> Sequence[TextDifference | str] | None:
+    """How records.parquet differs from what a run, or the command for archives, would write."""
+    here = _bytes(content.folder / PARQUET)
+    if here is None:
+        return None
+    as_run = _bytes(report.folder / PARQUET) or parquet_of(report.records)
+    return parquet_differences(here, [lambda: as_run, lambda: parquet_of(as_recorded(content))])
 
 
 def _page_differences(
@@ -199,7 +211,7 @@ def _comparable(page: str, has_pictures: bool, scripts: bool) -> str:
     return page
 
 
-def _tell(name: str, found: Sequence[TextDifference], verdict: Verdict) -> None:
+def _tell(name: str, found: Sequence[TextDifference | str], verdict: Verdict) -> None:
     for difference in found[:MOST]:
         verdict.differs(f"{name} {difference}")
     if len(found) > MOST:

@@ -1,4 +1,4 @@
-"""What is found in a page without running anything, on one made record."""
+"""What is found in a page and in records.parquet without running anything, on one made record."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from benchmarks.reporting.page.sources import read_folders
 from benchmarks.reporting.page.write import page_of
 from benchmarks.running.record import version
 from benchmarks.running.record_file import write_rows
+from benchmarks.running.record_tables import parquet_of
 from benchmarks.running.records import load_records
 from benchmarks.verifying.folder import read_content
 from benchmarks.verifying.pages import Report, check_pages
@@ -74,3 +75,20 @@ def test_the_bytes_of_images_are_not_compared(tmp_path, kind):
     page = '<img src="data:image/{};base64,{}">'
     (folder / "report.html").write_text(page.format(kind, "AAAA"))
     assert found(folder, tmp_path / "scratch", {"report.html": page.format(kind, "BBBB")}).code == 0
+
+
+def test_a_number_that_was_typed_into_the_parquet_file_is_found(tmp_path):
+    folder = make_record(tmp_path / "mine")
+    records = load_records(folder)
+    (folder / "records.parquet").write_bytes(parquet_of(records))
+    again: dict[str, str | bytes] = {"records.parquet": parquet_of(records)}
+    verdict = found(folder, tmp_path / "sound", again)
+    assert verdict.code == 0 and "records.parquet" in verdict.agreements[0]
+
+    (folder / "records.parquet").write_bytes(parquet_of(records.assign(accuracy=0.75)))
+    verdict = found(folder, tmp_path / "typed", again)
+    [difference] = verdict.differences
+    assert "records.parquet line 1 (accuracy): '0.75', and the records give '0.5'" in difference
+
+    (folder / "records.parquet").write_bytes(b"PAR1")
+    assert "cannot be read" in found(folder, tmp_path / "cut", again).differences[0]
