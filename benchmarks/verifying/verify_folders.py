@@ -27,6 +27,7 @@ from benchmarks.verifying.check_folder import Checked, check_folder
 from benchmarks.verifying.draw import drawn
 from benchmarks.verifying.folder import suite_folders
 from benchmarks.verifying.run_again import Machine, Recorded, run_again, without_data
+from benchmarks.verifying.shared_archive import is_archive, unpack_shared
 from benchmarks.verifying.verdict import Verdict
 from mosaic.fl.cache import use_cache
 from mosaic.fl.data.datasets import DATASETS
@@ -43,7 +44,7 @@ class Given:
     """What a user asks to verify.
 
     Attributes:
-        folder: a suite's folder, or one with several of them.
+        folder: a suite's folder, or one with several of them, or an archive of benchmarks.share.
         cells: how many cells are run again; None: all.
         seed: of the draw of these cells.
         suite: the file of the suite, if it is none of this package's.
@@ -89,13 +90,14 @@ def verify_given(given: Given, console: Console, verdict: Verdict) -> None:
     Raises:
         InputError: there is no record in the folder, or a file cannot be read.
     """
-    folders = suite_folders(given.folder)
     use_data_dir(given.data_dir)
     metrics = _load_outside(given)
     with _scratch() as scratch:
+        folders = _folders(given.folder, scratch, console, verdict)
         checked = []
         for i, folder in enumerate(folders):
-            console.print(f"{folder}", markup=False, highlight=False, soft_wrap=True)
+            if not is_archive(given.folder):
+                _print_name(folder, console)
             place = scratch / f"{i}"
             place.mkdir()
             with _noted_warnings(scratch, verdict):
@@ -103,6 +105,20 @@ def verify_given(given: Given, console: Console, verdict: Verdict) -> None:
             shutil.rmtree(place)
         if given.cells != 0:
             _run_some_again(given, checked, scratch, console, verdict)
+
+
+def _folders(given: Path, scratch: Path, console: Console, verdict: Verdict) -> list[Path]:
+    """The suites' folders; an archive is unpacked and compared with its manifest."""
+    if not is_archive(given):
+        return suite_folders(given)
+    _print_name(given, console)
+    place = scratch / "shared" / given.stem
+    unpack_shared(given, place, verdict)
+    return suite_folders(place)
+
+
+def _print_name(path: Path, console: Console) -> None:
+    console.print(f"{path}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _load_outside(given: Given) -> list[str]:
