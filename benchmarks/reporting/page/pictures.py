@@ -3,8 +3,6 @@
 import base64
 import io
 import math
-import tempfile
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,7 @@ from benchmarks.reporting.frames import groups
 from benchmarks.reporting.names import number
 from benchmarks.reporting.page.context import Context
 from benchmarks.reporting.page.sources import FOLDER
-from benchmarks.reporting.shown import Pictures, shown_partitions, shown_pictures
-from benchmarks.running.archive import ARCHIVE, unpack
+from benchmarks.reporting.shown import Pictures, shown_pictures
 from benchmarks.running.pictures import SERVER
 from benchmarks.texts import one_line
 
@@ -38,27 +35,11 @@ FACTS = {
 """Columns that say how good all of a cell's generated images are, and their texts."""
 
 
-def partition_counts(context: Context) -> dict[tuple, np.ndarray]:
-    """Images per client and class, by data set, number of clients and omega.
-
-    Certificates that are only in an archive are read from a copy of it.
-    """
-    found: dict[tuple, np.ndarray] = {}
-    for (folder,), rows in groups(context.records, [FOLDER]):
-        with tempfile.TemporaryDirectory() as copy, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is absent is said on the page
-            place = Path(folder)
-            if (place / ARCHIVE).exists() and not (place / "partitions").is_dir():
-                place = Path(copy)
-                unpack(Path(folder), into=place)
-            found |= shown_partitions(rows, place) | found
-    return found
-
-
-def partitions(context: Context, counts: dict[tuple, np.ndarray]) -> dict[str, Any]:
+def partitions(context: Context) -> dict[str, Any]:
     """A heat map of each partition: clients by classes, the darker the more images."""
     maps = []
-    for (dataset, n_clients, omega), table in sorted(counts.items(), key=lambda item: str(item[0])):
+    counts = sorted(context.partition_counts.items(), key=lambda item: str(item[0]))
+    for (dataset, n_clients, omega), table in counts:
         shown = table[:, :CLASS_COLUMNS]
         largest = max(int(shown.max()), 1)
         rows = []
@@ -86,14 +67,14 @@ def _shade(n: int, largest: int) -> float:
     return round(0.15 + 0.85 * float(np.log1p(n) / np.log1p(largest)), 2)
 
 
-def pictures(context: Context, counts: dict[tuple, np.ndarray]) -> dict[str, Any]:
+def pictures(context: Context) -> dict[str, Any]:
     """Each set of generators with a row per client, and the names of those left out for size."""
     sets = []
     left_out = []
     used = 0
     for (folder,), rows in groups(context.in_figures.records, [FOLDER]):
         for images in shown_pictures(rows, Path(folder)):
-            made = _set(context, images, counts)
+            made = _set(context, images)
             size = sum(len(client["generated"]) + len(client["real"]) for client in made["clients"])
             if used + size > MOST_BYTES:
                 left_out.append(f"{made['labels']} on {made['where']}")
@@ -103,10 +84,10 @@ def pictures(context: Context, counts: dict[tuple, np.ndarray]) -> dict[str, Any
     return {"sets": sets, "left_out": left_out}
 
 
-def _set(context: Context, images: Pictures, counts: dict[tuple, np.ndarray]) -> dict[str, Any]:
+def _set(context: Context, images: Pictures) -> dict[str, Any]:
     row = images.row
     setting = (row["dataset"], row["n_clients"], row["widths"])
-    labels = counts.get((row["dataset"], row["n_clients"], row["omega"]))
+    labels = context.partition_counts.get((row["dataset"], row["n_clients"], row["omega"]))
     clients = []
     for i, client in enumerate(images.clients.tolist()):
         real = images.real[i] if images.real.size else None
