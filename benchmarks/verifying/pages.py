@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.reporting.frames import with_infinities, with_status
+from benchmarks.reporting.frames import values_of, with_infinities, with_status
 from benchmarks.reporting.page.sources import read_folders
 from benchmarks.reporting.page.write import NAME as PAGE
 from benchmarks.reporting.page.write import page_of
@@ -100,7 +100,7 @@ def check_pages(content: Content, report: Report, other_version: bool, verdict: 
             looked otherwise. Then only the numbers of summary.csv are compared.
         verdict: gets what was found.
     """
-    same_scripts = set(report.records.get("version", ())) == {version()}
+    same_scripts = set(values_of(report.records, "version")) == {version()}
     compared: dict[str, Callable[[], Sequence[TextDifference | str] | None]] = {
         name: lambda name=name: _compared(content.folder, report.folder, name)
         for name in (*TABLES, RECORDS)
