@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,13 @@ FACTS = {
     "fid_domain_floor": "real against real {:.3g}",
 }
 """Columns that say how good all of a cell's generated images are, and their texts."""
+
+
+CLIENT_FACTS = {
+    "client_coverage": "draws {:.0%} of its classes",
+    "client_own_share": "{:.0%} of its images are of its classes",
+}
+"""Columns with a value per client, separated by spaces, and their texts."""
 
 
 def partitions(context: Context) -> dict[str, Any]:
@@ -77,7 +85,7 @@ def pictures(context: Context) -> dict[str, Any]:
             made = _set(context, images)
             size = sum(len(client["generated"]) + len(client["real"]) for client in made["clients"])
             if used + size > MOST_BYTES:
-                left_out.append(f"{made['labels']} on {made['where']}")
+                left_out.append(f"{made['names']} on {made['where']}")
                 continue
             used += size
             sets.append(made)
@@ -96,6 +104,7 @@ def _set(context: Context, images: Pictures) -> dict[str, Any]:
             {
                 "name": "server" if client == SERVER else f"client {client}",
                 "labels": "" if held is None else _held(held),
+                "facts": "" if client == SERVER else _facts_of(row, client),
                 "generated": _strip(images.generated[i]),
                 "real": "" if real is None else _strip(real),
             }
@@ -107,7 +116,8 @@ def _set(context: Context, images: Pictures) -> dict[str, Any]:
             facts.append(text.format(value))
     omega = context.omega_names[row["omega"]]
     return {
-        "labels": ", ".join(context.methods[label].name for label in images.labels),
+        "names": ", ".join(context.methods[label].name for label in images.labels),
+        "labels": json.dumps(images.labels),
         "where": f"{context.name_of(setting)}, {omega}, seed {row['seed']}",
         "dataset": row["dataset"],
         "widths": row["widths"],
@@ -115,6 +125,16 @@ def _set(context: Context, images: Pictures) -> dict[str, Any]:
         "facts": "; ".join(facts),
         "clients": clients,
     }
+
+
+def _facts_of(row: dict[str, Any], client: int) -> str:
+    """What is known of one client's generated images."""
+    texts = []
+    for column, text in CLIENT_FACTS.items():
+        values = str(row.get(column)).split()  # a single value may have been read as a number
+        if client < len(values) and values[client] not in ("nan", "None"):
+            texts.append(text.format(float(values[client])))
+    return "; ".join(texts)
 
 
 def _held(counts: np.ndarray) -> str:
