@@ -2,7 +2,7 @@
 
 McMahan et al., Communication-Efficient Learning of Deep Networks from Decentralized Data,
 AISTATS 2017, arXiv:1602.05629, Algorithm 1. Only the data and their split among the clients come
-from ``mosaic.fl``: real 8x8 digits, split by a Dirichlet law over the classes.
+from ``mosaic.fl``: real 8x8 digits, split by a Dirichlet distribution over the classes.
 ``baselines/fedavg.py`` is the same algorithm as the benchmark runs it.
 
 Run it from the root of the repository; it takes a few seconds:
@@ -22,7 +22,7 @@ from mosaic.fl.data.transforms import normalise
 from mosaic.fl.task import Task
 
 CLIENTS = 10
-OMEGA = 0.1  # concentration of the Dirichlet law: the smaller, the fewer classes per client
+OMEGA = 0.1  # Dirichlet concentration: the smaller, the fewer classes per client
 ROUNDS = 20
 STEPS = 10  # SGD steps per client and round
 BATCH = 32

@@ -35,17 +35,17 @@ def run(task: fl.Task, config: Config) -> Iterator[fl.Snapshot]:
     if not task.full_width:
         raise fl.Skip("it averages whole models only")
 
-    federation = fl.open_federation(task)
     server = fl.initial_model(task.spec, task.seed)
     momentum = {name: 0 * weight for name, weight in server.items()}
 
     for t in range(1, task.rounds + 1):
+        shards = fl.participants(task, t)  # all clients, or a share: task.participation
         clients = []
-        for shard in federation.shards:
+        for shard in shards:
             received = fl.download(server)
             clients.append(fl.upload(fl.train(received, shard, task, round=t)))
 
-        mean = fl.average(clients, weights=federation.sizes)
+        mean = fl.average(clients, weights=[shard.size for shard in shards])
         new_server = {}
         for name in server:
             momentum[name] = config.beta * momentum[name] + mean[name] - server[name]

@@ -1,5 +1,6 @@
 """The files in examples/ run as they are."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -24,7 +25,9 @@ def fedavgm(monkeypatch):
     return fedavgm
 
 
-def test_fedavgm_without_momentum_is_fedavg(fedavgm, task, store):
+@pytest.mark.parametrize("participation", [1.0, 0.4])
+def test_fedavgm_without_momentum_is_fedavg(participation, fedavgm, task, store):
+    task = dataclasses.replace(task, participation=participation)
     images = torch.rand(4, 1, 8, 8) * 2 - 1
     expected = list(fedavg.run(task, fedavg.Config()))[-1].predict(images)
     without_momentum = list(fedavgm.run(task, fedavgm.Config(beta=0.0)))[-1].predict(images)
@@ -44,6 +47,11 @@ def test_the_documentation_shows_the_example_as_it_is():
     assert (EXAMPLES / "fedavgm.py").read_text().strip() in page
 
 
+def test_the_documentation_shows_the_suite_as_it_is():
+    page = (ROOT / "docs" / "add-a-suite.md").read_text()
+    assert (EXAMPLES / "own_suite.toml").read_text().strip() in page
+
+
 def test_the_suite_runs(tmp_path, unrendered):
     suite = str(EXAMPLES / "own_suite.toml")
     tiny = ["--set", "task.rounds=1", "--set", "task.steps=2", "--set", "task.base_width=4"]
@@ -51,6 +59,7 @@ def test_the_suite_runs(tmp_path, unrendered):
     table = (tmp_path / "own_suite" / "table.md").read_text()
     for label in ("local", "fedavg", "fedprox-weak", "centralised"):
         assert re.search(rf"^\| {label}\b", table, re.MULTILINE)
+    assert "### Paired differences to fedavg" in table
     records = pd.read_csv(tmp_path / "own_suite" / "records.csv")
     assert set(records["status"]) == {"done"} and set(records["omega"]) == {0.1, 1.0}
 

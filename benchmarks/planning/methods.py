@@ -39,8 +39,13 @@ def __getattr__(name: str) -> dict[str, ModuleType]:
     return _methods()
 
 
-PROTOCOL_OF_SETTING = {"oneshot": "one upload", "every round": "every round"}
-"""The protocol for values of a method's setting ``protocol`` that make its PROTOCOL untrue."""
+PROTOCOL_OF_SETTING = {
+    "dense": {"every round": "every round"},
+    "mosaic": {"oneshot": "one upload"},
+    "mosaic_feedback": {"oneshot": "two uploads"},  # generators; after images came back, models
+    "prototype_head": {"oneshot": "one upload"},
+}
+"""By method, the protocol for values of its setting ``protocol`` that make its PROTOCOL untrue."""
 
 
 def method_names() -> list[str]:
@@ -82,10 +87,11 @@ def facts_of(method: str, config: Any = None) -> dict[str, Any]:
         config = module.Config()
 
     start, norms = _student_of(module, config)
+    of_setting = PROTOCOL_OF_SETTING.get(method, {})
     return {
         "idea": idea_of(module),
         "paper": module.PAPER,
-        "protocol": PROTOCOL_OF_SETTING.get(getattr(config, "protocol", ""), module.PROTOCOL),
+        "protocol": of_setting.get(getattr(config, "protocol", ""), module.PROTOCOL),
         "needs": ", ".join(module.NEEDS),
         "data_free": all(NEEDS[need] for need in module.NEEDS),
         "student": start,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from mosaic import fl
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     path for pattern in ("*.md", "docs/*.md", "results/**/README.md") for path in ROOT.glob(pattern)
@@ -56,6 +58,21 @@ def test_the_table_of_fairness_names_entries_and_tests_that_exist():
             content = tomllib.loads((ROOT / f"benchmarks/suites/{suite}.toml").read_text())
             labels = [entry.get("label") for entry in content["method"]]
             assert label in labels, label
+
+
+def test_the_api_page_names_what_fl_does_not_have():
+    page = (ROOT / "docs" / "api.md").read_text()
+    names = set(
+        re.findall(r"^::: mosaic\.fl\.\S+\.([A-Za-z_]+)$(?!\n    options)", page, re.MULTILINE)
+    )
+    for members in re.findall(
+        r"^::: mosaic\.fl\.\S+\n    options:\n      members: \[(.*)\]", page, re.MULTILINE
+    ):
+        names |= set(members.split(", "))
+    assert len(names) > 30
+    missing = names - set(fl.__all__)
+    assert missing == {"Model", "register_model", "load_model_file"}
+    assert all(f"`{name}`" in page.split("##")[0] for name in missing)
 
 
 def test_results_are_small():

@@ -129,6 +129,8 @@ def test_settings_of_one_table_are_named_with_what_batchnorm_does_in_each():
         ("dense", {"student": "random"}, "once, after the rounds", ("random", "trained")),
         ("dense", {"protocol": "every round"}, "every round", ("average", "kept")),
         ("mosaic", {"protocol": "oneshot"}, "one upload", ("average", "kept")),
+        ("prototype_head", {"protocol": "oneshot"}, "one upload", ("average", "kept")),
+        ("mosaic_feedback", {"protocol": "oneshot"}, "two uploads", ("", "")),  # images between
         ("fedavg", {}, "every round", ("", "")),
     ],
 )

@@ -129,7 +129,7 @@ def test_the_one_liners_of_the_docs_run(tmp_path, monkeypatch, capsys):
     part = page.split("## Parquet")[1].split("\n## ")[0]
     snippets = re.findall(r"```python\n(.*?)```", part, re.DOTALL)
     assert len(snippets) == 3
-    folder = tmp_path / "results" / "quick" / "heterogeneity"
+    folder = tmp_path / "results" / "heterogeneity"
     folder.mkdir(parents=True)
     rows = [cell(str(i) * 16, seed=i, accuracy=0.25 * i) for i in (1, 2)]
     write(folder, [*rows, cell("3" * 16, selection="", accuracy=0.0)])

@@ -32,7 +32,7 @@ AT_CLIENTS = ("generator", "cvae", "flow")
 NO_SERVER_STEPS = ("train", "predict", "draw", "ensemble", *AT_CLIENTS)
 """Kinds of steps that are not training at the server."""
 
-ROUNDS = {"none": 0, "one upload": 1}
+ROUNDS = {"none": 0, "one upload": 1, "two uploads": 1}
 """Rounds of the protocols that do not take the task's number of rounds."""
 
 AT_TEST = {
