@@ -125,9 +125,7 @@ class SuiteRun:
             unpack(self.folder)  # cells that are only in the archive, and their partitions
         self._print_unused_settings()
         finished = self._finished(take_over_others=True)
-        missing = in_running_order(
-            [cell for cell in self.cells if cell.key not in finished], self.suite.omega
-        )
+        missing = self.to_run(finished)
         if self.request.force:
             forget(self.folder, {cell.key for cell in missing})
             for cell in missing:
@@ -158,6 +156,12 @@ class SuiteRun:
             tracking.finish(path for path in all_records(self.folder) if key_of(path) in keys)
         print_result(records, self.folder, failed, failures)
         return records, failed + len(failures)
+
+    def to_run(self, finished: set[str]) -> list[Cell]:
+        """The cells that are not finished, in the order in which they are run."""
+        missing = [cell for cell in self.cells if cell.key not in finished]
+        omegas = list(dict.fromkeys(cell.task.omega for cell in self.cells))
+        return in_running_order(missing, omegas)
 
     def _state(self) -> str:
         """What a stop says: how many cells are done, and how to go on."""
