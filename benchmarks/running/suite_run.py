@@ -28,6 +28,7 @@ from benchmarks.planning.outside import (
     resolve_metrics,
     resolve_partition,
     with_resolved_model,
+    with_resolved_models,
 )
 from benchmarks.planning.plugins import loaded_plugins
 from benchmarks.planning.scales import check_reporting, known_scale
@@ -248,8 +249,7 @@ def open_run(request: Request, dry: bool = False) -> SuiteRun:
     metrics = resolve_metrics(request.metrics)
     names = datasets or list(known_scale(request.scale).datasets)
     settings = with_resolved_model(request.settings, names)
-    own = with_resolved_model({"task": suite.task}, names, folder)
-    suite = suite.model_copy(update=own)
+    suite = with_resolved_models(suite, request.scale, names, folder)
     clients = request.clients
     partition = ""
     if request.partition is not None:
