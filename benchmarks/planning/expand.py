@@ -109,12 +109,10 @@ def expand_cells(name: str, suite: Suite, scale_name: str, **overrides: Any) -> 
 
     cells: dict[str, Cell] = {}
     for task, widths in _tasks(suite, scale, given):
-        for entry in entries:
-            if not _runs_at(entry, widths, given):
-                continue
-
+        present = [entry for entry in entries if _runs_at(entry, widths, given)]
+        for entry in present:
             cell = _cell(name, scale_name, scale, entry, task, widths, given)
-            if task.full_width and (_is_fedavg(cell) or _is_fedrolex(cell, entries, given)):
+            if task.full_width and (_is_fedavg(cell) or _is_fedrolex(cell, present, given)):
                 continue
             if cell.key in cells:
                 twin = cells[cell.key]
@@ -241,7 +239,13 @@ def _is_fedavg(cell: Cell) -> bool:
 
 
 def _is_fedrolex(cell: Cell, entries: list[Entry], given: Overrides) -> bool:
-    """Whether HeteroFL's cell would be FedRolex's at full width, which is in the suite too."""
+    """Whether HeteroFL's cell would be FedRolex's at full width, which is beside it.
+
+    Args:
+        cell: the cell, of any method.
+        entries: those that run at full width.
+        given: the user's settings among them.
+    """
     if cell.method != "heterofl" or "fedrolex" in given.settings:
         return False
     beside = any(entry.name == "fedrolex" and not entry.set for entry in entries)
