@@ -79,8 +79,8 @@ def _command(options: argparse.Namespace) -> int:
             figures = path.parent / "figures"
             with part("the figures for a paper", failures):
                 write_paper_figures(sources.records, figures, options.style, failures=failures)
-            text = f"wrote {figures / options.style}, figures for a paper"
-            console.print(escape(text), highlight=False, soft_wrap=True)
+                text = f"wrote {figures / options.style}, figures for a paper"
+                console.print(escape(text), highlight=False, soft_wrap=True)
 
     size = path.stat().st_size / 1e6
     text = f"wrote {path} ({size:.1f} MB); open it in a browser"
