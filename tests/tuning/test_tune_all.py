@@ -294,3 +294,13 @@ def test_a_full_disk_ends_the_command_and_is_not_one_methods_failure(all_of, mon
     printed = capsys.readouterr()
     assert "No space left on device for /out/x.json" in " ".join(printed.err.split())
     assert "is not tuned" not in printed.out
+
+
+def test_the_tracebacks_of_files_that_cannot_be_written_are_kept(all_of, tmp_path, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no table")
+
+    monkeypatch.setattr("benchmarks.tuning.all_command.table_of_all", broken)
+    assert all_of("--methods=seer", trials=1) == 1
+    kept = tmp_path / "tuning" / "all-quick-digits" / "report.failed.txt"
+    assert "RuntimeError: no table" in kept.read_text()
