@@ -21,18 +21,8 @@ from benchmarks.metrics.inception import check_weights
 from benchmarks.planning import show
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.data import fingerprints, places, splits_of, with_data
-from benchmarks.planning.expand import expand_cells
-from benchmarks.planning.outside import (
-    clients_of_partition,
-    resolve_datasets,
-    resolve_metrics,
-    resolve_partition,
-    with_resolved_model,
-    with_resolved_models,
-)
 from benchmarks.planning.plugins import loaded_plugins
-from benchmarks.planning.scales import check_reporting, known_scale
-from benchmarks.planning.suite import Suite, read_suite, suite_path
+from benchmarks.planning.suite import Suite, read_suite
 from benchmarks.reporting.report import report
 from benchmarks.reporting.terminal import print_result
 from benchmarks.running.archive import forget, unpack
@@ -46,6 +36,7 @@ from benchmarks.running.progress import Estimate
 from benchmarks.running.ray_cluster import cells_on_ray
 from benchmarks.running.records import all_records, done_file, key_of, path_of, take_over
 from benchmarks.running.request import Request
+from benchmarks.running.requested_cells import requested_cells
 from benchmarks.running.run_cell import is_finished
 from benchmarks.running.run_state import RunState
 from benchmarks.running.schedule import in_running_order
@@ -54,11 +45,10 @@ from benchmarks.running.stopping import on_stop_say
 from benchmarks.running.suite_folder import check_folder, claim, name_with_budget
 from benchmarks.tracking.names import check_tracker
 from benchmarks.tracking.tracking import open_tracking
-from mosaic.fl.data.datasets import display_name
 from mosaic.fl.data.federation import split
 from mosaic.fl.data.loading import use_data_dir
 from mosaic.fl.data.partition_file import write_partition
-from mosaic.fl.device import choose_precision, planned_device, use_device
+from mosaic.fl.device import planned_device, use_device
 from mosaic.fl.errors import InputError
 
 
@@ -236,7 +226,6 @@ def open_run(request: Request, dry: bool = False) -> SuiteRun:
     jobs = number_of_jobs(request.jobs, request.threads, device)
     name, suite = read_suite(request.suite)
     name = name_with_budget(name, request.budget)
-    folder = suite_path(request.suite).parent
 
     with printed_warnings():
         check_folder(Path(request.out) / name, request.suite)
@@ -245,44 +234,7 @@ def open_run(request: Request, dry: bool = False) -> SuiteRun:
         check_tracker(request.track)
     check_weights(request.inception_weights, download=not dry)
 
-    datasets = resolve_datasets(suite.datasets if request.datasets is None else request.datasets)
-    metrics = resolve_metrics(request.metrics)
-    names = datasets or list(known_scale(request.scale).datasets)
-    settings = with_resolved_model(request.settings, names)
-    suite = with_resolved_models(suite, request.scale, names, folder)
-    clients = request.clients
-    partition = ""
-    if request.partition is not None:
-        clients = clients_of_partition(request.partition, clients)
-        partition = resolve_partition(request.partition)
-
-    cells = expand_cells(
-        name,
-        suite,
-        request.scale,
-        datasets=datasets,
-        omega=request.omega,
-        clients=clients,
-        methods=request.methods,
-        seeds=request.seeds,
-        widths=request.widths,
-        settings=settings,
-        precision=choose_precision(request.precision, device),
-        threads=request.threads,
-        metrics=tuple(metrics),
-        partition=partition,
-        dataset_labels={dataset: display_name(dataset) for dataset in datasets or []},
-        folder=folder,
-        budget=request.budget,
-        download=not dry,
-    )
-    if not cells:
-        raise InputError(
-            "no cell is left of these options: at full width HeteroFL and FedRolex are FedAvg and "
-            "are not run; give other --methods or --widths mixed."
-        )
-    check_reporting([cell.task.seed for cell in cells])
-
+    suite, cells = requested_cells(request, name, suite, device, download=not dry)
     session = Session(
         out=Path(request.out).absolute() if dry else writable(Path(request.out)),
         device=device,
