@@ -66,7 +66,15 @@ def cells_on_ray(
     Raises:
         InputError: Ray is not installed, or no cluster answers.
     """
-    with connected(address) as ray, token_in(session.out / "cache") as token:
+    with connected(address) as ray:
+        yield from cells_on_cluster(cells, session, ray, watch, gpu_share)
+
+
+def cells_on_cluster(
+    cells: Sequence[Cell], session: Session, ray: ModuleType, watch: Watch, gpu_share: float = 1.0
+) -> Generator[Outcome]:
+    """As :func:`cells_on_ray`, on a cluster that ``ray`` is connected to."""
+    with token_in(session.out / "cache") as token:
         prepare(session)  # stages that are in its cache are not scheduled
         schedule = Schedule(cells)
         on_gpu = session.device.startswith("cuda")
@@ -100,6 +108,20 @@ def connected(address: str) -> Iterator[ModuleType]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def room(ray: ModuleType, threads: int, gpus: float) -> int:
+    """How many tasks the cluster can run at the same time, at least 1.
+
+    Args:
+        ray: connected to the cluster.
+        threads: cores of a task.
+        gpus: GPU fraction of a task.
+    """
+    resources = ray.cluster_resources()
+    if gpus:
+        return max(1, int(resources.get("GPU", 0) / gpus))
+    return max(1, int(resources["CPU"]) // threads)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from benchmarks.running.ray_cluster import (
     code,
     connected,
     other_code,
+    room,
     token_in,
 )
 from benchmarks.running.session import prepare
@@ -51,7 +52,7 @@ def work_on_ray(
     """
     with connected(address) as ray, token_in(plan.folder) as token:
         gpus = gpu_share if plan.session.device.startswith("cuda") else 0
-        n_tasks = min(jobs or _room(ray, plan.threads, gpus), plan.trials)
+        n_tasks = min(jobs or room(ray, plan.threads, gpus), plan.trials)
         task = ray.remote(_work).options(
             num_cpus=plan.threads,
             num_gpus=gpus,
@@ -69,14 +70,6 @@ def work_on_ray(
                 if problem:
                     raise InputError(problem)
             refresh()
-
-
-def _room(ray: ModuleType, threads: int, gpus: float) -> int:
-    """How many tasks the cluster can run at the same time, at least 1."""
-    resources = ray.cluster_resources()
-    if gpus:
-        return max(1, int(resources.get("GPU", 0) / gpus))
-    return max(1, int(resources["CPU"]) // threads)
 
 
 def _problem(ray: ModuleType, reference: Any) -> str | None:
