@@ -1,7 +1,7 @@
 """One run of a suite: which cells it has, which of them are missing, and running those."""
 
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,9 +31,9 @@ from benchmarks.running.certificates import restore_certificates
 from benchmarks.running.interim_tables import InterimTables
 from benchmarks.running.live_page import shown_live
 from benchmarks.running.other_data import on_other_data
-from benchmarks.running.processes import run_cells
+from benchmarks.running.processes import Watch, run_cells
 from benchmarks.running.progress import Estimate
-from benchmarks.running.ray_cluster import cells_on_ray
+from benchmarks.running.ray_cluster import cells_on_cluster, connected, room
 from benchmarks.running.records import all_records, done_file, key_of, path_of, take_over
 from benchmarks.running.request import Request
 from benchmarks.running.requested_cells import requested_cells
@@ -99,7 +99,9 @@ class SuiteRun:
         self._check_splits()
         finished = self._finished(take_over_others=False)
         self._print_unused_settings()
-        show.print_plan(self.cells, finished, Estimate(self.folder, self.cells), self.jobs)
+        # How many cells a cluster runs at a time is known when it is connected.
+        jobs = 1 if self.request.ray else self.jobs
+        show.print_plan(self.cells, finished, Estimate(self.folder, self.cells), jobs)
 
     def execute(self) -> tuple[pd.DataFrame, int]:
         """Run what is missing and write the report.
@@ -126,13 +128,15 @@ class SuiteRun:
         tables = InterimTables(self.folder, self.cells, missing)
         on_stop_say(self._state)
         estimate = Estimate(self.folder, self.cells)
-        state = RunState(missing, len(finished), estimate, self.jobs)
-        with shown_live(self, state), closing(self._outcomes(missing, state)) as outcomes:
-            for outcome in outcomes:
-                if outcome.status == "failed":
-                    failed += 1
-                tables.after(outcome)
-                tracking.add([path_of(self.folder, outcome)])
+        with self._place(missing) as (start, jobs):
+            state = RunState(missing, len(finished), estimate, jobs)
+            outcomes = show_progress(start, state, console)
+            with shown_live(self, state), closing(outcomes):
+                for outcome in outcomes:
+                    if outcome.status == "failed":
+                        failed += 1
+                    tables.after(outcome)
+                    tracking.add([path_of(self.folder, outcome)])
 
         with printed_warnings(), console.status("writing tables and figures"):
             restore_certificates(self.folder, self.cells)
@@ -192,21 +196,20 @@ class SuiteRun:
                     finished.add(cell.key)
         return finished
 
-    def _outcomes(self, missing: list[Cell], state: RunState) -> Generator[Outcome]:
-        """Run the cells with progress."""
-        start: Callable[..., Generator[Outcome]]
-        if self.request.ray:
-            start = partial(
-                cells_on_ray,
-                missing,
-                self.session,
-                self.request.ray,
-                gpu_share=self.request.gpu_share,
-            )
-        else:
-            start = partial(run_cells, missing, self.session, min(self.jobs, max(1, len(missing))))
-
-        return show_progress(start, state, console)
+    @contextmanager
+    def _place(
+        self, missing: list[Cell]
+    ) -> Iterator[tuple[Callable[[Watch], Generator[Outcome]], int]]:
+        """What starts the cells here or on a cluster, and how many of them run at a time."""
+        if not self.request.ray:
+            jobs = min(self.jobs, max(1, len(missing)))
+            yield partial(run_cells, missing, self.session, jobs), self.jobs
+            return
+        with connected(self.request.ray) as ray:
+            gpu_share = self.request.gpu_share
+            start = partial(cells_on_cluster, missing, self.session, ray, gpu_share=gpu_share)
+            gpus = gpu_share if self.session.device.startswith("cuda") else 0
+            yield start, room(ray, self.request.threads, gpus)
 
 
 def open_run(request: Request, dry: bool = False) -> SuiteRun:

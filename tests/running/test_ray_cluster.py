@@ -19,6 +19,7 @@ from benchmarks.running.ray_cluster import (
     connected,
 )
 from benchmarks.running.records import done_file, load_records
+from benchmarks.running.run_state import RunState
 from benchmarks.running.session import Session
 from mosaic.fl.errors import InputError
 
@@ -177,3 +178,20 @@ def test_trials_are_done_by_the_cluster(cluster, tmp_path):
     trials = pd.read_csv(tmp_path / "tuning" / "s" / "trials.csv")
     assert trials["trial"].tolist() == list(range(5)) and set(trials["state"]) == {"complete"}
     assert not list((tmp_path / "tuning" / "s").glob(".ray-*"))
+
+
+@pytest.mark.slow
+def test_the_time_left_is_that_of_what_the_cluster_runs_at_once(cluster, tmp_path, monkeypatch):
+    """Two nodes of one core, whatever --jobs is."""
+    jobs = []
+
+    def state(*given) -> RunState:
+        jobs.append(given[-1])
+        return RunState(*given)
+
+    monkeypatch.setattr("benchmarks.running.suite_run.RunState", state)
+    few = ["--methods=local", "--omega=1", "--clients=2", "--seeds=1", "--widths=full"]
+    few += ["--set=task.rounds=1", "--set=task.steps=1", "--set=task.base_width=4"]
+    out = [f"--out={tmp_path}", "--jobs=1", "--device=cpu"]
+    assert main([*few, *out, "--ray", cluster.address]) == 0
+    assert jobs == [2]
