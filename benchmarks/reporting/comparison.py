@@ -31,7 +31,6 @@ from benchmarks.reporting.significance import (
     holm,
     paired_test,
 )
-from benchmarks.reporting.significance import EXACT as EXACT
 
 REFERENCE = "mosaic"
 """The method that the others are compared with unless a suite names another."""

@@ -8,7 +8,7 @@ import pandas as pd
 from optuna.distributions import CategoricalDistribution
 from scipy import stats
 
-from benchmarks.reporting.comparison import ALPHA, EXACT, detectable_difference
+from benchmarks.reporting.significance import ALPHA, EXACT, detectable_difference
 from benchmarks.reporting.table import p_value
 from benchmarks.tuning.board import PER_CENT, short, value_text
 from benchmarks.tuning.plan import DEFAULT, Plan
