@@ -140,7 +140,7 @@ def verify(folder: str | Path, cells: int | None = CELLS, seed: int = 0, **optio
     process has no cache afterwards.
 
     Args:
-        folder: a suite's folder, or one with several of them.
+        folder: a suite's folder, one with several of them, or an archive of benchmarks.share.
         cells: how many cells are run again, spread over the methods; 0: none; None: all.
         seed: of the draw of these cells.
         **options: further fields of :class:`benchmarks.verifying.verify_folders.Given`, such as

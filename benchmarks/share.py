@@ -24,8 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: its options; by default the process's.
 
     Returns:
-        The exit code. 0: the archive is written; 2: a wrong option or folder, or a missing package;
-        128 + signal: stopped.
+        The exit code. 0: the archive is written; 2: a wrong option or folder, a damaged record,
+        or a missing package; 128 + signal: stopped.
     """
     with stops_cleanly(ends_after=argv is None):
         options = _parse(argv)

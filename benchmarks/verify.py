@@ -22,6 +22,7 @@ from mosaic.fl.errors import InputError
 if TYPE_CHECKING:
     from benchmarks.verifying.verdict import Verdict
 
+FOLDER_HELP = "a suite's folder, one with several of them, or an archive of benchmarks.share"
 COLOURS = {"agrees": "green", "differs": "red", "cannot": "yellow", "note": "dim"}
 WORDS = {"agrees": "agrees", "differs": "DIFFERS", "cannot": "not checked", "note": "note"}
 ENDS = {
@@ -54,7 +55,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "theirs; then run some of its cells again and compare. Nothing in the folder is changed.",
     )
     add = parser.add_argument
-    add("folder", type=Path, metavar="FOLDER", help="a suite's folder, or one with several of them")
+    add("folder", type=Path, metavar="FOLDER", help=FOLDER_HELP)
     add("--cells", default=3, help="so many cells are run again, 0: none (default: %(default)s)")
     add("--all", action="store_true", help="run all cells again")
     add("--seed", default=0, help="of the draw of the cells (default: %(default)s)")

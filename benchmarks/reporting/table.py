@@ -71,6 +71,7 @@ class Page:
         bold: the (row, column) of the cells in bold.
         rules: the rows that have a line above them.
         n_names: number of leading columns that are text; the others are numbers.
+        setting: data set, number of clients and widths that it is of; None for several ones.
     """
 
     caption: str
@@ -80,6 +81,7 @@ class Page:
     bold: frozenset[tuple[int, int]] = frozenset()
     rules: frozenset[int] = frozenset()
     n_names: int = 1
+    setting: tuple | None = None
 
 
 def mean_sd(mean: float, sd: float) -> str:

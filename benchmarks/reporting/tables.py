@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -179,7 +179,7 @@ def make_pages(
             makers["the budgets' orders"] = functools.partial(_orders, here, others, setting)
         for name, make in makers.items():
             with part(f"{name} of {setting_name(*setting)} in table.md and table.tex", failures):
-                yield from list(make())
+                yield from [replace(page, setting=setting) for page in make()]
 
 
 def _pages_of_setting(

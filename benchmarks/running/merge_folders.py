@@ -89,7 +89,8 @@ def merge(first: Path, second: Path, out: Path, prefer: Side | None = None) -> M
     with temporary_folder(out.resolve().parent, "merge") as place:
         sides: dict[Side, Path] = {"A": place / "sides" / "A", "B": place / "sides" / "B"}
         for folder, side in zip((first, second), sides.values(), strict=True):
-            copy_cells(folder, side)
+            for damage in copy_cells(folder, side):
+                warnings.warn(f"damaged: {folder}/{damage}; it is not read", stacklevel=2)
             copy_files(folder, side, [OWNER])
         rows: dict[Side, dict[str, list[Row]]] = {
             side: _rows_of(path) for side, path in sides.items()

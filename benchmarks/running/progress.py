@@ -65,6 +65,12 @@ class Estimate:
                     stages[partition, stage] = fmean(seconds)
         return (total + sum(stages.values())) / jobs
 
+    def seconds_of(self, cell: Cell) -> float | None:
+        """Return the seconds that one cell takes; None if none of its kind has run."""
+        if _kind(cell) not in self.method_seconds:
+            return None
+        return self.seconds([cell], 1)
+
     def text(self, cells: Sequence[Cell], jobs: int) -> str:
         """Return the estimate in words."""
         if not cells:

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.planning.cell import Cell
 from benchmarks.running.progress import Estimate, duration
 from benchmarks.running.session import Outcome
-from benchmarks.texts import one_line, utf8
+from benchmarks.texts import utf8
 from mosaic.fl.files import write_whole
 from mosaic.fl.unfinished import is_left, machine, unfinished
 
@@ -31,7 +31,7 @@ class Running:
     """A cell, or a stage on behalf of one, that runs now.
 
     Attributes:
-        title: the cell's method and setting.
+        title: the cell in one line.
         begun: when it began, in seconds since 1970.
         expected: seconds that it takes by the cells like it; None if that is not known.
         stage: the stage that is computed now; empty if it is none.
@@ -56,7 +56,7 @@ class Summary:
         jobs: processes.
         begun: when it began, in seconds since 1970.
         written: when this was true.
-        seconds_left: what the cells that are left take; None if that is not known.
+        seconds_left: from then until the last cell has ended; None if that is not known.
         machine: where it runs.
         alive: whether it goes on, as far as can be seen.
     """
@@ -117,8 +117,10 @@ class RunState:
         self._running: dict[str, Running] = {}
         self._ended: Counter[str] = Counter()
         self._begun = time.time()
-        self._seconds_left = estimate.seconds(cells, jobs)
+        self._seconds_left: float | None = None
+        self._estimated = self._begun
         self._lock = threading.Lock()
+        self._estimate_left()
 
     def watch(self, work: str, cell: str, stage: str | None) -> None:
         """Note what has started, or that a stage is over; see ``processes.Watch``."""
@@ -127,12 +129,10 @@ class RunState:
                 self._running.pop(work, None)
                 return
             if work not in self._running:
-                task = self._cells[cell].task
-                title = f"{self._cells[cell].label} ω={task.omega:g} seed={task.seed}"
                 expected = None
                 if work == cell:
-                    expected = self.estimate.seconds([self._cells[cell]], 1)
-                self._running[work] = Running(one_line(title), time.time(), expected)
+                    expected = self.estimate.seconds_of(self._cells[cell])
+                self._running[work] = Running(self._cells[cell].title, time.time(), expected)
             self._running[work].stage = stage
 
     def end(self, outcome: Outcome) -> None:
@@ -145,11 +145,26 @@ class RunState:
             self.n_ended += 1
             if outcome.status == "done":
                 self.estimate.add(outcome.cell)
-            self._seconds_left = self.estimate.seconds(self._left.values(), self.jobs)
+            self._estimate_left()
+
+    def _estimate_left(self) -> None:
+        """Estimate how long the cells that are left take, without what running ones have done."""
+        self._estimated = time.time()
+        jobs = min(self.jobs, max(1, len(self._left)))
+        seconds = self.estimate.seconds(self._left.values(), jobs)
+        if seconds is not None:
+            for entry in self._running.values():
+                if entry.expected is not None:
+                    seconds -= min(self._estimated - entry.begun, entry.expected) / jobs
+        self._seconds_left = seconds
 
     def summary(self) -> Summary:
         """What is done, what runs and what is left."""
         with self._lock:
+            now = time.time()
+            seconds_left = self._seconds_left
+            if seconds_left is not None:
+                seconds_left = max(0.0, seconds_left - (now - self._estimated))
             return Summary(
                 cells=self.n_finished + len(self._cells),
                 before=self.n_finished,
@@ -158,8 +173,8 @@ class RunState:
                 running=[Running(**asdict(entry)) for entry in self._running.values()],
                 jobs=self.jobs,
                 begun=self._begun,
-                written=time.time(),
-                seconds_left=self._seconds_left,
+                written=now,
+                seconds_left=seconds_left,
             )
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from rocrate.model.contextentity import ContextEntity
 from rocrate.rocrate import ROCrate
 
-from benchmarks.reporting.page.sources import read_folders
+from benchmarks.reporting.page.sources import check_given, read_folders
 from benchmarks.reporting.page.write import NAME as PAGE
 from benchmarks.reporting.page.write import write_page
 from benchmarks.reporting.parts import Failures
@@ -25,6 +25,7 @@ from benchmarks.running.copies import copy_cells, copy_files
 from benchmarks.running.record_tables import PARQUET, parquet_of
 from benchmarks.running.records import load_records
 from benchmarks.running.suite_folder import suite_of
+from mosaic.fl.errors import InputError
 from mosaic.fl.files import write_whole
 from mosaic.fl.unfinished import temporary_folder, unfinished
 
@@ -66,12 +67,13 @@ def share(folder: Path, out: Path, licence: str) -> list[str]:
     Raises:
         InputError: there are no records in the folder, or a damaged one.
     """
-    records = read_folders([folder]).records
+    check_given(folder)
     with temporary_folder(out.resolve().parent, "share") as place:
         stage = place / folder.resolve().name  # a page says the name of its folder
         stage.mkdir()
         _copy(folder, stage)
-        _add_missing(stage)
+        records = load_records(stage)
+        _add_missing(stage, records)
         names = sorted(path.relative_to(stage).as_posix() for path in _inside(stage))
         crate = _manifest(stage, names, records, licence)
         with unfinished(out) as temporary:
@@ -82,16 +84,21 @@ def share(folder: Path, out: Path, licence: str) -> list[str]:
 
 def _copy(folder: Path, stage: Path) -> None:
     """Copy what is shared, with all cells and partitions packed."""
-    copy_cells(folder, stage)
+    damaged = copy_cells(folder, stage)
+    if damaged:
+        raise InputError(
+            f"damaged: {folder}/{damaged[0]}. Nothing is shared: run its suite again, which makes "
+            "the file again, or move the file away."
+        )
     copy_files(folder, stage, [pattern for pattern in FILES if pattern != ARCHIVE])
     if any((stage / "cells").glob("*.jsonl")):
         pack(stage, remove=True)
 
 
-def _add_missing(stage: Path) -> None:
+def _add_missing(stage: Path, records: pd.DataFrame) -> None:
     """Write the page and the Parquet file where the folder has none."""
     if not (stage / PARQUET).exists():
-        write_whole(stage / PARQUET, parquet_of(load_records(stage)))
+        write_whole(stage / PARQUET, parquet_of(records))
     if not (stage / PAGE).exists():
         failures: Failures = []  # the page names what it lacks
         write_page(read_folders([stage]), suite_of(stage).reference, stage / PAGE, failures)

@@ -58,16 +58,16 @@ class MlflowTracker:
         tags |= {CELL: cell.key, RECORD: cell.record}
         experiment = self._experiments[cell.suite]
         now = int(1000 * time.time())
-        start = now - round(1000 * cell.seconds)
-        run = self._client.create_run(experiment, start, tags=tags, run_name=cell.name)
+        begun = now - round(1000 * cell.seconds)
+        run = self._client.create_run(experiment, begun, tags=tags, run_name=cell.name)
         run_id = run.info.run_id
         params = [Param(name, text_of(value)[:LONGEST]) for name, value in cell.parameters.items()]
         metrics = []
         for number, values in cell.points:
             metrics += [Metric(name, value, now, number) for name, value in values.items()]
         for kind, entries in {"params": params, "metrics": metrics}.items():
-            for start in range(0, len(entries), AT_ONCE[kind]):
-                part: Any = entries[start : start + AT_ONCE[kind]]
+            for first in range(0, len(entries), AT_ONCE[kind]):
+                part: Any = entries[first : first + AT_ONCE[kind]]
                 self._client.log_batch(run_id, **{kind: part})
         for path in cell.files:
             self._client.log_artifact(run_id, str(path))

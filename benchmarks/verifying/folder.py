@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.running.archive import ARCHIVE, sound_files
 from benchmarks.running.archive_file import decompress
@@ -21,6 +22,21 @@ from mosaic.fl.files import problem_of
 FAILED = ".failed.json"
 
 
+class Damage(NamedTuple):
+    """A file that is not what was written.
+
+    Attributes:
+        name: the file, relative to the suite's folder.
+        problem: what is wrong with it.
+    """
+
+    name: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.problem}"
+
+
 @dataclass
 class Content:
     """The records and certificates of a suite's folder.
@@ -30,7 +46,7 @@ class Content:
         rows: the rows of each sound record of a finished or skipped cell, by the cell's key.
         failed: the same of failed cells that have not succeeded since.
         certificates: the file of each partition, by its name.
-        damaged: each file that is not what was written, with what is wrong with it.
+        damaged: each file that is not what was written.
         without_checksum: the keys of records that an older version wrote.
         as_run: whether the folder is as a run leaves it, and not packed for keeping.
     """
@@ -39,7 +55,7 @@ class Content:
     rows: dict[str, list[Row]] = field(default_factory=dict)
     failed: dict[str, list[Row]] = field(default_factory=dict)
     certificates: dict[str, bytes] = field(default_factory=dict)
-    damaged: list[str] = field(default_factory=list)
+    damaged: list[Damage] = field(default_factory=list)
     without_checksum: list[str] = field(default_factory=list)
     as_run: bool = False
 
@@ -90,7 +106,7 @@ def read_content(folder: Path) -> Content:
     if (folder / ARCHIVE).exists():
         lines, problems = decompress(_bytes(folder / ARCHIVE))
         files, more = sound_files(lines)
-        content.damaged += [f"{ARCHIVE}: {problem}" for problem in (*problems, *more)]
+        content.damaged += [Damage(ARCHIVE, problem) for problem in (*problems, *more)]
     for name in (*_names(folder, "cells", ".jsonl"), *_names(folder, "cells", FAILED)):
         files[name] = _bytes(folder / name)
     for name in _names(folder, "partitions", ".json"):
@@ -129,7 +145,7 @@ def _add(content: Content, name: str, data: bytes) -> None:
         rows = parse_rows(data, key)
         signed = CHECKSUM in json.loads(data.decode().splitlines()[-1])
     except Exception as error:  # damaged bytes give errors of any kind
-        content.damaged.append(f"{name}: {problem_of(error)}")
+        content.damaged.append(Damage(name, problem_of(error)))
         return
     kind = content.failed if name.endswith(FAILED) else content.rows
     kind[key] = rows

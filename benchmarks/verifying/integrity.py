@@ -26,7 +26,7 @@ MOST = 10
 
 def check_records(content: Content, verdict: Verdict) -> None:
     """Check that every record is whole, and has the values that it was written with."""
-    tell(content.damaged, "damaged: ", verdict)
+    tell([str(damage) for damage in content.damaged], "damaged: ", verdict)
     n_sound = len(content.rows) + len(content.failed)
     n_signed = n_sound - len(content.without_checksum)
     if n_signed:
@@ -163,7 +163,9 @@ def _partition_problems(
                 )
     try:
         kept = json.loads(content.certificates.get(name, b"{}"))
-    except ValueError:  # it was named as damaged
+    except ValueError:
+        kept = None
+    if not isinstance(kept, dict):  # it was named as damaged
         return
     for field in kept.keys() & again.keys():
         if not _same(kept[field], again[field]):

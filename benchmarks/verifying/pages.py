@@ -1,4 +1,4 @@
-"""Whether the tables, CSV files and the page of a folder are what its records give."""
+"""Whether the tables, files of records and the page of a folder are what its records give."""
 
 import csv
 import io
@@ -9,23 +9,26 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.reporting.frames import with_infinities, with_status
+from benchmarks.reporting.frames import values_of, with_infinities, with_status
 from benchmarks.reporting.page.sources import read_folders
 from benchmarks.reporting.page.write import NAME as PAGE
 from benchmarks.reporting.page.write import page_of
 from benchmarks.reporting.pages.order import OtherBudget
 from benchmarks.reporting.report import with_other_budget, write_report
 from benchmarks.reporting.tables import write_tables
+from benchmarks.running.record import version
+from benchmarks.running.record_tables import PARQUET, parquet_of
 from benchmarks.verifying.folder import Content
-from benchmarks.verifying.planned import Question, frames
+from benchmarks.verifying.parquet_file import parquet_differences
+from benchmarks.verifying.planned import Question, as_recorded, frames
 from benchmarks.verifying.texts import TextDifference, differences
 from benchmarks.verifying.verdict import Verdict
 from mosaic.fl.errors import InputError
 
 TABLES = ("table.md", "table.tex", "summary.csv")
 RECORDS = "records.csv"
-IMAGE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]+")
-OF_LIBRARIES = re.compile(r"<script>.*?</script>|<style>.*?</style>|<meta [^>]*>", re.DOTALL)
+IMAGE = re.compile(r"data:image/(?:png|webp);base64,[A-Za-z0-9+/=]+")
+OF_PACKAGE = re.compile(r"<script>.*?</script>|<style>.*?</style>|<meta [^>]*>", re.DOTALL)
 SECTION = '<section id="pictures"'
 MOST = 10
 """Differences of one file that are printed one by one."""
@@ -97,11 +100,13 @@ def check_pages(content: Content, report: Report, other_version: bool, verdict: 
             looked otherwise. Then only the numbers of summary.csv are compared.
         verdict: gets what was found.
     """
-    compared: dict[str, Callable[[], list[TextDifference] | None]] = {
+    same_scripts = set(values_of(report.records, "version")) == {version()}
+    compared: dict[str, Callable[[], Sequence[TextDifference | str] | None]] = {
         name: lambda name=name: _compared(content.folder, report.folder, name)
         for name in (*TABLES, RECORDS)
     }
-    compared[PAGE] = lambda: _page_differences(content, report)
+    compared[PARQUET] = lambda: _parquet_differences(content, report)
+    compared[PAGE] = lambda: _page_differences(content, report, same_scripts)
     equal = []
     for name, compare in compared.items():
         found = compare()
@@ -115,6 +120,11 @@ def check_pages(content: Content, report: Report, other_version: bool, verdict: 
             _tell(name, found, verdict)
     if equal:
         verdict.agrees(f"{', '.join(equal)}: each number is what the records give")
+    if PAGE in equal and not same_scripts and _page_differences(content, report, True):
+        verdict.cannot(
+            f"{PAGE}: its scripts and styles are not those of this version, and could show other "
+            "numbers than its text: verify it with the version of its records"
+        )
     if not any((content.folder / name).exists() for name in compared):
         verdict.note("there is no table and no page to compare")
 
@@ -128,27 +138,49 @@ def _compared(folder: Path, again: Path, name: str) -> list[TextDifference] | No
 
 
 def _text(path: Path) -> str | None:
+    content = _bytes(path)
+    return None if content is None else content.decode("utf-8", "backslashreplace")
+
+
+def _bytes(path: Path) -> bytes | None:
     if not path.is_file():
         return None
     try:
-        return path.read_bytes().decode("utf-8", "backslashreplace")
+        return path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}.") from error
 
 
-def _page_differences(content: Content, report: Report) -> list[TextDifference] | None:
-    """How report.html differs from what a run, or the command for pages, would write now."""
+def _parquet_differences(content: Content, report: Report) -> Sequence[TextDifference | str] | None:
+    """How records.parquet differs from what a run, or the command for archives, would write."""
+    here = _bytes(content.folder / PARQUET)
+    if here is None:
+        return None
+    as_run = _bytes(report.folder / PARQUET) or parquet_of(report.records)
+    return parquet_differences(here, [lambda: as_run, lambda: parquet_of(as_recorded(content))])
+
+
+def _page_differences(
+    content: Content, report: Report, scripts: bool
+) -> list[TextDifference] | None:
+    """How report.html differs from what a run, or the command for pages, would write now.
+
+    Args:
+        content: of the suite's folder.
+        report: written anew.
+        scripts: whether scripts and styles, which are this package's, are compared too.
+    """
     here = _text(content.folder / PAGE)
     if here is None:
         return None
     has_pictures = (report.folder / "pictures").is_dir()
-    here = _comparable(here, has_pictures)
-    found = differences(here, _comparable(_text(report.folder / PAGE) or "", has_pictures), False)
+    here = _comparable(here, has_pictures, scripts)
+    as_run = _comparable(_text(report.folder / PAGE) or "", has_pictures, scripts)
+    found = differences(here, as_run, False)
     if not found:
         return found
-    from_records = _from_records(content, report)
-    other = differences(here, _comparable(from_records, has_pictures), False)
-    return min(found, other, key=len)
+    from_records = _comparable(_from_records(content, report), has_pictures, scripts)
+    return min(found, differences(here, from_records, False), key=len)
 
 
 def _from_records(content: Content, report: Report) -> str:
@@ -166,10 +198,11 @@ def _from_records(content: Content, report: Report) -> str:
     return page_of(read_folders([copy]), report.question.suite.reference, [])
 
 
-def _comparable(page: str, has_pictures: bool) -> str:
+def _comparable(page: str, has_pictures: bool, scripts: bool) -> str:
     """A page without what depends on libraries, and without images that records do not have."""
     page = IMAGE.sub("IMAGE", page)
-    page = OF_LIBRARIES.sub("", page)
+    if not scripts:
+        page = OF_PACKAGE.sub("", page)
     if not has_pictures:
         start = page.find(SECTION)
         if start >= 0:
@@ -178,7 +211,7 @@ def _comparable(page: str, has_pictures: bool) -> str:
     return page
 
 
-def _tell(name: str, found: Sequence[TextDifference], verdict: Verdict) -> None:
+def _tell(name: str, found: Sequence[TextDifference | str], verdict: Verdict) -> None:
     for difference in found[:MOST]:
         verdict.differs(f"{name} {difference}")
     if len(found) > MOST:

@@ -149,6 +149,11 @@ def frames(content: Content, planned: Sequence[Cell]) -> Iterator[pd.DataFrame]:
     yield _frame(rows, _as_summary(content.folder, rows, by_value), {})
 
 
+def as_recorded(content: Content) -> pd.DataFrame:
+    """The records as they are, as a program reads them that knows no suite."""
+    return _sorted(content.rows | content.failed)
+
+
 def _sorted(rows: Mapping[str, list[Row]]) -> pd.DataFrame:
     return in_order(pd.DataFrame([row for of_cell in rows.values() for row in of_cell]))
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 
@@ -31,6 +32,18 @@ SUITE = "again"
 
 MOST = 8
 """Values of one cell that are printed."""
+
+
+class Recorded(NamedTuple):
+    """A folder's record of a cell; several folders may have one.
+
+    Attributes:
+        folder: the suite's folder.
+        rows: per scored round.
+    """
+
+    folder: Path
+    rows: list[Row]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +102,7 @@ def _problem(name: str, split: str, expected: str) -> str:
 
 def run_again(
     cells: Sequence[Cell],
-    recorded: Mapping[str, Sequence[Row]],
+    recorded: Mapping[str, Sequence[Recorded]],
     known: Sequence[Cell],
     machine: Machine,
     scratch: Path,
@@ -100,7 +113,7 @@ def run_again(
 
     Args:
         cells: what to run.
-        recorded: the rows of each record, by the cell's key.
+        recorded: the records of each cell, by its key; each of them is compared.
         known: cells whose seconds the estimate is made of.
         machine: where they run.
         scratch: an empty folder.
@@ -130,16 +143,19 @@ def run_again(
     for outcome in show_progress(start, state, console):
         cell = outcome.cell
         now = read_rows(done_file(folder, cell)) or read_rows(failed_file(folder, cell)) or []
-        judge(cell, recorded[cell.key], now, machine, verdict)
+        several = len(recorded[cell.key]) > 1
+        for record in recorded[cell.key]:
+            place = record.folder if several else None
+            judge(cell, record.rows, now, machine, verdict, place)
 
 
 def _estimate(
-    recorded: Mapping[str, Sequence[Row]], known: Sequence[Cell], folder: Path
+    recorded: Mapping[str, Sequence[Recorded]], known: Sequence[Cell], folder: Path
 ) -> Estimate:
     """What the cells will take by their records. No stage is there yet: the cache is empty."""
     estimate = Estimate(folder, ())
     for cell in known:
-        estimate.learn(cell, recorded[cell.key][-1])
+        estimate.learn(cell, recorded[cell.key][0].rows[-1])
     estimate.computed.clear()
     return estimate
 
@@ -150,6 +166,7 @@ def judge(
     now: Sequence[Row],
     machine: Machine,
     verdict: Verdict,
+    folder: Path | None = None,
 ) -> None:
     """Say whether a cell's numbers agree with its record.
 
@@ -159,8 +176,9 @@ def judge(
         now: the rows of its run now.
         machine: whether the tolerance holds on any machine.
         verdict: gets what was found.
+        folder: where the record is, if another folder has one too.
     """
-    name = f"{cell.title} ({cell.key})"
+    name = f"{cell.title} ({cell.key})" + (f" in {folder}" if folder else "")
     last = now[-1] if now else {"status": "failed", "reason": "it left no record"}
     if last["status"] != recorded[-1]["status"]:
         verdict.cannot(

@@ -26,7 +26,8 @@ from benchmarks.running.stopping import removed_on_stop
 from benchmarks.verifying.check_folder import Checked, check_folder
 from benchmarks.verifying.draw import drawn
 from benchmarks.verifying.folder import suite_folders
-from benchmarks.verifying.run_again import Machine, run_again, without_data
+from benchmarks.verifying.run_again import Machine, Recorded, run_again, without_data
+from benchmarks.verifying.shared_archive import is_archive, unpack_shared
 from benchmarks.verifying.verdict import Verdict
 from mosaic.fl.cache import use_cache
 from mosaic.fl.data.datasets import DATASETS
@@ -43,7 +44,7 @@ class Given:
     """What a user asks to verify.
 
     Attributes:
-        folder: a suite's folder, or one with several of them.
+        folder: a suite's folder, or one with several of them, or an archive of benchmarks.share.
         cells: how many cells are run again; None: all.
         seed: of the draw of these cells.
         suite: the file of the suite, if it is none of this package's.
@@ -89,13 +90,14 @@ def verify_given(given: Given, console: Console, verdict: Verdict) -> None:
     Raises:
         InputError: there is no record in the folder, or a file cannot be read.
     """
-    folders = suite_folders(given.folder)
     use_data_dir(given.data_dir)
     metrics = _load_outside(given)
     with _scratch() as scratch:
+        folders = _folders(given.folder, scratch, console, verdict)
         checked = []
         for i, folder in enumerate(folders):
-            console.print(f"{folder}", markup=False, highlight=False, soft_wrap=True)
+            if not is_archive(given.folder):
+                _print_name(folder, console)
             place = scratch / f"{i}"
             place.mkdir()
             with _noted_warnings(scratch, verdict):
@@ -103,6 +105,20 @@ def verify_given(given: Given, console: Console, verdict: Verdict) -> None:
             shutil.rmtree(place)
         if given.cells != 0:
             _run_some_again(given, checked, scratch, console, verdict)
+
+
+def _folders(given: Path, scratch: Path, console: Console, verdict: Verdict) -> list[Path]:
+    """The suites' folders; an archive is unpacked and compared with its manifest."""
+    if not is_archive(given):
+        return suite_folders(given)
+    _print_name(given, console)
+    place = scratch / "shared" / given.stem
+    unpack_shared(given, place, verdict)
+    return suite_folders(place)
+
+
+def _print_name(path: Path, console: Console) -> None:
+    console.print(f"{path}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _load_outside(given: Given) -> list[str]:
@@ -147,17 +163,25 @@ def _noted_warnings(scratch: Path, verdict: Verdict) -> Iterator[None]:
 def _run_some_again(
     given: Given, checked: Sequence[Checked], scratch: Path, console: Console, verdict: Verdict
 ) -> None:
-    recorded = {key: rows for one in checked for key, rows in one.content.rows.items()}
+    recorded: dict[str, list[Recorded]] = {}
+    for one in checked:
+        for key, rows in one.content.rows.items():
+            recorded.setdefault(key, []).append(Recorded(one.content.folder, rows))
     known = {key: cell for one in checked for key, cell in one.cells.items()}
     if not recorded:
         verdict.cannot("no cell can be run again: there is no sound record of a finished cell")
         return
-    done = {key: cell for key, cell in known.items() if recorded[key][-1]["status"] == "done"}
+    done = {key: cell for key, cell in known.items() if _is_done(recorded[key])}
     possible = _possible(done, len(recorded), verdict)
     chosen = drawn(possible, given.cells, given.seed)
     if chosen:
-        machine = _machine(given, [recorded[cell.key][-1] for cell in chosen])
+        rows = [record.rows[-1] for cell in chosen for record in recorded[cell.key]]
+        machine = _machine(given, rows)
         run_again(chosen, recorded, possible, machine, scratch, console, verdict)
+
+
+def _is_done(records: Sequence[Recorded]) -> bool:
+    return any(record.rows[-1]["status"] == "done" for record in records)
 
 
 def _machine(given: Given, rows: Sequence[Row]) -> Machine:

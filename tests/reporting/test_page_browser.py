@@ -11,6 +11,9 @@ from benchmarks.report import main
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+HARMLESS = ("data:", "WARN Infinite extent")
+"""Images, and what Vega says of a figure whose marks are all hidden."""
+
 SCRIPT = "<script>document.title = 'run'</script>"
 
 
@@ -43,6 +46,7 @@ def address(tmp_path_factory):
         "mosaic": [0.7, 0.74],
     }
     full = made_records(accuracies, omegas=(0.1, 1.0), data_free=True, needs="")
+    full["client_coverage"] = "0.500 nan nan 1.000"
     mixed = made_records(accuracies, omegas=(0.1,), widths="mixed")
     write_folder(full, folder / "a")
     write_pictures(folder / "a", key_of("mosaic", 0.1, 0))
@@ -62,7 +66,7 @@ def page(request, browser, address):
     page.on("request", lambda sent: said.append(sent.url) if sent.url != address else None)
     page.goto(address)
     yield page
-    assert [text for text in said if not text.startswith("data:")] == []
+    assert [text for text in said if not text.startswith(HARMLESS)] == []
     context.close()
 
 
@@ -126,10 +130,36 @@ def test_filters_hide_settings_omegas_methods_and_their_marks(page):
     assert len(rows(page)) == 4
 
 
+def test_filters_act_on_images_and_on_all_other_tables(page):
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+
+    def shown(selector):
+        return page.locator(f"{selector}:visible").count()
+
+    tables = shown("#tables details")
+    of_mosaic = {name: shown(f"#{name} tr[data-label=mosaic]") for name in ("tables", "fairness")}
+    assert all(of_mosaic.values()) and shown("#pictures details") == 1
+    page.select_option("select[name=omega]", "1")
+    assert 0 < shown("#tables tr[data-label=mosaic]") < of_mosaic["tables"]
+    page.locator("input[name=method][value=mosaic]").uncheck()
+    assert shown("#tables tr[data-label=mosaic]") == shown("#fairness tr[data-label=mosaic]") == 0
+
+    page.locator("button[type=reset]").click()
+    page.wait_for_function("document.querySelectorAll('#table .block:not([hidden])').length === 2")
+    page.select_option("select[name=widths]", "mixed")
+    assert shown("#pictures details") == 0 and 0 < shown("#tables details") < tables
+    page.select_option("select[name=widths]", "")
+    page.locator("input[name=method][value=mosaic]").uncheck()
+    assert shown("#pictures details") == 0 and shown("#tables details") == tables
+
+
 def test_generated_and_real_images_are_shown_client_by_client(page):
     images = page.locator("#pictures img")
     assert images.count() == 4
-    assert page.locator("#pictures figcaption").all_inner_texts() == ["client 0", "client 3"]
+    assert page.locator("#pictures figcaption").all_inner_texts() == [
+        "client 0; draws 50% of its classes",
+        "client 3; draws 100% of its classes",
+    ]
     widths = images.evaluate_all("all => all.map(image => image.naturalWidth)")
     assert widths == [64, 64, 64, 64]
 

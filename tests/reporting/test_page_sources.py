@@ -75,6 +75,12 @@ def test_a_second_floor_is_left_out(tmp_path):
     assert any("left out" in note for note in sources.notes)
 
 
+def test_a_users_own_label_is_no_second_floor(tmp_path):
+    own = {"local (mine)": [0.1, 0.2], "centralised (all)": [0.9, 0.9], **TWO}
+    sources = read_folders([write_folder(made_records(own), tmp_path / "a")])
+    assert labels(sources) == sorted(own) and sources.notes == []
+
+
 def test_a_half_written_record_is_named_on_the_page_and_the_others_are_shown(tmp_path, capsys):
     a = write_folder(made_records(TWO), tmp_path / "a")
     record = a / "cells" / f"{key_of('mosaic', 0.1, 1)}.jsonl"

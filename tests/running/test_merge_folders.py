@@ -94,6 +94,18 @@ def test_a_finished_cell_comes_before_a_failed_one_whoever_has_it(tmp_path):
     assert set(load_records(tmp_path / "c")["status"]) == {"done"}
 
 
+def test_a_damaged_record_is_left_out_and_named_where_it_is(tmp_path, capsys):
+    for name in ("a", "b"):
+        write(tmp_path / name, {0: 0.5}, suite=name)  # so that it ends before the report
+    damaged = tmp_path / "a" / "cells" / f"{'mosaic':0<15}0.jsonl"
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    before = files(tmp_path / "a")
+    assert command(tmp_path) == 2
+    said = capsys.readouterr().out.replace("\n", "")
+    assert f"damaged: {damaged}: " in said and "merge" not in said.replace(str(tmp_path), "")
+    assert files(tmp_path / "a") == before
+
+
 @pytest.mark.parametrize("column, value", [("suite", "other"), ("scale", "laptop")])
 def test_other_suites_and_scales_are_not_merged(tmp_path, column, value, capsys):
     write(tmp_path / "a", {0: 0.5})

@@ -113,6 +113,27 @@ def test_an_archived_suite_without_a_page_gets_one(tmp_path):
     assert files(suite) == before
 
 
+@pytest.mark.parametrize("name", [f"cells/{KEYS[0]}.jsonl", f"cells/{'f' * 16}.failed.json"])
+def test_a_damaged_record_is_an_error_and_stays_where_it_is(suite, tmp_path, name, capsys):
+    (suite / name).write_bytes((suite / name).read_bytes()[:-9])
+    before = files(suite)
+    assert share([str(suite)]) == 2
+    assert f"{suite}/{name}: " in capsys.readouterr().err.replace("\n", "")
+    assert files(suite) == before and [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_damaged_archive_or_partition_is_an_error(suite, tmp_path, capsys):
+    (suite / "partitions" / "p.json").write_text("{")
+    assert share([str(suite)]) == 2
+    assert f"{suite}/partitions/p.json: " in capsys.readouterr().err.replace("\n", "")
+    (suite / "partitions" / "p.json").write_text("{}")
+    archive = pack(suite, remove=True)
+    archive.write_bytes(archive.read_bytes()[:-20])
+    assert share([str(suite)]) == 2
+    assert f"{suite}/{archive.name}: " in capsys.readouterr().err.replace("\n", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
 @pytest.mark.parametrize("out", ["x.tar", "nowhere/x.zip"])
 def test_a_place_that_cannot_be_is_an_error(suite, tmp_path, out, capsys):
     assert share([str(suite), "--out", str(tmp_path / out)]) == 2

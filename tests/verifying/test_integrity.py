@@ -83,6 +83,14 @@ def test_a_certificate_with_other_counts_under_its_own_name_is_found(folder, tmp
     )
 
 
+@pytest.mark.parametrize("content", ["[]", "null", "3", "{}"])
+def test_a_certificate_that_is_none_is_damaged(folder, tmp_path, content):
+    path = sorted((folder / "partitions").glob("*.json"))[0]
+    path.write_text(content)
+    verdict = integrity(folder, tmp_path)
+    assert f"partitions/{path.name} is damaged" in verdict.differences[0]
+
+
 def test_a_record_that_names_another_partition_is_found(folder, tmp_path):
     names = {rows_of(path)[-1]["partition"]: path for path in (folder / "cells").glob("*.jsonl")}
     (name, path), (other, _) = names.items()

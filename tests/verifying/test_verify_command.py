@@ -78,6 +78,17 @@ def test_only_a_run_finds_a_number_that_was_changed_with_its_checksum(small, tmp
     assert "accuracy is" in verdict.differences[0] and "local" in verdict.differences[0]
 
 
+def test_each_folders_record_of_a_cell_is_compared(small, tmp_path):
+    """The cell is run once; the changed record is that of the first of two folders."""
+    folders = [recorded.copied(small, tmp_path / "results" / name) for name in ("a", "b")]
+    path = recorded.record(folders[0], "local")
+    recorded.rewrite(path, accuracy=recorded.rows_of(path)[-1]["accuracy"] + 0.01)
+    verdict = verify(tmp_path / "results", cells=None)
+    assert verdict.code == 1 and len(verdict.differences) == 1
+    assert "local" in verdict.differences[0] and "results/a/tiny" in verdict.differences[0]
+    assert sum("equal to the last bit" in text for text in verdict.agreements) == 5
+
+
 def test_the_exit_codes(small, tmp_path, capsys):
     folder = recorded.copied(small, tmp_path / "results")
     assert main([str(folder), "--cells", "1", "--jobs", "1"]) == 0

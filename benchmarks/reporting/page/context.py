@@ -1,8 +1,12 @@
 """What all sections of the page are made from, computed once."""
 
+import tempfile
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 
@@ -17,7 +21,10 @@ from benchmarks.reporting.names import (
     omega_values,
     setting_name,
 )
+from benchmarks.reporting.page.sources import FOLDER
 from benchmarks.reporting.pages.budget import data_free
+from benchmarks.reporting.shown import shown_partitions
+from benchmarks.running.archive import ARCHIVE, unpack
 from benchmarks.texts import one_line
 
 FRAME_COLOURS = {"local": "#8a8a8a", "centralised": "#6f6f6f"}
@@ -147,6 +154,23 @@ class Context:
             dash=[] if line == "-" else list(line[1]),
             frame=is_frame(label),
         )
+
+    @cached_property
+    def partition_counts(self) -> dict[tuple, np.ndarray]:
+        """Images per client and class (N, K), by data set, number of clients and omega.
+
+        Certificates that are only in an archive are read from a copy of it.
+        """
+        found: dict[tuple, np.ndarray] = {}
+        for (folder,), rows in groups(self.records, [FOLDER]):
+            with tempfile.TemporaryDirectory() as copy, warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what is absent is said on the page
+                place = Path(folder)
+                if (place / ARCHIVE).exists() and not (place / "partitions").is_dir():
+                    place = Path(copy)
+                    unpack(Path(folder), into=place)
+                found |= shown_partitions(rows, place) | found
+        return found
 
     @cached_property
     def in_figures(self) -> "Context":

@@ -1,7 +1,9 @@
 """What each method was given and computes, and all tables of ``table.md``, in the page."""
 
+from dataclasses import replace
 from typing import Any
 
+from benchmarks.reporting.names import number
 from benchmarks.reporting.page.context import Context
 from benchmarks.reporting.pages.budget import budget_page
 from benchmarks.reporting.pages.work import work_page
@@ -22,8 +24,8 @@ def fairness(context: Context) -> dict[str, Any]:
     for setting, rows in context.settings:
         page = work_page(rows, setting)
         if page is not None:
-            pages.append(page)
-    return {"pages": [_shown(page) for page in pages], "open": True}
+            pages.append(replace(page, setting=setting))
+    return {"pages": [_shown(page, context) for page in pages], "open": True}
 
 
 def all_tables(context: Context, failures: Failures) -> dict[str, Any]:
@@ -32,22 +34,39 @@ def all_tables(context: Context, failures: Failures) -> dict[str, Any]:
         return {"pages": [], "open": False}
     tests = Tests(context.verdicts, context.differences)
     pages = make_pages(context.records, context.reference, failures=failures, tests=tests)
-    shown = [_shown(page) for page in pages if not page.caption.startswith(BUDGETS)]
+    shown = [_shown(page, context) for page in pages if not page.caption.startswith(BUDGETS)]
     return {"pages": shown, "open": False}
 
 
-def _shown(page: Page) -> dict[str, Any]:
-    """A table's texts, each on one line, with what is bold."""
+def _shown(page: Page, context: Context) -> dict[str, Any]:
+    """A table's texts, each on one line, with what is bold, and what the filters go by."""
+    omegas = {text: number(omega) for omega, text in context.omegas.items()}
     rows = []
     for i, row in enumerate(page.rows):
         cells = []
         for j, text in enumerate(row):
             cells.append({"text": one_line(text), "bold": (i, j) in page.bold})
-        rows.append({"cells": cells, "rule": i in page.rules})
+        label = _under("method", page, row)
+        rows.append(
+            {
+                "cells": cells,
+                "rule": i in page.rules,
+                "label": label if label in context.methods else None,
+                "omega": omegas.get(_under("ω", page, row)),
+            }
+        )
+    dataset, _, widths = page.setting or (None, None, None)
     return {
+        "dataset": dataset,
+        "widths": widths,
         "caption": one_line(page.caption),
         "header": [one_line(text) for text in page.header],
         "rows": rows,
         "notes": [one_line(note) for note in page.notes],
         "n_names": page.n_names,
     }
+
+
+def _under(heading: str, page: Page, row: list[str]) -> str:
+    """The text of a row under a heading; "" where the table has no such column."""
+    return row[page.header.index(heading)] if heading in page.header else ""

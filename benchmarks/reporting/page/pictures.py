@@ -2,9 +2,8 @@
 
 import base64
 import io
+import json
 import math
-import tempfile
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,7 @@ from benchmarks.reporting.frames import groups
 from benchmarks.reporting.names import number
 from benchmarks.reporting.page.context import Context
 from benchmarks.reporting.page.sources import FOLDER
-from benchmarks.reporting.shown import Pictures, shown_partitions, shown_pictures
-from benchmarks.running.archive import ARCHIVE, unpack
+from benchmarks.reporting.shown import Pictures, shown_pictures
 from benchmarks.running.pictures import SERVER
 from benchmarks.texts import one_line
 
@@ -38,27 +36,18 @@ FACTS = {
 """Columns that say how good all of a cell's generated images are, and their texts."""
 
 
-def partition_counts(context: Context) -> dict[tuple, np.ndarray]:
-    """Images per client and class, by data set, number of clients and omega.
-
-    Certificates that are only in an archive are read from a copy of it.
-    """
-    found: dict[tuple, np.ndarray] = {}
-    for (folder,), rows in groups(context.records, [FOLDER]):
-        with tempfile.TemporaryDirectory() as copy, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is absent is said on the page
-            place = Path(folder)
-            if (place / ARCHIVE).exists() and not (place / "partitions").is_dir():
-                place = Path(copy)
-                unpack(Path(folder), into=place)
-            found |= shown_partitions(rows, place) | found
-    return found
+CLIENT_FACTS = {
+    "client_coverage": "draws {:.0%} of its classes",
+    "client_own_share": "{:.0%} of its images are of its classes",
+}
+"""Columns with a value per client, separated by spaces, and their texts."""
 
 
-def partitions(context: Context, counts: dict[tuple, np.ndarray]) -> dict[str, Any]:
+def partitions(context: Context) -> dict[str, Any]:
     """A heat map of each partition: clients by classes, the darker the more images."""
     maps = []
-    for (dataset, n_clients, omega), table in sorted(counts.items(), key=lambda item: str(item[0])):
+    counts = sorted(context.partition_counts.items(), key=lambda item: str(item[0]))
+    for (dataset, n_clients, omega), table in counts:
         shown = table[:, :CLASS_COLUMNS]
         largest = max(int(shown.max()), 1)
         rows = []
@@ -86,27 +75,27 @@ def _shade(n: int, largest: int) -> float:
     return round(0.15 + 0.85 * float(np.log1p(n) / np.log1p(largest)), 2)
 
 
-def pictures(context: Context, counts: dict[tuple, np.ndarray]) -> dict[str, Any]:
+def pictures(context: Context) -> dict[str, Any]:
     """Each set of generators with a row per client, and the names of those left out for size."""
     sets = []
     left_out = []
     used = 0
     for (folder,), rows in groups(context.in_figures.records, [FOLDER]):
         for images in shown_pictures(rows, Path(folder)):
-            made = _set(context, images, counts)
+            made = _set(context, images)
             size = sum(len(client["generated"]) + len(client["real"]) for client in made["clients"])
             if used + size > MOST_BYTES:
-                left_out.append(f"{made['labels']} on {made['where']}")
+                left_out.append(f"{made['names']} on {made['where']}")
                 continue
             used += size
             sets.append(made)
     return {"sets": sets, "left_out": left_out}
 
 
-def _set(context: Context, images: Pictures, counts: dict[tuple, np.ndarray]) -> dict[str, Any]:
+def _set(context: Context, images: Pictures) -> dict[str, Any]:
     row = images.row
     setting = (row["dataset"], row["n_clients"], row["widths"])
-    labels = counts.get((row["dataset"], row["n_clients"], row["omega"]))
+    labels = context.partition_counts.get((row["dataset"], row["n_clients"], row["omega"]))
     clients = []
     for i, client in enumerate(images.clients.tolist()):
         real = images.real[i] if images.real.size else None
@@ -115,6 +104,7 @@ def _set(context: Context, images: Pictures, counts: dict[tuple, np.ndarray]) ->
             {
                 "name": "server" if client == SERVER else f"client {client}",
                 "labels": "" if held is None else _held(held),
+                "facts": "" if client == SERVER else _facts_of(row, client),
                 "generated": _strip(images.generated[i]),
                 "real": "" if real is None else _strip(real),
             }
@@ -126,7 +116,8 @@ def _set(context: Context, images: Pictures, counts: dict[tuple, np.ndarray]) ->
             facts.append(text.format(value))
     omega = context.omega_names[row["omega"]]
     return {
-        "labels": ", ".join(context.methods[label].name for label in images.labels),
+        "names": ", ".join(context.methods[label].name for label in images.labels),
+        "labels": json.dumps(images.labels),
         "where": f"{context.name_of(setting)}, {omega}, seed {row['seed']}",
         "dataset": row["dataset"],
         "widths": row["widths"],
@@ -134,6 +125,16 @@ def _set(context: Context, images: Pictures, counts: dict[tuple, np.ndarray]) ->
         "facts": "; ".join(facts),
         "clients": clients,
     }
+
+
+def _facts_of(row: dict[str, Any], client: int) -> str:
+    """What is known of one client's generated images."""
+    texts = []
+    for column, text in CLIENT_FACTS.items():
+        values = str(row.get(column)).split()  # a single value may have been read as a number
+        if client < len(values) and values[client] not in ("nan", "None"):
+            texts.append(text.format(float(values[client])))
+    return "; ".join(texts)
 
 
 def _held(counts: np.ndarray) -> str:

@@ -75,12 +75,15 @@ def _with_columns_of(frame: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame
     return records.reindex(columns=list(dict.fromkeys([*records.columns, *frame.columns])))
 
 
-def _read(folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    """The records of a folder, and what of it could not be read."""
+def check_given(folder: Path) -> None:
+    """Check that a folder is a suite's, with records.
+
+    Raises:
+        InputError: it does not exist, or has none.
+    """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; give a suite's folder of results.")
-    at_work = bool(runs_in(folder))
-    if not _has_records(folder) and not at_work:
+    if not _has_records(folder):
         inside = sorted(path for path in folder.glob("*") if path.is_dir() and _has_records(path))
         if inside:
             names = " ".join(str(path) for path in inside)
@@ -90,6 +93,12 @@ def _read(folder: Path) -> tuple[pd.DataFrame, list[str]]:
             "as results/heterogeneity."
         )
 
+
+def _read(folder: Path) -> tuple[pd.DataFrame, list[str]]:
+    """The records of a folder, and what of it could not be read."""
+    at_work = bool(runs_in(folder))
+    if not at_work:
+        check_given(folder)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         records = with_infinities(load_records(folder))
@@ -233,9 +242,10 @@ def _without_second(records: pd.DataFrame, by: list[str], notes: list[str]) -> p
     """Leave out cells that nothing tells apart, and further floors and ceilings."""
     cells = with_status(records, "done").drop_duplicates("cell")
     again = values_of(cells.loc[cells.duplicated(by)], "cell")  # pyright: ignore[reportArgumentType]
-    frames = records.loc[:, "label"].astype(str).str.split(" (", regex=False).str[0]
-    other_frame = frames.map(is_frame).astype(bool) & ~records["label"].map(is_frame).astype(bool)
-    again += values_of(records.loc[other_frame], "cell")
+    if "label_given" in records:
+        renamed = records["label"] != records["label_given"]
+        is_frame_too = records["label_given"].map(is_frame).astype(bool)
+        again += values_of(records.loc[renamed & is_frame_too], "cell")
     if again:
         notes.append(
             f"{len(set(again))} cells are left out: a second floor or ceiling, or a cell that only "

@@ -19,7 +19,7 @@ from benchmarks.reporting.page.context import Context
 from benchmarks.reporting.page.cost_charts import against_cost
 from benchmarks.reporting.page.fairness import all_tables, fairness
 from benchmarks.reporting.page.methods_table import methods_table
-from benchmarks.reporting.page.pictures import partition_counts, partitions, pictures
+from benchmarks.reporting.page.pictures import partitions, pictures
 from benchmarks.reporting.page.rank_charts import forest, rank_diagram
 from benchmarks.reporting.page.repeat import commands, provenance
 from benchmarks.reporting.page.running import progress, runs
@@ -117,12 +117,6 @@ def page_of(sources: Sources, reference: str, failures: Failures) -> str:
 
 
 def _sections(context: Context, sources: Sources, failures: Failures) -> list[Section]:
-    counts: dict[tuple, Any] = {}
-
-    def of_partitions() -> dict[str, Any]:
-        counts.update(partition_counts(context))
-        return partitions(context, counts)
-
     figures = "figures.html"
     sections: list[Section] = [
         ("answer", "The answer", "answer.html", partial(answer, context)),
@@ -138,8 +132,8 @@ def _sections(context: Context, sources: Sources, failures: Failures) -> list[Se
         ("curves", "Learning curves", figures, lambda: _figures(curves(context), CURVES)),
         ("ranks", "Mean ranks", figures, lambda: _figures(rank_diagram(context), RANKS)),
         ("forest", "Paired differences", figures, lambda: _figures(forest(context), FOREST)),
-        ("partition", "Who holds which labels", "partitions.html", of_partitions),
-        ("pictures", "Generated images", "pictures.html", lambda: pictures(context, counts)),
+        ("partition", "Who holds which labels", "partitions.html", partial(partitions, context)),
+        ("pictures", "Generated images", "pictures.html", partial(pictures, context)),
         ("alarms", "Alarms", "alarms.html", partial(alarms, context)),
         ("fairness", "What each method was given", "pages.html", partial(fairness, context)),
         ("tables", "Every number", "pages.html", partial(all_tables, context, failures)),

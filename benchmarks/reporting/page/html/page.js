@@ -35,6 +35,11 @@
     return !value || element.dataset[key] === undefined || element.dataset[key] === value;
   }
 
+  function isOfShown(element) {
+    const labels = element.dataset.labels;
+    return labels === undefined || JSON.parse(labels).some((label) => shown.includes(label));
+  }
+
   function filter() {
     shown = [];
     for (const box of all("input[name=method]", form)) {
@@ -44,7 +49,8 @@
     }
     for (const block of all(".block, tr[data-row-omega]")) {
       block.hidden = !(fits(block, "dataset", "dataset") && fits(block, "widths", "widths")
-        && fits(block, "omega", "omega") && fits(block, "omega", "rowOmega"));
+        && fits(block, "omega", "omega") && fits(block, "omega", "rowOmega")
+        && isOfShown(block));
     }
     for (const cell of all("#table [data-omega]")) cell.hidden = !fits(cell, "omega", "omega");
     for (const row of all("tr[data-label]")) {
