@@ -7,7 +7,7 @@ if __name__ == "__main__":
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,8 @@ from benchmarks.reporting.paper_styles import STYLE_HELP, check_style
 from mosaic.fl.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from benchmarks.planning.suite import Suite
+    from benchmarks.reporting.page.sources import Sources
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +67,7 @@ def _command(options: argparse.Namespace) -> int:
 
     with printed_warnings():
         sources = read_folders(options.folders)
-        reference = _reference(options.reference, sources.records)
+        reference = _reference(options.reference, sources)
         path = options.out
         if path is None:
             path = (sources.folders[0] if len(sources.folders) == 1 else Path()) / NAME
@@ -78,8 +79,8 @@ def _command(options: argparse.Namespace) -> int:
             figures = path.parent / "figures"
             with part("the figures for a paper", failures):
                 write_paper_figures(sources.records, figures, options.style, failures=failures)
-            text = f"wrote {figures / options.style}, figures for a paper"
-            console.print(escape(text), highlight=False, soft_wrap=True)
+                text = f"wrote {figures / options.style}, figures for a paper"
+                console.print(escape(text), highlight=False, soft_wrap=True)
 
     size = path.stat().st_size / 1e6
     text = f"wrote {path} ({size:.1f} MB); open it in a browser"
@@ -89,26 +90,38 @@ def _command(options: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _reference(given: str | None, records: "pd.DataFrame") -> str:
-    """The label that was given, or that the suite of the records compares with.
+def _reference(given: str | None, sources: "Sources") -> str:
+    """The label that was given, or that a suite of the folders compares with.
 
     Raises:
         InputError: no record has the given label.
     """
-    from benchmarks.planning.suite import read_suite, suite_names
     from benchmarks.reporting.comparison import REFERENCE
 
-    labels = [str(label) for label in records["label"].unique()]
+    labels = [str(label) for label in sources.records["label"].unique()]
     if given is not None:
         if given not in labels:
             raise did_you_mean("label in these records", given, labels)
         return given
-    for suite in records["suite"].dropna().unique():
-        if suite in suite_names():
-            reference = read_suite(suite)[1].reference
-            if reference in labels:
-                return reference
+    for suite in _suites(sources):
+        if suite.reference in labels:
+            return suite.reference
     return REFERENCE
+
+
+def _suites(sources: "Sources") -> Iterator["Suite"]:
+    """The suites of the folders, and then those of this package that the records name."""
+    from benchmarks.planning.suite import read_suite, suite_names
+    from benchmarks.running.suite_folder import ENDING, known_suite
+
+    for folder in sources.folders:
+        suite = known_suite(folder)
+        if suite is not None:
+            yield suite
+    for name in sources.records["suite"].dropna().unique():
+        builtin = str(name).removesuffix(ENDING)
+        if builtin in suite_names():
+            yield read_suite(builtin)[1]
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
@@ -30,6 +31,9 @@ from benchmarks.planning.values import different
 from benchmarks.reporting.paper_styles import STYLE_HELP, check_style
 from benchmarks.tracking.names import check_tracker
 from mosaic.fl.errors import InputError
+
+if TYPE_CHECKING:
+    from benchmarks.running.request import Request
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -149,24 +153,18 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     """Do what the options say; see :func:`main` for the exit code."""
     check_machine_options(options)
-    methods = listed(options.methods, "--methods")
-    datasets = listed(options.datasets, "--datasets")
-    omega = _omegas(options.omega)
-    clients = _client_counts(options.clients)
-    seeds = _seeds(options)
-    settings = read_settings(options.set, options.params)
+    given = _given(options)
     if options.track is not None:
         check_tracker(options.track)
     if not options.list:
         check_budget(options.budget)
         check_style(options.style)
-        check_names(options.suite, options.scale, methods, settings)
-        for dataset in datasets or ():
+        check_names(options.suite, options.scale, given["methods"], given["settings"])
+        for dataset in given["datasets"] or ():
             check_dataset_name(dataset)
 
     # PyTorch and the rest are imported only now: --help and wrong options are answered at once.
     from benchmarks.planning import show
-    from benchmarks.running.request import Request
     from benchmarks.running.suite_run import open_run
 
     if options.list:
@@ -175,36 +173,8 @@ def command(options: argparse.Namespace) -> int:
 
     for text in overruled(options.set, options.params):
         console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
-    run = open_run(
-        Request(
-            suite=options.suite,
-            scale=options.scale,
-            budget=options.budget,
-            methods=methods,
-            datasets=datasets,
-            omega=omega,
-            clients=clients,
-            widths=options.widths,
-            seeds=seeds,
-            settings=settings,
-            partition=options.partition,
-            metrics=listed(options.metrics, "--metrics") or [],
-            out=options.out,
-            jobs=options.jobs,
-            threads=options.threads,
-            device=options.device,
-            precision=options.precision,
-            data_dir=options.data_dir,
-            inception_weights=options.inception_weights,
-            ray=options.ray,
-            gpu_share=options.gpu_share,
-            force=options.force,
-            live=options.live,
-            style=options.style,
-            track=options.track,
-        ),
-        dry=options.dry_run and not options.export_partition,
-    )
+    dry = options.dry_run and not options.export_partition
+    run = open_run(_request(options, given), dry)
     if options.export_partition:
         run.export_partition(options.export_partition)
         return 0
@@ -215,6 +185,46 @@ def command(options: argparse.Namespace) -> int:
     with safe_path():
         _, failed = run.execute()
     return 1 if failed else 0
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a Request that have another form on the command line."""
+    return {
+        "methods": listed(options.methods, "--methods"),
+        "datasets": listed(options.datasets, "--datasets"),
+        "omega": _omegas(options.omega),
+        "clients": _client_counts(options.clients),
+        "seeds": _seeds(options),
+        "settings": read_settings(options.set, options.params),
+    }
+
+
+def _request(options: argparse.Namespace, given: dict[str, Any]) -> "Request":
+    """What the options ask for; ``given``: see :func:`_given`."""
+    from benchmarks.running.request import Request
+
+    return Request(
+        suite=options.suite,
+        scale=options.scale,
+        budget=options.budget,
+        widths=options.widths,
+        partition=options.partition,
+        metrics=listed(options.metrics, "--metrics") or [],
+        out=options.out,
+        jobs=options.jobs,
+        threads=options.threads,
+        device=options.device,
+        precision=options.precision,
+        data_dir=options.data_dir,
+        inception_weights=options.inception_weights,
+        ray=options.ray,
+        gpu_share=options.gpu_share,
+        force=options.force,
+        live=options.live,
+        style=options.style,
+        track=options.track,
+        **given,
+    )
 
 
 def _omegas(text: str | None) -> list[float] | None:

@@ -25,9 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        The exit code. 0: the study has its trials; 1: no trial has a result (with --all: of a
-        method), or a file of the report could not be made; 2: a wrong command; 128 + signal:
-        stopped, 130 by Ctrl-C.
+        The exit code. 0: the study has its trials; 1: trials are missing or none has a result
+        (with --all: of a method), or a file of the report could not be made; 2: a wrong command;
+        128 + signal: stopped, 130 by Ctrl-C.
     """
     with stops_cleanly(ends_after=argv is None):
         options = parse(argv)
@@ -55,7 +55,7 @@ def command(options: argparse.Namespace) -> int:
     from benchmarks.tuning.report import write_report
     from benchmarks.tuning.run_trials import run_trials
     from benchmarks.tuning.stability import check_stability
-    from benchmarks.tuning.studies import open_study
+    from benchmarks.tuning.studies import n_missing, open_study
 
     for text in overruled(options.set):
         console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
@@ -83,7 +83,10 @@ def command(options: argparse.Namespace) -> int:
             print_text(verdict)
     print_text(f"the study: {plan.folder}")
 
-    return 0 if has_result and not failures else 1
+    missing = n_missing(study, plan)
+    if missing:
+        print_text(f"{missing} of {plan.trials} trials are missing; the same command goes on")
+    return 0 if has_result and not missing and not failures else 1
 
 
 def print_text(text: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+from benchmarks.planning.entry_points import entry_points
 from benchmarks.planning.methods import BUILT_IN, CEILING, FLOOR, METHODS
 from benchmarks.planning.plugins import resolve_method
 from benchmarks.planning.settings import Settings, checked, configure
@@ -108,21 +109,12 @@ def _chosen(
             return grids[method]
         if method in by_label:
             return [by_label[method]]
-        if method not in METHODS and "." not in method:
-            # An entry point, or an error that also knows the suite's labels.
-            return [Entry(name=_named(method, by_label))]
+        known = method in METHODS or method in entry_points("method")
+        if not known and "." not in method:
+            raise did_you_mean("method", method, [*METHODS, *by_label])
 
     name = resolve_method(method)
     return [by_label.get(name) or Entry(name=name)]
-
-
-def _named(method: str, by_label: dict[str, Entry]) -> str:
-    try:
-        return resolve_method(method)
-    except InputError as error:
-        if "unknown method" not in str(error):
-            raise
-        raise did_you_mean("method", method, [*METHODS, *by_label]) from None
 
 
 def _check_settings(settings: Settings, by_label: dict[str, Entry]) -> None:

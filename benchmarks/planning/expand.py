@@ -101,18 +101,18 @@ def expand_cells(name: str, suite: Suite, scale_name: str, **overrides: Any) -> 
         InputError: if a name, a setting or a value is wrong, or if two entries are the same cell.
     """
     given = Overrides(**{key: value for key, value in overrides.items() if value is not None})
+    for other, own in suite.scale.items():
+        _checked_task(own.task, f"scale.{other}.task")
     suite, scale = at_scale(suite, scale_name, known_scale(scale_name))
     check_budget(given.budget)
     entries = entries_of(suite, given.methods, given.settings, given.folder)
 
     cells: dict[str, Cell] = {}
     for task, widths in _tasks(suite, scale, given):
-        for entry in entries:
-            if not _runs_at(entry, widths, given):
-                continue
-
+        present = [entry for entry in entries if _runs_at(entry, widths, given)]
+        for entry in present:
             cell = _cell(name, scale_name, scale, entry, task, widths, given)
-            if task.full_width and (_is_fedavg(cell) or _is_fedrolex(cell, entries, given)):
+            if task.full_width and (_is_fedavg(cell) or _is_fedrolex(cell, present, given)):
                 continue
             if cell.key in cells:
                 twin = cells[cell.key]
@@ -200,19 +200,30 @@ def _first_given(*values: Any) -> Any:
 
 def _task_settings(suite: Suite, scale: Scale, settings: Settings) -> dict[str, Any]:
     """The task's settings from the scale, the suite and the command, in this order."""
-    values = {**scale.task, **suite.task, **settings.get("task", {})}
+    return _checked_task({**scale.task, **suite.task, **settings.get("task", {})}, "task")
 
+
+def _checked_task(values: dict[str, Any], owner: str) -> dict[str, Any]:
+    """Settings of a task in the types of their fields.
+
+    Args:
+        values: the settings.
+        owner: how errors call the task.
+
+    Raises:
+        InputError: with the nearest known name.
+    """
     reserved = sorted(AXES.keys() & values.keys())
     if reserved:
         raise InputError(
-            f"task.{reserved[0]} is no setting: give the suite's or the command's own key for it, "
-            f"{AXES[reserved[0]]}."
+            f"{owner}.{reserved[0]} is no setting: give the suite's or the command's own key for "
+            f"it, {AXES[reserved[0]]}."
         )
     possible = [field.name for field in fields(Task) if field.name not in AXES]
     for key in values:
         if key not in possible:
-            raise did_you_mean("setting of task", key, possible)
-    return {key: checked(f"task.{key}", Task, key, value) for key, value in values.items()}
+            raise did_you_mean(f"setting of {owner}", key, possible)
+    return {key: checked(f"{owner}.{key}", Task, key, value) for key, value in values.items()}
 
 
 def _runs_at(entry: Entry, widths: str, given: Overrides) -> bool:
@@ -228,7 +239,13 @@ def _is_fedavg(cell: Cell) -> bool:
 
 
 def _is_fedrolex(cell: Cell, entries: list[Entry], given: Overrides) -> bool:
-    """Whether HeteroFL's cell would be FedRolex's at full width, which is in the suite too."""
+    """Whether HeteroFL's cell would be FedRolex's at full width, which is beside it.
+
+    Args:
+        cell: the cell, of any method.
+        entries: those that run at full width.
+        given: the user's settings among them.
+    """
     if cell.method != "heterofl" or "fedrolex" in given.settings:
         return False
     beside = any(entry.name == "fedrolex" and not entry.set for entry in entries)

@@ -72,8 +72,9 @@ def rounds_of_its_own(task: Task, config: Any) -> Iterator[Part]:
 def moon(task: Task, config: Any) -> Iterator[Part]:
     """From a client's second round on, each image passes two more networks."""
     yield own_rounds(task)
-    again = local_training(replace(task, rounds=task.rounds - 1))
-    yield at_clients(2 * again * classifier(task.spec) / classifier(task.spec, weights=True))
+    if task.rounds > 1:
+        again = local_training(replace(task, rounds=task.rounds - 1))
+        yield at_clients(2 * again * classifier(task.spec) / classifier(task.spec, weights=True))
 
 
 def one_shot_synthesis(task: Task, config: Any, per_taught_image: float) -> Iterator[Part]:

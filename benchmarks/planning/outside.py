@@ -9,6 +9,7 @@ from benchmarks.planning.entry_points import Kind, entry_points
 from benchmarks.planning.plugins import Plugin, find_file, load_method, remember
 from benchmarks.planning.quick_checks import is_path_of_data
 from benchmarks.planning.settings import Settings
+from benchmarks.planning.suite import Suite
 from benchmarks.planning.values import different
 from mosaic.fl.data.datasets import DATASETS
 from mosaic.fl.data.partition_file import read_partition, register_partition
@@ -130,6 +131,28 @@ def with_resolved_model(
     sizes = tuple(sorted({DATASETS[name].size for name in datasets if name in DATASETS}))
     name = resolve_model(str(model), sizes, folder)
     return settings | {"task": settings["task"] | {"model": name}}
+
+
+def with_resolved_models(
+    suite: Suite, scale: str, datasets: Collection[str], folder: Path
+) -> Suite:
+    """A suite; models that it gives as files, for all scales or for this one, have their names.
+
+    Args:
+        suite: the suite.
+        scale: the name of the scale that it is run at.
+        datasets: the names of the data sets that the models must work with.
+        folder: where a relative path may also start.
+
+    Raises:
+        InputError: as :func:`resolve_model` does.
+    """
+    suite = suite.model_copy(update=with_resolved_model({"task": suite.task}, datasets, folder))
+    own = suite.scale.get(scale)
+    if own is None:
+        return suite
+    own = own.model_copy(update=with_resolved_model({"task": own.task}, datasets, folder))
+    return suite.model_copy(update={"scale": suite.scale | {scale: own}})
 
 
 def resolve_metric(given: str) -> str:

@@ -31,7 +31,6 @@ from benchmarks.reporting.significance import (
     holm,
     paired_test,
 )
-from benchmarks.reporting.significance import EXACT as EXACT
 
 REFERENCE = "mosaic"
 """The method that the others are compared with unless a suite names another."""
@@ -96,12 +95,15 @@ def _means(last: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return cast(pd.DataFrame, values.groupby(keys)[columns].mean())
 
 
-def paired_differences(records: pd.DataFrame, reference: str) -> pd.DataFrame:
+def paired_differences(
+    records: pd.DataFrame, reference: str, out: list[str] | None = None
+) -> pd.DataFrame:
     """Accuracy of every other method minus that of the reference, paired by seed, per group.
 
     Args:
         records: rows per cell and scored round.
         reference: label of the method that the others are compared with.
+        out: the labels that do not compete; by default those of :func:`out_of_competition`.
 
     Returns:
         One row per group and method with ``difference`` (mean), ``sd`` (ddof 1), ``ci`` (half
@@ -115,7 +117,7 @@ def paired_differences(records: pd.DataFrame, reference: str) -> pd.DataFrame:
     order = method_order(records)
     for _, last in groups(selected_rounds(records, "last"), GROUP):
         rows += _tests_in_group(last, reference, order)
-    return _corrected(rows, out_of_competition(records))
+    return _corrected(rows, out_of_competition(records) if out is None else out)
 
 
 def _tests_in_group(last: pd.DataFrame, reference: str, order: list[str]) -> list[dict]:

@@ -9,7 +9,7 @@ means that the other is better.
 import argparse
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def between_runs(first: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     return _ordered(pairs, method_order(first))
 
 
-def within_run(records: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
+def within_run(records: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
     """Pair the cells of two labels of one run; as :func:`between_runs`.
 
     Args:
@@ -77,10 +77,10 @@ def within_run(records: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> pd.Da
         pairs: labels, the first and the other.
 
     Raises:
-        InputError: there is no such label, or there is no pair.
+        InputError: there is no such label, or no two cells belong together.
     """
     last = _last_rounds(records)
-    labels = list(last["label"].unique())
+    labels = list(records["label"].unique())
     parts = []
     for label, other in pairs:
         for name in (label, other):
@@ -94,12 +94,19 @@ def within_run(records: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> pd.Da
             "no method of this run has a second entry to compare; name two labels by --pair, or "
             "give the folder of another run."
         )
-    return _ordered(pd.concat(parts), method_order(records))
+    found = pd.concat(parts)
+    if not len(found):
+        named = ", ".join(f"{label} and {other}" for label, other in pairs)
+        raise InputError(
+            f"{named} have no finished cell in common: a data set, number of clients, widths, "
+            "omega and seed; name two other labels by --pair."
+        )
+    return _ordered(found, method_order(records))
 
 
 def pairs_of(records: pd.DataFrame) -> list[tuple[str, str]]:
-    """Each method's own label, and each further label of the method."""
-    entries = records[["method", "label"]].drop_duplicates()
+    """Each method's own label, and each further label of the method; only those that finished."""
+    entries = _last_rounds(records)[["method", "label"]].drop_duplicates()
     labels = set(entries["label"])
     pairs = []
     for method, label in entries.itertuples(index=False):

@@ -12,12 +12,14 @@ from typing import Any, cast
 
 import pandas as pd
 
+from benchmarks.metrics.column_types import described_columns, kind_of
 from mosaic.fl.errors import InputError
 
 INFINITIES = {"inf", "-inf"}
 
-TEXTS = ("label", "cell", "data", "test_data", "partition", "commit")
-"""Texts that may look like numbers: a label "1", a hash "12e4567890123456"."""
+TEXTS = [name for name in described_columns() if kind_of(name) == "text"]
+TEXTS += ["task.partition"]
+"""The columns of texts, which may look like numbers: widths "0.5", a hash "12e4567890123456"."""
 
 
 def read_csv(path: Path) -> pd.DataFrame:

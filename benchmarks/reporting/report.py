@@ -192,11 +192,18 @@ def draw_pictures(pictures: Pictures, folder: Path, name: str) -> None:
         ]
         rows = [f"client {client}" for client in pictures.clients]
     else:
-        shape = pictures.generated.shape[2:]
-        images = pictures.generated.reshape(-1, SERVER_IMAGES_PER_ROW, *shape)
+        images = _in_rows(pictures.generated, SERVER_IMAGES_PER_ROW)
         panels = [(title, _channels_last(images))]
         rows = [""] * len(images)
     generated_images(panels, folder, name, rows)
+
+
+def _in_rows(images: np.ndarray, per_row: int) -> np.ndarray:
+    """uint8 images (N, M, C, H, W) as (R, per_row, C, H, W); the last row is filled with white."""
+    images = images.reshape(-1, *images.shape[2:])
+    n_white = -len(images) % per_row
+    white = np.full_like(images, 255, shape=(n_white, *images.shape[1:]))
+    return np.concatenate([images, white]).reshape(-1, per_row, *images.shape[1:])
 
 
 def _channels_last(images: np.ndarray) -> np.ndarray:

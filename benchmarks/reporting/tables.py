@@ -4,14 +4,15 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 
+from benchmarks.planning.suite import PageName
 from benchmarks.reporting import comparison, rankings
 from benchmarks.reporting.frames import groups, with_infinities
 from benchmarks.reporting.names import setting_name
 from benchmarks.reporting.pages import (
-    communication,
     generator_budget,
     generator_check,
     growth,
@@ -54,7 +55,7 @@ question. They get the setting's records, the setting and the label of the refer
 OVER_SETTINGS: dict[str, Callable[[pd.DataFrame], Iterable[Page]]] = {growth.NAME: growth_pages}
 """Those that are about all settings of the suite together, and come first of all."""
 
-PAGES = (communication.NAME, *ANSWERS, *OVER_SETTINGS)
+PAGES = get_args(PageName)
 """All pages that a suite's file may ask for; all others are always made."""
 
 

@@ -60,30 +60,44 @@ def cells_on_ray(
         session: the folder, device and data of the run.
         address: "local" starts a cluster of this machine's cores, "auto" joins the one that runs
             on this machine, anything else is the address of one.
-        watch: called when a cell is submitted.
+        watch: called when a cell has probably started: the first submitted are, as many as the
+            cluster has room for.
         gpu_share: fraction of a GPU per cell, if the session's device is a GPU.
 
     Raises:
         InputError: Ray is not installed, or no cluster answers.
     """
-    with connected(address) as ray, token_in(session.out / "cache") as token:
+    with connected(address) as ray:
+        yield from cells_on_cluster(cells, session, ray, watch, gpu_share)
+
+
+def cells_on_cluster(
+    cells: Sequence[Cell], session: Session, ray: ModuleType, watch: Watch, gpu_share: float = 1.0
+) -> Generator[Outcome]:
+    """As :func:`cells_on_ray`, on a cluster that ``ray`` is connected to."""
+    with token_in(session.out / "cache") as token:
         prepare(session)  # stages that are in its cache are not scheduled
         schedule = Schedule(cells)
-        on_gpu = session.device.startswith("cuda")
+        gpus = gpu_share if session.device.startswith("cuda") else 0
+        n_at_once = room(ray, max((cell.task.threads for cell in cells), default=1), gpus)
         needs = {
-            "num_gpus": gpu_share if on_gpu else 0,
+            "num_gpus": gpus,
             "memory": MEMORY,
             "max_retries": RETRIES,
         }
         task = ray.remote(_run_pickled)
         running: dict[Any, Work] = {}
+        shown: set[str] = set()
         while schedule or running:
             while work := schedule.take():
                 cell = work.cell if isinstance(work, Stage) else work
                 submitted = task.options(num_cpus=cell.task.threads, **needs)
                 running[submitted.remote(pickle.dumps(work), session, token, code())] = work
-                if isinstance(work, Cell):
-                    watch(work.key, work.key, "on the cluster")
+            waiting = [work for work in running.values() if isinstance(work, Cell)]
+            for cell in waiting[:n_at_once]:
+                if cell.key not in shown:
+                    shown.add(cell.key)
+                    watch(cell.key, cell.key, "on the cluster")
             (ended,), _ = ray.wait(list(running), num_returns=1)
             work = running.pop(ended)
             schedule.ended(work)
@@ -100,6 +114,20 @@ def connected(address: str) -> Iterator[ModuleType]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def room(ray: ModuleType, threads: int, gpus: float) -> int:
+    """How many tasks the cluster can run at the same time, at least 1.
+
+    Args:
+        ray: connected to the cluster.
+        threads: cores of a task.
+        gpus: GPU fraction of a task.
+    """
+    resources = ray.cluster_resources()
+    if gpus:
+        return max(1, int(resources.get("GPU", 0) / gpus))
+    return max(1, int(resources["CPU"]) // threads)
 
 
 @contextlib.contextmanager

@@ -60,14 +60,21 @@ def _prefixed(prefix: str, values: dict[str, Any]) -> dict[str, Any]:
     return {f"{prefix}{name}": value for name, value in values.items()}
 
 
-@functools.cache
 def environment() -> dict[str, str]:
     """Return the columns that name this process's hardware, libraries and code."""
     on_gpu = device().startswith("cuda")
-    return {
+    row = {
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
         "processor": _processor(),
         "kernels": "compiled" if library() and not on_gpu else "torch",
+    }
+    return row | _versions()
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    """The columns that name libraries and code, which do not change while a process runs."""
+    return {
         "torch": torch.__version__,
         "torchvision": metadata.version("torchvision"),
         "numpy": np.__version__,
@@ -77,6 +84,7 @@ def environment() -> dict[str, str]:
     }
 
 
+@functools.cache
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

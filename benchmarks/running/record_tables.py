@@ -72,17 +72,21 @@ def _array(column: str, values: pd.Series) -> pa.Array:
     kind = kind_of(column) or _field_kind(column)
     if values.isna().all():
         return pa.nulls(len(values), ARROW_TYPES[kind or "text"])
-    if values.dtype.kind not in "if" or kind in ("text", "truth"):
-        # any mixture: infinities as texts, lists, numbers
-        items = [from_json(item) for item in values.astype(object).where(values.notna(), None)]
-        kind = kind or _kind_of_items(items)
-        fits = all(map(_is_truth if kind == "truth" else _is_number, items))
-        if kind == "text" or not fits:
-            return pa.array([None if item is None else _text(item) for item in items], pa.string())
-        if kind == "truth":
-            return pa.array(items, pa.bool_())
-        values = pd.Series(items, dtype=float)
+    if values.dtype.kind in "if" and kind not in ("text", "truth"):
+        return _number_array(values, kind)
 
+    # any mixture: infinities as texts, lists, numbers
+    items = [from_json(item) for item in values.astype(object).where(values.notna(), None)]
+    kind = kind or _kind_of_items(items)
+    if kind == "truth" and all(map(_is_truth, items)):
+        return pa.array(items, pa.bool_())
+    if kind in ("integer", "number") and all(map(_is_number, items)):
+        return _number_array(pd.Series(items, dtype=float), kind)
+    return pa.array([None if item is None else _text(item) for item in items], pa.string())
+
+
+def _number_array(values: pd.Series, kind: Kind | None) -> pa.Array:
+    """Numbers, whole ones where the column's type is that and all of them are."""
     numbers = pa.array(values.to_numpy(dtype=float), from_pandas=True)
     is_whole = bool((values.dropna() % 1 == 0).all())
     return numbers.cast(pa.int64()) if kind == "integer" and is_whole else numbers

@@ -68,10 +68,11 @@ def in_running_order(cells: list[Cell], omegas: list[float]) -> list[Cell]:
 
     Args:
         cells: cells, those of one task together.
-        omegas: the suite's concentrations in their order.
+        omegas: the run's concentrations in their order.
 
     Returns:
-        The same cells by seed, then by the distance of omega from the suite's middle one.
+        The same cells by seed; of each seed first those of the middle omega, then the others as
+        they were given.
     """
     middle = omegas[len(omegas) // 2]
 

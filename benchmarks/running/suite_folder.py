@@ -101,6 +101,11 @@ def suite_of(folder: Path) -> Suite:
     Of a suite whose file is not on this machine only the defaults are known: no further pages, and
     the usual reference.
     """
+    return known_suite(folder) or Suite(question="", omega=[1.0], clients=[1])
+
+
+def known_suite(folder: Path) -> Suite | None:
+    """The content of the suite that a folder belongs to; None if it is not on this machine."""
     owner = _owner(folder) or {"path": f"built-in: {folder.name}"}
     builtin = owner["path"].startswith("built-in: ")
     given = owner["path"].removeprefix("built-in: ")
@@ -108,7 +113,7 @@ def suite_of(folder: Path) -> Suite:
         given = given.removesuffix(ENDING)
     if given in suite_names() if builtin else Path(given).is_file():
         return read_suite(given)[1]
-    return Suite(question="", omega=[1.0], clients=[1])
+    return None
 
 
 def _identity(given: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """One run of a suite: which cells it has, which of them are missing, and running those."""
 
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,17 +21,8 @@ from benchmarks.metrics.inception import check_weights
 from benchmarks.planning import show
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.data import fingerprints, places, splits_of, with_data
-from benchmarks.planning.expand import expand_cells
-from benchmarks.planning.outside import (
-    clients_of_partition,
-    resolve_datasets,
-    resolve_metrics,
-    resolve_partition,
-    with_resolved_model,
-)
 from benchmarks.planning.plugins import loaded_plugins
-from benchmarks.planning.scales import check_reporting, known_scale
-from benchmarks.planning.suite import Suite, read_suite, suite_path
+from benchmarks.planning.suite import Suite, read_suite
 from benchmarks.reporting.report import report
 from benchmarks.reporting.terminal import print_result
 from benchmarks.running.archive import forget, unpack
@@ -40,11 +31,12 @@ from benchmarks.running.certificates import restore_certificates
 from benchmarks.running.interim_tables import InterimTables
 from benchmarks.running.live_page import shown_live
 from benchmarks.running.other_data import on_other_data
-from benchmarks.running.processes import run_cells
+from benchmarks.running.processes import Watch, run_cells
 from benchmarks.running.progress import Estimate
-from benchmarks.running.ray_cluster import cells_on_ray
+from benchmarks.running.ray_cluster import cells_on_cluster, connected, room
 from benchmarks.running.records import all_records, done_file, key_of, path_of, take_over
 from benchmarks.running.request import Request
+from benchmarks.running.requested_cells import requested_cells
 from benchmarks.running.run_cell import is_finished
 from benchmarks.running.run_state import RunState
 from benchmarks.running.schedule import in_running_order
@@ -53,11 +45,10 @@ from benchmarks.running.stopping import on_stop_say
 from benchmarks.running.suite_folder import check_folder, claim, name_with_budget
 from benchmarks.tracking.names import check_tracker
 from benchmarks.tracking.tracking import open_tracking
-from mosaic.fl.data.datasets import display_name
 from mosaic.fl.data.federation import split
 from mosaic.fl.data.loading import use_data_dir
 from mosaic.fl.data.partition_file import write_partition
-from mosaic.fl.device import choose_precision, planned_device, use_device
+from mosaic.fl.device import planned_device, use_device
 from mosaic.fl.errors import InputError
 
 
@@ -108,7 +99,9 @@ class SuiteRun:
         self._check_splits()
         finished = self._finished(take_over_others=False)
         self._print_unused_settings()
-        show.print_plan(self.cells, finished, Estimate(self.folder, self.cells), self.jobs)
+        # How many cells a cluster runs at a time is known when it is connected.
+        jobs = 1 if self.request.ray else self.jobs
+        show.print_plan(self.cells, finished, Estimate(self.folder, self.cells), jobs)
 
     def execute(self) -> tuple[pd.DataFrame, int]:
         """Run what is missing and write the report.
@@ -125,9 +118,7 @@ class SuiteRun:
             unpack(self.folder)  # cells that are only in the archive, and their partitions
         self._print_unused_settings()
         finished = self._finished(take_over_others=True)
-        missing = in_running_order(
-            [cell for cell in self.cells if cell.key not in finished], self.suite.omega
-        )
+        missing = self.to_run(finished)
         if self.request.force:
             forget(self.folder, {cell.key for cell in missing})
             for cell in missing:
@@ -137,13 +128,15 @@ class SuiteRun:
         tables = InterimTables(self.folder, self.cells, missing)
         on_stop_say(self._state)
         estimate = Estimate(self.folder, self.cells)
-        state = RunState(missing, len(finished), estimate, self.jobs)
-        with shown_live(self, state), closing(self._outcomes(missing, state)) as outcomes:
-            for outcome in outcomes:
-                if outcome.status == "failed":
-                    failed += 1
-                tables.after(outcome)
-                tracking.add([path_of(self.folder, outcome)])
+        with self._place(missing) as (start, jobs):
+            state = RunState(missing, len(finished), estimate, jobs)
+            outcomes = show_progress(start, state, console)
+            with shown_live(self, state), closing(outcomes):
+                for outcome in outcomes:
+                    if outcome.status == "failed":
+                        failed += 1
+                    tables.after(outcome)
+                    tracking.add([path_of(self.folder, outcome)])
 
         with printed_warnings(), console.status("writing tables and figures"):
             restore_certificates(self.folder, self.cells)
@@ -158,6 +151,12 @@ class SuiteRun:
             tracking.finish(path for path in all_records(self.folder) if key_of(path) in keys)
         print_result(records, self.folder, failed, failures)
         return records, failed + len(failures)
+
+    def to_run(self, finished: set[str]) -> list[Cell]:
+        """The cells that are not finished, in the order in which they are run."""
+        missing = [cell for cell in self.cells if cell.key not in finished]
+        omegas = list(dict.fromkeys(cell.task.omega for cell in self.cells))
+        return in_running_order(missing, omegas)
 
     def _state(self) -> str:
         """What a stop says: how many cells are done, and how to go on."""
@@ -197,21 +196,20 @@ class SuiteRun:
                     finished.add(cell.key)
         return finished
 
-    def _outcomes(self, missing: list[Cell], state: RunState) -> Generator[Outcome]:
-        """Run the cells with progress."""
-        start: Callable[..., Generator[Outcome]]
-        if self.request.ray:
-            start = partial(
-                cells_on_ray,
-                missing,
-                self.session,
-                self.request.ray,
-                gpu_share=self.request.gpu_share,
-            )
-        else:
-            start = partial(run_cells, missing, self.session, min(self.jobs, max(1, len(missing))))
-
-        return show_progress(start, state, console)
+    @contextmanager
+    def _place(
+        self, missing: list[Cell]
+    ) -> Iterator[tuple[Callable[[Watch], Generator[Outcome]], int]]:
+        """What starts the cells here or on a cluster, and how many of them run at a time."""
+        if not self.request.ray:
+            jobs = min(self.jobs, max(1, len(missing)))
+            yield partial(run_cells, missing, self.session, jobs), self.jobs
+            return
+        with connected(self.request.ray) as ray:
+            gpu_share = self.request.gpu_share
+            start = partial(cells_on_cluster, missing, self.session, ray, gpu_share=gpu_share)
+            gpus = gpu_share if self.session.device.startswith("cuda") else 0
+            yield start, room(ray, self.request.threads, gpus)
 
 
 def open_run(request: Request, dry: bool = False) -> SuiteRun:
@@ -231,7 +229,6 @@ def open_run(request: Request, dry: bool = False) -> SuiteRun:
     jobs = number_of_jobs(request.jobs, request.threads, device)
     name, suite = read_suite(request.suite)
     name = name_with_budget(name, request.budget)
-    folder = suite_path(request.suite).parent
 
     with printed_warnings():
         check_folder(Path(request.out) / name, request.suite)
@@ -240,45 +237,7 @@ def open_run(request: Request, dry: bool = False) -> SuiteRun:
         check_tracker(request.track)
     check_weights(request.inception_weights, download=not dry)
 
-    datasets = resolve_datasets(suite.datasets if request.datasets is None else request.datasets)
-    metrics = resolve_metrics(request.metrics)
-    names = datasets or list(known_scale(request.scale).datasets)
-    settings = with_resolved_model(request.settings, names)
-    own = with_resolved_model({"task": suite.task}, names, folder)
-    suite = suite.model_copy(update=own)
-    clients = request.clients
-    partition = ""
-    if request.partition is not None:
-        clients = clients_of_partition(request.partition, clients)
-        partition = resolve_partition(request.partition)
-
-    cells = expand_cells(
-        name,
-        suite,
-        request.scale,
-        datasets=datasets,
-        omega=request.omega,
-        clients=clients,
-        methods=request.methods,
-        seeds=request.seeds,
-        widths=request.widths,
-        settings=settings,
-        precision=choose_precision(request.precision, device),
-        threads=request.threads,
-        metrics=tuple(metrics),
-        partition=partition,
-        dataset_labels={dataset: display_name(dataset) for dataset in datasets or []},
-        folder=folder,
-        budget=request.budget,
-        download=not dry,
-    )
-    if not cells:
-        raise InputError(
-            "no cell is left of these options: at full width HeteroFL and FedRolex are FedAvg and "
-            "are not run; give other --methods or --widths mixed."
-        )
-    check_reporting([cell.task.seed for cell in cells])
-
+    suite, cells = requested_cells(request, name, suite, device, download=not dry)
     session = Session(
         out=Path(request.out).absolute() if dry else writable(Path(request.out)),
         device=device,

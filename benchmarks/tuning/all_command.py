@@ -10,7 +10,7 @@ from rich.markup import escape
 from benchmarks.cli import console, printed_warnings, safe_path, start_on_machine
 from benchmarks.planning.data import places
 from benchmarks.planning.tuned import tuned_file
-from benchmarks.reporting.parts import Failures, failure_lines, part
+from benchmarks.reporting.parts import Failures, failure_lines, part, write_tracebacks
 from benchmarks.running.session import prepare
 from benchmarks.texts import utf8
 from benchmarks.tuning.all_board import Studies, board_of_all, finished_of_all, mean_seconds
@@ -56,6 +56,7 @@ def tune_all(options: argparse.Namespace) -> int:
     with FileLock(folder / "studies.lock"):
         missing = missing_in(studies, plans)
         _write(studies, plans, missing, options, folder, failures)
+    write_tracebacks(failures, folder)
     for line in failure_lines(failures):
         _print(f"missing in the report: {line}")
     for method in missing:

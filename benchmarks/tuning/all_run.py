@@ -10,9 +10,8 @@ from benchmarks.running.session import prepare
 from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.retries import work_for
 from benchmarks.tuning.studies import open_study
-from benchmarks.tuning.trials import Announce, work
+from benchmarks.tuning.trials import Announce, CannotBeTuned, work
 from benchmarks.tuning.workers import in_processes
-from mosaic.fl.errors import InputError
 
 
 def run_all(
@@ -50,7 +49,7 @@ def work_on_all(
             continue
         try:
             work(open_study(plan), plan, partial(_announce, announce, plan.method), process)
-        except InputError as error:
+        except CannotBeTuned as error:
             # The trial keeps the reason; the report has it.
             impossible.add(plan.method)
             announce("warning", str(error))

@@ -12,7 +12,6 @@ from benchmarks.running.ray_cluster import (
     MEMORY,
     RETRIES,
     code,
-    connected,
     other_code,
     token_in,
 )
@@ -27,9 +26,9 @@ from mosaic.fl.unfinished import temporary_folder
 
 def work_on_ray(
     plan: Plan,
-    jobs: int | None,
-    address: str,
-    gpu_share: float,
+    ray: ModuleType,
+    n_tasks: int,
+    gpus: float,
     announce: Announce,
     refresh: Callable[[], None],
 ) -> None:
@@ -40,18 +39,16 @@ def work_on_ray(
 
     Args:
         plan: The study's plan; the study must exist.
-        jobs: Number of tasks. None: as many as the cluster has room for.
-        address: "auto", "local" or the address of a cluster.
-        gpu_share: GPU fraction per task, if the session's device is a GPU.
+        ray: Connected to the cluster.
+        n_tasks: Number of tasks.
+        gpus: GPU fraction per task.
         announce: Receives what happens.
         refresh: Called about twice a second.
 
     Raises:
         InputError: If the cluster cannot be used, or no trial of this study can succeed.
     """
-    with connected(address) as ray, token_in(plan.folder) as token:
-        gpus = gpu_share if plan.session.device.startswith("cuda") else 0
-        n_tasks = min(jobs or _room(ray, plan.threads, gpus), plan.trials)
+    with token_in(plan.folder) as token:
         task = ray.remote(_work).options(
             num_cpus=plan.threads,
             num_gpus=gpus,
@@ -69,14 +66,6 @@ def work_on_ray(
                 if problem:
                     raise InputError(problem)
             refresh()
-
-
-def _room(ray: ModuleType, threads: int, gpus: float) -> int:
-    """How many tasks the cluster can run at the same time, at least 1."""
-    resources = ray.cluster_resources()
-    if gpus:
-        return max(1, int(resources.get("GPU", 0) / gpus))
-    return max(1, int(resources["CPU"]) // threads)
 
 
 def _problem(ray: ModuleType, reference: Any) -> str | None:

@@ -204,38 +204,57 @@ def completed(lines: list[Line], creation: Line) -> list[Line]:
     n_lost = max(0, n_named - n_creations)
 
     kept: list[Line] = []
-    studies: dict[int, str] = {}  # the studies that exist, names by id
-    n_studies = 0
-    n_trials = 0
+    created = _Created()
     while waiting:
         line = waiting[0]
-        if line.get("study_id", -1) >= n_studies:
-            if creation["study_name"] in studies.values():  # its end was lost
-                line = {"op_code": DELETE_STUDY, "worker_id": "repair", "study_id": max(studies)}
-            else:
-                line = creation
-        elif line.get("trial_id", -1) >= n_trials and not studies:
-            line = creation
-        elif line.get("trial_id", -1) >= n_trials:
+        if created.lacks_study_of(line):
+            line = created.deletion_of(creation) or creation
+        elif created.lacks_trial_of(line):
             later = next((other for other in waiting if other["op_code"] == CREATE_TRIAL), None)
-            if n_lost > 0 or later is None:
-                line = _empty_trial(max(studies))
+            if not created.studies:
+                line = creation
+            elif n_lost > 0 or later is None:
+                line = _empty_trial(max(created.studies))
                 n_lost -= 1
             else:
                 line = later
                 waiting.remove(later)
         else:
             waiting.pop(0)
-
         kept.append(line)
-        if line["op_code"] == CREATE_STUDY and line["study_name"] not in studies.values():
-            studies[n_studies] = line["study_name"]
-            n_studies += 1
-        elif line["op_code"] == DELETE_STUDY:
-            studies.pop(line["study_id"], None)
-        elif line["op_code"] == CREATE_TRIAL and line["study_id"] in studies:
-            n_trials += 1
+        created.apply(line)
     return kept
+
+
+class _Created:
+    """What the operations so far have created, in Optuna's numbers."""
+
+    def __init__(self) -> None:
+        self.studies: dict[int, str] = {}  # those that exist, names by id
+        self.n_studies = 0
+        self.n_trials = 0
+
+    def lacks_study_of(self, line: Line) -> bool:
+        return line.get("study_id", -1) >= self.n_studies
+
+    def lacks_trial_of(self, line: Line) -> bool:
+        return line.get("trial_id", -1) >= self.n_trials
+
+    def deletion_of(self, creation: Line) -> Line | None:
+        """The deletion, which was lost, of the study that is to be created again, if it exists."""
+        if creation["study_name"] not in self.studies.values():
+            return None
+        return {"op_code": DELETE_STUDY, "worker_id": "repair", "study_id": max(self.studies)}
+
+    def apply(self, line: Line) -> None:
+        code = line["op_code"]
+        if code == CREATE_STUDY and line["study_name"] not in self.studies.values():
+            self.studies[self.n_studies] = line["study_name"]
+            self.n_studies += 1
+        elif code == DELETE_STUDY:
+            self.studies.pop(line["study_id"], None)
+        elif code == CREATE_TRIAL and line["study_id"] in self.studies:
+            self.n_trials += 1
 
 
 def _empty_trial(study_id: int) -> Line:

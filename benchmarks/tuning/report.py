@@ -14,14 +14,12 @@ from benchmarks.planning.toml_files import toml_of
 from benchmarks.reporting.parts import Failures, part, write_tracebacks
 from benchmarks.texts import utf8
 from benchmarks.tuning.board import values_text
-from benchmarks.tuning.damage import is_sound
+from benchmarks.tuning.damage import COUNTED, SUMMED, is_sound
 from benchmarks.tuning.figures import write_figures
 from benchmarks.tuning.plan import Plan
 from benchmarks.tuning.retries import counted
 from benchmarks.tuning.storage import locked
 from mosaic.fl.files import write_whole
-
-SUMS = ("wall_s", "computed_s", "saved_s")
 
 
 def write_report(study: optuna.Study, plan: Plan, failures: Failures | None = None) -> bool:
@@ -84,9 +82,9 @@ def _row(trial: FrozenTrial, plan: Plan) -> dict[str, Any]:
             row[f"{name}.{ending}"] = part_row[name]
 
     # What the seeds cost in all, and how often each stage was computed or came from the cache.
-    for name in SUMS:
+    for name in SUMMED:
         row[name] = sum(part_row[name] for part_row in by_part.values())
-    for name in ("computed", "reused"):
+    for name in COUNTED:
         row[name] = _counts_text([part_row[name] for part_row in by_part.values()])
 
     row["began"] = trial.datetime_start

@@ -5,6 +5,7 @@ import argparse
 import optuna
 
 from benchmarks.cli import console
+from benchmarks.running.ray_cluster import connected, room
 from benchmarks.tuning.board import board
 from benchmarks.tuning.on_ray import work_on_ray
 from benchmarks.tuning.plan import Plan
@@ -21,17 +22,17 @@ def run_trials(study: optuna.Study, plan: Plan, jobs: int, options: argparse.Nam
         jobs: Number of processes.
         options: Those of the command; they say whether to use Ray.
     """
+    if options.ray:
+        with connected(options.ray) as ray:
+            gpus = options.gpu_share if plan.session.device.startswith("cuda") else 0
+            # not jobs: the default is what the cluster has room for
+            n_tasks = min(options.jobs or room(ray, plan.threads, gpus), plan.trials)
+            with board(study, plan, n_tasks, console) as (announce, refresh):
+                work_on_ray(plan, ray, n_tasks, gpus, announce, refresh)
+        return
+
     with board(study, plan, jobs, console) as (announce, refresh):
-        if options.ray:
-            work_on_ray(
-                plan,
-                options.jobs,  # not jobs: the default is what the cluster has room for
-                address=options.ray,
-                gpu_share=options.gpu_share,
-                announce=announce,
-                refresh=refresh,
-            )
-        elif jobs == 1:
+        if jobs == 1:
             work(study, plan, announce)
         else:
             work_in_processes(plan, jobs, announce, refresh)

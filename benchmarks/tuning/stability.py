@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.data import fingerprints, splits_of, with_data
-from benchmarks.reporting.table import markdown_text
+from benchmarks.reporting.table import markdown_text, p_value
 from benchmarks.running.bars import show_progress
 from benchmarks.running.other_data import on_other_data
 from benchmarks.running.processes import Watch, run_cells
@@ -31,7 +31,6 @@ from benchmarks.tuning.stability_texts import (
     difference_text,
     mean_text,
     observations,
-    p_text,
     verdict_of,
 )
 from mosaic.fl.files import write_whole
@@ -189,6 +188,6 @@ def _row(evidence: Evidence, label: str, params: dict) -> list[str]:
         return [*row, MISSING, MISSING, MISSING]
     test = evidence.tests.loc[label]
     row.append(difference_text(plan, test["difference"]))
-    row.append(p_text(test["p"]))
-    row.append(p_text(test["p_holm"]))
+    row.append(p_value(test["p"]))
+    row.append(p_value(test["p_holm"]))
     return row

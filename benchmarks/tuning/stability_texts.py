@@ -8,7 +8,8 @@ import pandas as pd
 from optuna.distributions import CategoricalDistribution
 from scipy import stats
 
-from benchmarks.reporting.comparison import ALPHA, EXACT, detectable_difference
+from benchmarks.reporting.significance import ALPHA, EXACT, detectable_difference
+from benchmarks.reporting.table import p_value
 from benchmarks.tuning.board import PER_CENT, short, value_text
 from benchmarks.tuning.plan import DEFAULT, Plan
 from benchmarks.tuning.stability_evidence import Evidence, trial_label
@@ -45,7 +46,7 @@ def verdict_of(evidence: Evidence) -> list[str]:
         ]
 
     interval = difference_text(plan, test["ci"]).lstrip("+")
-    finding += f" (95 % interval ± {interval}, p = {p_text(test['p'])})"
+    finding += f" (95 % interval ± {interval}, p = {p_value(test['p'])})"
     # p is not corrected: the tuning seeds chose this one setting before it was tested.
     if test["p"] < ALPHA and test["difference"] > 0:
         return [f"Tuning gains: {finding}."]
@@ -179,10 +180,3 @@ def mean_text(objective: str, values: list[float]) -> str:
     if len(values) == 1:
         return mean
     return f"{mean} ± {value_text(objective, float(np.std(values, ddof=1)))}"
-
-
-def p_text(p: float) -> str:
-    """A p value with three decimals; "–" for NaN."""
-    if math.isnan(p):
-        return MISSING
-    return "<0.001" if p < 0.001 else f"{p:.3f}"

@@ -109,6 +109,15 @@ def claim(study: optuna.Study, plan: Plan) -> Trial | None:
     return trial
 
 
+def n_missing(study: optuna.Study, plan: Plan) -> int:
+    """How many of the study's trials have neither ended nor are run by a process that lives."""
+    with locked(plan):
+        give_back_dead(study, plan)
+        trials = counted(study, study.get_trials(False))
+    begun = sum(trial.state != TrialState.WAITING for trial in trials)
+    return max(0, plan.trials - begun)
+
+
 def _ask(study: optuna.Study, plan: Plan) -> Trial:
     try:
         return study.ask(dict(plan.space))

@@ -18,6 +18,11 @@ from benchmarks.tuning.validation import validate
 from mosaic.fl.contract import Skip
 from mosaic.fl.errors import InputError, is_full, problem_of_machine
 
+
+class CannotBeTuned(InputError):
+    """No trial of a study can succeed: its method cannot be run, or not with these settings."""
+
+
 Announce = Callable[[str, str], None]
 """Called with a process's name and what it does now, "" if nothing; or "warning" and a text."""
 
@@ -32,7 +37,8 @@ def work(study: optuna.Study, plan: Plan, announce: Announce, process: str = "0"
         process: The name of this process for ``announce``.
 
     Raises:
-        InputError: If no trial of this study can succeed.
+        CannotBeTuned: If no trial of this study can succeed.
+        InputError: If nothing can be written any more.
     """
     while trial := claim(study, plan):
         try:
@@ -67,13 +73,14 @@ def evaluate(
         announce: Called with what the trial does now.
 
     Raises:
-        InputError: If the method cannot be tuned so, that is, no trial can succeed.
+        CannotBeTuned: If no trial can succeed.
+        InputError: If nothing can be written any more.
     """
     try:
         values = _run_seeds(trial, plan, announce)
     except (Skip, InputError) as error:
         _fail(study, trial, error)
-        raise InputError(f"{plan.method} cannot be tuned so: {error}") from None
+        raise CannotBeTuned(f"{plan.method} cannot be tuned so: {error}") from None
     except (Exception, SystemExit) as error:
         # A failing trial never stops the others, but a full disk does.
         if isinstance(error, OSError) and is_full(error):

@@ -15,7 +15,6 @@ from benchmarks.planning.plugins import loaded_plugins
 from benchmarks.running.bars import show_progress
 from benchmarks.running.processes import run_cells
 from benchmarks.running.progress import Estimate, duration
-from benchmarks.running.record import environment
 from benchmarks.running.record_file import Row
 from benchmarks.running.records import done_file, failed_file, read_rows
 from benchmarks.running.run_state import RunState
@@ -137,7 +136,6 @@ def run_again(
     seconds = estimate.seconds(again, jobs) or 0
     text = f"running {len(again)} of {len(known)} cells again: about {duration(seconds)}"
     console.print(f"{text}, by what their records say", highlight=False, soft_wrap=True)
-    environment.cache_clear()  # it may have been asked for before the device was chosen
     start = partial(run_cells, again, session, jobs)
     state = RunState(again, 0, estimate, jobs)
     for outcome in show_progress(start, state, console):

@@ -14,6 +14,7 @@ from benchmarks.planning.budget import (
     steps_within,
 )
 from benchmarks.planning.flop_parts import local_training
+from benchmarks.planning.method_flops import PARTS
 from benchmarks.planning.methods import METHODS
 from benchmarks.planning.scales import SCALES, Budget
 from mosaic.fl.data.federation import open_federation
@@ -52,6 +53,15 @@ def test_with_epochs_the_local_training_is_that_of_the_data():
     images = 3 * 2 * sum(open_federation(task).sizes)
     assert federated_flops(task) == pytest.approx(images * one_image)
     assert federated_flops(TASK) == local_training(TASK)
+
+
+def test_in_a_single_round_moon_has_no_earlier_model_to_compare_with():
+    """From two rounds on, each image of all but the first passes two more networks."""
+    beyond = []
+    for rounds in (1, 2, 3):
+        parts = PARTS["moon"](dataclasses.replace(TASK, rounds=rounds), None)
+        beyond.append(sum(part.flops for part in parts if part.side == "client"))
+    assert beyond[0] == 0 and beyond[2] == 2 * beyond[1] > 0
 
 
 @pytest.mark.parametrize("turns", [0, 0.3, 1, 2.5, 3.4, 10])

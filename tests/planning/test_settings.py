@@ -10,6 +10,7 @@ from benchmarks.running.suite_run import open_run
 from benchmarks.tuning.make_plan import plan_of
 from benchmarks.tuning.options import parse
 from mosaic.fl.errors import InputError
+from mosaic.fl.models.registry import MODELS
 
 HEAD = 'question = "?"\nomega = [0.1]\nclients = [2]\n'
 
@@ -241,3 +242,55 @@ def test_an_entry_that_would_be_left_out_or_has_two_values_is_refused(line, mess
 def test_a_name_in_the_python_api_is_a_text(name):
     with pytest.raises(InputError, match=f"{name} has 3"):
         request_of("heterogeneity", "quick", {name: 3})
+
+
+NET = """
+'''A linear classifier.'''
+
+from torch import nn
+
+from mosaic.fl.models.registry import Model
+
+
+class Net(nn.Module):
+    def __init__(self, spec, channels):
+        super().__init__()
+        self.linear = nn.Linear(spec.channels * spec.size**2, spec.n_classes)
+
+    def features(self, x):
+        return x.flatten(1)
+
+    def forward(self, x):
+        return self.linear(self.features(x))
+
+
+MODEL = Model(network=Net, narrows=False)
+"""
+
+
+@pytest.mark.parametrize("table", ["[task]\nmodel =", "[scale.quick]\ntask.model ="])
+def test_a_suite_names_a_file_of_a_model_beside_it_for_all_scales_or_one(
+    table, tmp_path, no_methods_left
+):
+    (tmp_path / "net.py").write_text(NET)
+    file = tmp_path / "own.toml"
+    file.write_text(HEAD + f'methods = ["local"]\n{table} "net.py"\n')
+    request = request_of(str(file), "quick", {"out": tmp_path / "out", "device": "cpu"})
+    names = {cell.task.model for cell in open_run(request, dry=True).cells}
+    assert [name.partition("-")[0] for name in names] == ["net"]
+    MODELS.pop(*names)
+
+
+@pytest.mark.parametrize(
+    "task, message",
+    [
+        ("round = 3", "unknown setting of scale.laptop.task 'round'; did you mean 'rounds'"),
+        ("rounds = true", "scale.laptop.task.rounds is True; it must be a whole number"),
+        ("omega = 1", "scale.laptop.task.omega is no setting: give the suite's or"),
+    ],
+)
+def test_a_wrong_setting_of_another_scale_is_found(task, message, tmp_path):
+    file = tmp_path / "own.toml"
+    file.write_text(HEAD + f'methods = ["local"]\n[scale.laptop]\ntask = {{ {task} }}\n')
+    with pytest.raises(InputError, match=message):
+        expand_cells(*read_suite(str(file)), "quick")

@@ -285,3 +285,16 @@ def test_a_suite_may_list_its_methods_by_name(written):
     everything = TINY[: TINY.index("[[method]]")] + 'methods = "all"\nwidths = ["mixed"]\n'
     found = [cell.label for cell in expand_cells(*written(everything), "quick", seeds=[0])]
     assert found == list(METHODS)
+
+
+def test_heterofl_is_left_out_only_at_widths_where_fedrolex_is_in_its_place(written):
+    """At full width the two are the same."""
+    head = TINY[: TINY.index("[[method]]")] + 'widths = ["full", "mixed"]\n'
+    entries = '[[method]]\nname = "heterofl"\n[[method]]\nname = "fedrolex"\n'
+
+    def found(text: str) -> set[tuple[str, str]]:
+        cells = expand_cells(*written(text), "quick", seeds=[0], clients=[10])
+        return {(cell.label, cell.widths) for cell in cells}
+
+    assert ("heterofl", "full") not in found(head + entries)
+    assert ("heterofl", "full") in found(head + entries + 'widths = ["mixed"]\n')

@@ -96,3 +96,19 @@ def test_the_command_prints_the_effects_of_two_folders(tmp_path, capsys):
     assert "--pair compares labels of one folder" in capsys.readouterr().err
     assert effects.main([str(tmp_path / "nowhere")]) == 2
     assert "nowhere has no records; give a suite's folder" in capsys.readouterr().err
+
+
+def test_an_entry_that_never_finished_leaves_the_others():
+    plain = {"fedrolex": {0.1: [0.5, 0.6]}, "fedrolex-plain": {0.1: [0.4, 0.4]}}
+    failed = {"fedrolex-wide": {0.1: [None, None]}}
+    records = run_of(plain | failed, method="fedrolex")
+    assert pairs_of(records) == [("fedrolex", "fedrolex-plain")]
+    assert len(within_run(records, pairs_of(records))) == 2
+    with pytest.raises(InputError, match="fedrolex and fedrolex-wide .*no finished cell in common"):
+        within_run(records, [("fedrolex", "fedrolex-wide")])
+
+
+def test_two_labels_without_a_cell_in_common_are_an_input_error():
+    records = run_of({"fedavg": {0.1: [0.5]}, "moon": {1.0: [0.6]}})
+    with pytest.raises(InputError, match="fedavg and moon .*no finished cell in common"):
+        within_run(records, [("fedavg", "moon")])

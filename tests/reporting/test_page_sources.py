@@ -6,6 +6,7 @@ from made_folders import key_of, made_records, write_folder
 from benchmarks.report import main
 from benchmarks.reporting.page.context import Context
 from benchmarks.reporting.page.sources import read_folders
+from benchmarks.running.suite_folder import claim
 from mosaic.fl.errors import InputError
 
 TWO = {"fedavg": [0.5, 0.6], "mosaic": [0.55, 0.7]}
@@ -123,3 +124,43 @@ def test_an_unknown_reference_and_a_file_that_cannot_be_written_are_errors(tmp_p
     assert main([str(a), "--reference", "mosaik"]) == 2
     assert "mosaic" in capsys.readouterr().err
     assert main([str(a), "--out", str(tmp_path / "no" / "x.html")]) == 2
+
+
+SUITE = 'question = "?"\nomega = [0.1]\nclients = [4]\nmethods = ["fedavg", "moon"]\n'
+
+
+@pytest.fixture
+def reference_of(monkeypatch):
+    """Makes the page of a folder without drawing it; the label that it compares with."""
+    references = []
+
+    def written(sources, reference, path, failures):
+        references.append(reference)
+        path.write_text("")
+
+    monkeypatch.setattr("benchmarks.reporting.page.write.write_page", written)
+
+    def made(folder) -> str:
+        assert main([str(folder)]) == 0
+        return references[-1]
+
+    return made
+
+
+def test_the_page_compares_with_the_suites_reference_at_each_budget(tmp_path, reference_of):
+    labels = {"mosaic": [0.5], "mosaic_feedback": [0.6]}
+    for name in ("feedback", "feedback-paper"):
+        folder = write_folder(made_records(labels, suite=name), tmp_path / name)
+        assert reference_of(folder) == "mosaic_feedback"
+        assert reference_of(folder.rename(tmp_path / f"copy of {name}")) == "mosaic_feedback"
+
+
+def test_the_page_compares_with_the_reference_of_a_users_own_suite(tmp_path, reference_of):
+    own = tmp_path / "own.toml"
+    own.write_text('reference = "moon"\n' + SUITE)
+    labels = {"fedavg": [0.5], "moon": [0.6], "mosaic": [0.7]}
+    folder = write_folder(made_records(labels, suite="own"), tmp_path / "own")
+    claim(folder, str(own))
+    assert reference_of(folder) == "moon"
+    own.unlink()
+    assert reference_of(folder) == "mosaic"

@@ -70,3 +70,15 @@ def test_the_report_writes_them_beside_its_page(tmp_path):
     folder = write_folder(RECORDS, tmp_path / "a")
     assert main([str(folder), "--style", "ieee"]) == 0
     assert (folder / "figures" / "ieee" / "mean_ranks.pdf").exists()
+
+
+def test_figures_that_failed_are_not_said_to_be_written(tmp_path, monkeypatch, capsys):
+    def broken(*_, **__):
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr("benchmarks.reporting.figures.papers.write_paper_figures", broken)
+    folder = write_folder(made_records({"fedavg": [0.5]}), tmp_path / "made")
+    assert main([str(folder), "--style", "ieee"]) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "missing: the figures for a paper: RuntimeError: no font" in printed
+    assert "figures for a paper" not in printed.partition("missing:")[0]

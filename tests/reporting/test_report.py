@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.reporting import report
 from benchmarks.reporting.report import _write_pictures
+from benchmarks.reporting.shown import Pictures
 
 
 @pytest.mark.parametrize(
@@ -35,3 +37,15 @@ def test_generated_images_are_shown_for_one_kind_of_widths_full_where_there_is_i
     )
     _write_pictures(records, tmp_path)
     assert drawn == [widths.index(shown)]
+
+
+def test_any_number_of_a_servers_images_is_drawn(tmp_path, monkeypatch):
+    """Eight to a row; what is left of the last row is white."""
+    drawn = []
+    monkeypatch.setattr(report, "generated_images", lambda *given: drawn.append(given))
+    images = np.arange(11, dtype=np.uint8).reshape(1, 11, 1, 1, 1)
+    none = np.zeros((0, 0, 1, 1, 1), dtype=np.uint8)
+    report.draw_pictures(Pictures(images, none, np.arange(0), ["dfrd"], {}), tmp_path, "x")
+    [([(_, panel)], _, _, rows)] = drawn
+    assert panel[..., 0, 0, 0].tolist() == [[*range(8)], [8, 9, 10, *[255] * 5]]
+    assert rows == ["", ""]

@@ -3,6 +3,8 @@
 import os
 import re
 import tempfile
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,12 +16,14 @@ from benchmarks.running.processes import run_cells
 from benchmarks.running.ray_cluster import (
     _node_folder,
     _run,
+    cells_on_cluster,
     cells_on_ray,
     code,
     connected,
 )
 from benchmarks.running.records import done_file, load_records
-from benchmarks.running.session import Session
+from benchmarks.running.run_state import RunState
+from benchmarks.running.session import Outcome, Session
 from mosaic.fl.errors import InputError
 
 MEASURED = re.compile("method_s|stage_s.*|cpu_s|pass_s|peak_memory_bytes|commit")
@@ -177,3 +181,43 @@ def test_trials_are_done_by_the_cluster(cluster, tmp_path):
     trials = pd.read_csv(tmp_path / "tuning" / "s" / "trials.csv")
     assert trials["trial"].tolist() == list(range(5)) and set(trials["state"]) == {"complete"}
     assert not list((tmp_path / "tuning" / "s").glob(".ray-*"))
+
+
+@pytest.mark.slow
+def test_the_time_left_is_that_of_what_the_cluster_runs_at_once(cluster, tmp_path, monkeypatch):
+    """Two nodes of one core, whatever --jobs is."""
+    jobs = []
+
+    def state(*given) -> RunState:
+        jobs.append(given[-1])
+        return RunState(*given)
+
+    monkeypatch.setattr("benchmarks.running.suite_run.RunState", state)
+    few = ["--methods=local", "--omega=1", "--clients=2", "--seeds=1", "--widths=full"]
+    few += ["--set=task.rounds=1", "--set=task.steps=1", "--set=task.base_width=4"]
+    out = [f"--out={tmp_path}", "--jobs=1", "--device=cpu"]
+    assert main([*few, *out, "--ray", cluster.address]) == 0
+    assert jobs == [2]
+
+
+def test_of_the_cells_that_wait_on_a_cluster_only_those_that_it_has_room_for_are_shown(
+    cell, tmp_path
+):
+    """All are submitted at once. What waits has not begun, so its time counts as time left."""
+    cells = [cell("centralised", seed=seed) for seed in range(5)]
+    numbers = iter(range(5))
+    task = SimpleNamespace(remote=lambda *_: next(numbers))
+    task.options = lambda **_: task
+    cluster: Any = SimpleNamespace(
+        remote=lambda _: task,
+        wait=lambda running, num_returns: (running[:1], running[1:]),
+        get=lambda number: (Outcome(cells[number], "done"), {}),
+        cluster_resources=lambda: {"CPU": 2.0},
+        exceptions=SimpleNamespace(RayError=RuntimeError),
+    )
+    shown = []
+    outcomes = cells_on_cluster(
+        cells, Session(tmp_path), cluster, lambda key, *_: shown.append(key)
+    )
+    counts = [len(shown) for _ in outcomes]
+    assert counts == [2, 3, 4, 5, 5] and shown == [each.key for each in cells]

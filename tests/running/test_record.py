@@ -31,3 +31,12 @@ def test_a_record_names_the_version_and_the_commit_of_a_checkout():
 def test_an_installed_package_has_a_version_and_no_commit_of_the_folder_it_lies_in(installed):
     assert record.version() == metadata.version("mosaic-bench")
     assert record._commit() == ""
+
+
+def test_a_record_names_the_device_of_its_own_run(monkeypatch):
+    """A notebook may run a suite on the CPU, and then one on a GPU."""
+    assert record.environment()["device"] == "cpu"
+    monkeypatch.setattr(record, "device", lambda: "cuda")
+    monkeypatch.setattr(record.torch.cuda, "get_device_name", lambda: "H100")
+    environment = record.environment()
+    assert (environment["device"], environment["kernels"]) == ("H100", "torch")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -218,3 +219,16 @@ def test_a_failing_trial_is_recorded_and_the_others_go_on(tmp_path):
 
 def test_a_study_whose_trials_all_fail_exits_with_1(tmp_path):
     assert tuned(tmp_path, "--trials=3", "--set=oracle.breaks_above=-9") == 1
+
+
+def test_a_study_whose_trials_are_not_all_there_is_not_finished(tmp_path, monkeypatch, capsys):
+    """As where processes died more often than they are replaced."""
+
+    def run_one(study, plan, jobs, options):
+        work(study, replace(plan, trials=1), lambda *_: None)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("benchmarks.tuning.run_trials.run_trials", run_one)
+        assert tuned(tmp_path, "--trials=2") == 1
+        assert "1 of 2 trials are missing" in " ".join(capsys.readouterr().out.split())
+    assert tuned(tmp_path, "--trials=2") == 0

@@ -282,3 +282,13 @@ def test_a_killed_command_goes_on_and_gives_what_one_process_gives(all_of, tmp_p
     assert (study / "trials.csv").read_text() == whole
     found = tomllib.loads((folder / "quick" / "digits.toml").read_text())
     assert found["study"]["command"] == command_line
+
+
+def test_the_tracebacks_of_files_that_cannot_be_written_are_kept(all_of, tmp_path, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no table")
+
+    monkeypatch.setattr("benchmarks.tuning.all_command.table_of_all", broken)
+    assert all_of("--methods=seer", trials=1) == 1
+    kept = tmp_path / "tuning" / "all-quick-digits" / "report.failed.txt"
+    assert "RuntimeError: no table" in kept.read_text()
