@@ -225,7 +225,7 @@ def _explain(problem: Any) -> str:
     return f"{where}: {problem['msg'].lower()}, not {problem['input']!r}"
 
 
-def _keys_beside(location: tuple) -> list[str]:
+def _keys_beside(location: tuple[Any, ...]) -> list[str]:
     """The keys that are possible at a place of a suite's file."""
     model: type[BaseModel] = Suite
     if location[0] == "method" and len(location) > 2:

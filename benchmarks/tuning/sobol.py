@@ -57,7 +57,8 @@ def all_choices(plan: Plan) -> bool:
 def _combination(plan: Plan, ordinal: int) -> dict[str, Any]:
     """The settings of a trial where all are choices: the default, the others in random order."""
     first = plan.first()
-    choices: Any = [values.choices for values in plan.space.values()]
+    distributions = plan.space.values()
+    choices = [v.choices for v in distributions if isinstance(v, CategoricalDistribution)]
     points = [dict(zip(plan.space, values, strict=True)) for values in product(*choices)]
     others = [point for point in points if point != first]
     order = np.random.default_rng(seed_of(plan.seed, "combinations")).permutation(len(others))
