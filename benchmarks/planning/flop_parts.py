@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from benchmarks.planning.client_data import label_counts
@@ -87,9 +88,19 @@ def federated_rounds(task: Task) -> Part:
     return Part(("warm_up", task), local_training(task), "local")
 
 
+def last_models(task: Task) -> Part:
+    """The last round of the clients that are absent from it, for all clients' models; cached.
+
+    Counted as local training: a method's budget does not pay for it.
+    """
+    of_all = local_training(replace(task, rounds=1, participation=1.0))
+    return Part(("last_model", task), (1 - task.participation) * of_all, "local")
+
+
 def independent_training(task: Task) -> Part:
-    """Each client alone, which is cached."""
-    return Part(("lone_model", task), local_training(task), "local")
+    """Each client alone in all rounds, however many take part in one; cached."""
+    flops = local_training(replace(task, participation=1.0))
+    return Part(("lone_model", task), flops, "local")
 
 
 def client_gans(task: Task, config: GeneratorConfig) -> Part:

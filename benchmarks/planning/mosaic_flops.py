@@ -12,6 +12,7 @@ from benchmarks.planning.flop_parts import (
     client_generators,
     federated_rounds,
     independent_training,
+    last_models,
     local_training,
     server_training,
 )
@@ -23,6 +24,7 @@ def mosaic(task: Task, config: Any) -> Iterator[Part]:
     """Mosaic with any kind of generator and any teacher."""
     if config.protocol == "rounds":
         yield federated_rounds(task)
+        yield last_models(task)
     else:
         yield independent_training(task)
 

@@ -15,6 +15,7 @@ from benchmarks.planning.flop_parts import (
     at_server,
     client_generators,
     labelled_generators,
+    last_models,
     own_rounds,
     server_training,
 )
@@ -32,6 +33,8 @@ def mosaic_feedback(task: Task, config: Any) -> Iterator[Part]:
     before = task_before(task, config) if config.generator == "dcgan" else task
     generators, per_image = client_generators(before, config)
     yield generators
+    if config.labels != "drawn":
+        yield last_models(before)
 
     sent = config.images * exchanges(task, config)
     if config.labels == "drawn":
