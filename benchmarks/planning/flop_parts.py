@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from benchmarks.planning.client_data import label_counts
 from benchmarks.planning.network_flops import classifier, cvae, dcgan, flow
-from mosaic.client_generators import GeneratorConfig
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.loading import is_here
 from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config
@@ -21,7 +20,8 @@ class Part(NamedTuple):
     """A part of what a method computes.
 
     Attributes:
-        name: cells whose parts have the same name share the work; None: it is one cell's.
+        name: cells whose parts have the same name share the work, the largest of them; None: it is
+            one cell's.
         flops: floating-point operations; a multiply-add counts as two.
         side: what it is for. "local": the local training, which FedAvg has too. "client": what
             clients compute beyond it. "server": what the server computes.
@@ -103,8 +103,11 @@ def independent_training(task: Task) -> Part:
     return Part(("lone_model", task), flops, "local")
 
 
-def client_gans(task: Task, config: GeneratorConfig) -> Part:
-    """Mosaic's generators at the clients, which are cached."""
+def client_gans(task: Task, config: Any) -> Part:
+    """Mosaic's generators at the clients, which are cached.
+
+    All checkpoints of one chain of generators have the same name.
+    """
     source = task.source
     batch_norm = config.discriminator_norm == "batch"
     _, learnt, discriminated = dcgan(
@@ -113,7 +116,11 @@ def client_gans(task: Task, config: GeneratorConfig) -> Part:
 
     images = config.generator_steps * config.generator_batch
     per_image = task.n_clients * (learnt + discriminated) + all_clients(task, images=True)
-    return at_clients(images * per_image, ("client_generator", task, generator_config(config)))
+    trained = generator_config(config)
+    name = ("client_generator", task, trained)
+    if getattr(config, "generator_share", 0):
+        name = ("generator_checkpoint", task, replace(trained, generator_steps=0))
+    return at_clients(images * per_image, name)
 
 
 def client_cvaes(task: Task, config: CvaeConfig, n_classes: int) -> Part:

@@ -39,7 +39,8 @@ def total_flops(cells: Iterable[Cell]) -> float:
         if cell.method not in PARTS:
             continue
         for i, part in enumerate(PARTS[cell.method](cell.task, cell.config)):
-            parts[part.name or (cell.key, i)] = part.flops
+            name = part.name or (cell.key, i)
+            parts[name] = max(part.flops, parts.get(name, part.flops))
     return sum(parts.values())
 
 
