@@ -5,7 +5,7 @@ from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from benchmarks.planning.client_data import label_counts
+from benchmarks.planning.client_data import label_counts, n_images
 from benchmarks.planning.network_flops import classifier, cvae, dcgan, flow
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.loading import is_here
@@ -76,10 +76,17 @@ def server_training(task: Task, images: float) -> float:
 
 
 def local_training(task: Task) -> float:
-    """All clients' local steps of all rounds; NaN for epochs, which depend on the data."""
+    """All clients' local steps of all rounds.
+
+    Where the task counts epochs, the images are those of the data, each client's as many as any
+    other's, so that the number is the same for all splits; NaN if the data are not here.
+    """
+    images_per_round = task.steps * task.batch_size
     if task.epochs:
-        return math.nan
-    images_per_client = task.participation * task.rounds * task.steps * task.batch_size
+        if not is_here(task.dataset, "train"):
+            return math.nan
+        images_per_round = task.epochs * n_images(task) / task.n_clients
+    images_per_client = task.participation * task.rounds * images_per_round
     return images_per_client * all_clients(task, weights=True)
 
 

@@ -32,7 +32,7 @@ def total_flops(cells: Iterable[Cell]) -> float:
         cells: cells; those of methods without a forecast are left out.
 
     Returns:
-        The sum; NaN if local training is counted in epochs, whose steps depend on the data.
+        The sum; NaN if local training is counted in epochs of data that are not on this machine.
     """
     parts: dict[Hashable, float] = {}
     for cell in cells:
