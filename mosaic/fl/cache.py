@@ -60,6 +60,11 @@ def use_cache(folder: Path | None) -> None:
     _cache.folder = folder
 
 
+def in_use() -> bool:
+    """Whether results are stored."""
+    return _cache.folder is not None
+
+
 def watch_stages(watch: Callable[[str], None] | None) -> None:
     """Call ``watch`` with the name of each stage that starts to be computed; None: nothing more."""
     _cache.watch = watch
