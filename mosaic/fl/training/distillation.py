@@ -15,6 +15,14 @@ from mosaic.fl.models.spec import State
 from mosaic.fl.task import Task
 
 
+BATCHES_PER_DRAW = 8
+"""Batches that are drawn and labelled at a time, so that models which draw or label are loaded once
+for all of them."""
+
+MOST_EMPTY_DRAWS = 10
+"""Draws in a row of which a source may leave all images out."""
+
+
 class Judged:
     """Keeps the best of the models that a student is on its way.
 
@@ -107,23 +115,43 @@ def distil(
 
 
 def drawn_batches(
-    draw: Callable[[int], tuple[Tensor, Tensor]],
-    steps: int,
-    batch: int,
-    batches_per_draw: int = 8,
+    draw: Callable[[int], tuple[Tensor, Tensor]], steps: int, batch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The student's batches from a source of labelled images.
 
     Args:
-        draw: A number of images, to images (n, C, H, W) and their targets (n, ...).
+        draw: A number of images, to images (n, C, H, W) and their targets (n, ...). It may leave
+            images out; then it is asked again.
         steps: Number of batches.
         batch: Images per batch.
-        batches_per_draw: How many batches are drawn and labelled at a time, so that models which
-            draw or label are loaded once for all of them.
+
+    Raises:
+        RuntimeError: The source leaves all images out.
     """
-    for first in range(0, steps, batches_per_draw):
-        images, targets = draw(batch * min(batches_per_draw, steps - first))
-        yield from zip(images.split(batch), targets.split(batch), strict=True)
+    left: tuple[Tensor, Tensor] | None = None  # fewer than a batch
+    while steps:
+        images, targets = _drawn(draw, batch * min(BATCHES_PER_DRAW, steps))
+        if left is not None:
+            images, targets = torch.cat([left[0], images]), torch.cat([left[1], targets])
+
+        whole = min(len(images) // batch, steps)
+        for first in range(0, whole * batch, batch):
+            yield images[first : first + batch], targets[first : first + batch]
+        steps -= whole
+        rest = slice(whole * batch, None)
+        left = (images[rest], targets[rest]) if len(images) > whole * batch else None
+
+
+def _drawn(draw: Callable[[int], tuple[Tensor, Tensor]], n: int) -> tuple[Tensor, Tensor]:
+    """At least one image and its target, of ``n`` that are asked for."""
+    for _ in range(MOST_EMPTY_DRAWS):
+        images, targets = draw(n)
+        if len(images):
+            return images, targets
+    raise RuntimeError(
+        f"{MOST_EMPTY_DRAWS} draws of {n} images had no image with a label that is agreed on; "
+        "train the generators for longer, or let someone else label the images."
+    )
 
 
 def loss_curve_ends(losses: Sequence[float]) -> tuple[float, float]:
