@@ -161,7 +161,7 @@ def distil_decoders(
         FloatingPointError: the loss or a weight is not finite.
     """
     source = task.source
-    rng = stream(task.seed, "decoder")
+    rng = stream(task.seed, "decoder's lessons")  # "decoder" is what its weights start from
     shapes = flop_shapes(task, config, source.n_classes)
     server = new_decoder(task, config, source.n_classes)
     adam = torch.optim.Adam(server.parameters(), lr=config.kd_lr, fused=True)
