@@ -109,7 +109,8 @@ def diagnostics(
         named[f"generator_{name}"] = total / len(of_clients)
 
     weighing = label_counts if used_counts is None else used_counts
-    shares = weighing / weighing.sum(0).clamp_min(1)  # (N, K)
+    totals = weighing.sum(0)  # (K,), 0 for a class that no client has
+    shares = weighing / totals.where(totals > 0, 1)  # (N, K)
     entropies = -torch.special.xlogy(shares, shares).sum(0)  # (K,)
     named["expert_weight_entropy"] = entropies.mean().item()
     named["distil_loss_start"], named["distil_loss_end"] = loss_curve_ends(curve)
