@@ -16,6 +16,8 @@ Differs from the paper:
 - The paper's extra transformation of features (Tukey's) is left out.
 - Every client sends statistics, also where only some take part in a round, and computes features by
   the whole model, whatever its width. Where widths differ the model is FedRolex's.
+- Features are taken with running BatchNorm statistics. Where widths differ the model is tested with
+  those of a batch, as all are: the head then reads features of another kind (docs/decisions.md).
 - Statistics are sent in float32, covariances as their upper triangle. Sums are in float64.
 """
 

@@ -22,6 +22,8 @@ Differs from the paper and its code:
   over all classes is not sent: it is the sum over classes.
 - Every client sends sums, also where only some take part in a round, and computes features by the
   whole model, whatever its width.
+- Features are taken with running BatchNorm statistics. Where widths differ the model is tested with
+  those of a batch, as all are: the head then reads features of another kind (docs/decisions.md).
 """
 
 from collections.abc import Iterator

@@ -24,6 +24,8 @@ Differs from the paper and its code:
 - The window goes once around in all rounds. In the paper it rolls by one channel per round, for
   thousands of rounds (``task.roll``).
 - BatchNorm follows the task's policy, as for all methods here.
+- No scaler: the BatchNorm layer right behind it would cancel any factor.
+- SGD is the task's, without the code's clipped gradients and falling learning rate.
 """
 
 from collections.abc import Iterator
