@@ -40,14 +40,15 @@ def test_two_ways_to_the_same_model_are_charged_the_same(store, task):
     assert clients_first.stages == server_only.stages
 
 
-def test_of_many_models_the_last_few_stay_in_memory_and_each_is_computed_once(store):
+def test_of_many_models_the_last_few_stay_in_memory_and_each_is_computed_once(store, monkeypatch):
+    monkeypatch.setattr("mosaic.fl.cache.MODELS_IN_MEMORY", 2)
     calls = []
 
     def constant(i: int) -> dict:
         calls.append(i)
         return {"w": torch.full((1,), i)}
 
-    models = LazyModels(constant, 5, in_memory=2)
+    models = LazyModels(constant, 5)
     assert calls == [0, 1, 2, 3, 4] and len(models) == 5
     assert [int(model["w"]) for model in models] == [0, 1, 2, 3, 4] and len(calls) == 10
     assert int(models[4]["w"]) == 4 and len(calls) == 10  # one of the last two
@@ -58,7 +59,7 @@ def test_of_many_models_the_last_few_stay_in_memory_and_each_is_computed_once(st
 def test_without_a_cache_all_models_stay_in_memory():
     use_cache(None)
     calls = []
-    models = LazyModels(calls.append, 30, in_memory=2)
+    models = LazyModels(calls.append, 30)
     assert list(models) == [None] * 30 and calls == list(range(30))
 
 

@@ -16,7 +16,6 @@ class Config:
     synthesis_lr: float = 1e-3
 
 
-
 def batch_of_losses(task, factors: list[float]) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """The batch, and the images of each step, where a step's loss is its factor."""
     seen = []
