@@ -14,7 +14,6 @@ from mosaic.fl.models.live_network import LiveNetwork, live_network
 from mosaic.fl.models.spec import State
 from mosaic.fl.task import Task
 
-
 BATCHES_PER_DRAW = 8
 """Batches that are drawn and labelled at a time, so that models which draw or label are loaded once
 for all of them."""
@@ -80,9 +79,8 @@ def distil(
     Raises:
         FloatingPointError: A loss is not finite.
     """
-    spec = task.spec
     # A copy, because teachers may load the process's network of that shape between two steps.
-    live = LiveNetwork(copy.deepcopy(live_network(spec, device()).network))
+    live = LiveNetwork(copy.deepcopy(live_network(task.spec, device()).network))
     live.load(student)
     network = live.evaluating(task.batch_norm) if frozen_norms else live.training()
     built_optimiser = optimiser(network.parameters())
@@ -92,18 +90,11 @@ def distil(
     values = []
     for images, targets in labelled:
         built_optimiser.zero_grad(set_to_none=True)
-        with (
-            torch.enable_grad(),
-            metered("distil", spec, images.shape[1:], frozen_norms, items=len(images)),
-        ):
-            with autocast(task.precision):
-                logits = network(images)
-            value = loss(logits.float(), targets)
-            value.backward()
+        with metered("distil", task.spec, images.shape[1:], frozen_norms, items=len(images)):
+            values.append(_backward(network, images, targets, task, loss))
         if clip < math.inf:
             nn.utils.clip_grad_norm_(network.parameters(), clip)
         built_optimiser.step()
-        values.append(value.detach())
         if judged is not None and len(values) in judged.after:
             judged.look(live.save())
 
@@ -112,6 +103,22 @@ def distil(
     if not math.isfinite(sum(losses)):
         raise FloatingPointError("the distillation loss is not finite: lower its learning rate")
     return live.save() if judged is None else judged.best, losses
+
+
+@torch.enable_grad()
+def _backward(
+    network: nn.Module,
+    images: Tensor,
+    targets: Any,
+    task: Task,
+    loss: Callable[[Tensor, Any], Tensor],
+) -> Tensor:
+    """The loss of a batch, whose gradients the network's parameters get."""
+    with autocast(task.precision):
+        logits = network(images)
+    value = loss(logits.float(), targets)
+    value.backward()
+    return value.detach()
 
 
 def drawn_batches(
