@@ -2,7 +2,7 @@
 
 One model takes as many steps per round as all clients together. Where clients train for epochs, it
 trains for as many epochs, which are the same steps however the data are split. Where only some
-clients take part in a round it still trains on the data of all, and for the steps of all: it is then
+clients take part in a round it still trains on the data of all, for the steps of all: it is then
 the ceiling of methods that compute less. What crosses the network is the raw data, once.
 """
 

@@ -126,9 +126,7 @@ def client_models(task: Task, shards: list[Shard]) -> list[State]:
     return [client_update(task, server, task.rounds, shard, loss_of) for shard in shards]
 
 
-def embedded(
-    task: Task, models: list[State], shards: list[Shard]
-) -> list[tuple[Tensor, Tensor]]:
+def embedded(task: Task, models: list[State], shards: list[Shard]) -> list[tuple[Tensor, Tensor]]:
     """All models' logits (n, N K) and the labels (n,) of each shard; its client gets the models.
 
     BatchNorm uses the models' running statistics, whatever the task's policy: with those of a batch

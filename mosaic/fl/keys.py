@@ -6,7 +6,6 @@ import json
 import math
 from typing import Any
 
-
 FLOAT = (float, "float")
 """A field's type; a module that postpones its annotations has the text."""
 

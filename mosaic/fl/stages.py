@@ -64,7 +64,7 @@ def final_client_models(task: Task) -> Sequence[State]:
 
 
 def checkpoints_before(task: Task, t: int) -> list[int]:
-    """The rounds before round ``t``, ascending from 0, whose server models are stored on its way."""
+    """The rounds before round ``t``, ascending from 0, whose server models are stored."""
     checkpoints: list[int] = []
     while t > 0:
         t = last_checkpoint(task, t - 1)
