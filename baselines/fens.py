@@ -100,9 +100,8 @@ def divided(shard: Shard, share: float, seed: int) -> tuple[Shard, Shard]:
     n_rest = min(max(1, round(share * shard.size)), max(1, shard.size - 1))
     order = torch.randperm(shard.size, generator=stream(seed, "held out", shard.client))
     order = order.to(shard.indices.device)
-    return part_of(shard, order[n_rest:] if shard.size > 1 else order), part_of(
-        shard, order[:n_rest]
-    )
+    larger = order[n_rest:] if shard.size > 1 else order
+    return part_of(shard, larger), part_of(shard, order[:n_rest])
 
 
 def part_of(shard: Shard, chosen: Tensor) -> Shard:
