@@ -16,6 +16,8 @@ Differs from the paper:
 - The paper's extra transformation of features (Tukey's) is left out.
 - Every client sends statistics, also where only some take part in a round, and computes features by
   the whole model, whatever its width. Where widths differ the model is FedRolex's.
+- Features are taken with running BatchNorm statistics. Where widths differ the model is tested with
+  those of a batch, as all are: the head then reads features of another kind (docs/decisions.md).
 - Statistics are sent in float32, covariances as their upper triangle. Sums are in float64.
 """
 
@@ -120,24 +122,33 @@ def class_gaussian(clients: list[Statistics], c: int) -> tuple[int, Tensor, Tens
     """
     n_features = clients[0]["means"].shape[1]
     zero = clients[0]["means"].new_zeros(n_features, dtype=torch.float64)
-    found = [(of_client, i) for of_client in clients for i in _positions(of_client, c)]
-    counts = [int(of_client["counts"][i]) for of_client, i in found]
-    means = [of_client["means"][i].double() for of_client, i in found]
-    total = sum(counts)
-    mean = sum((n * m for n, m in zip(counts, means, strict=True)), start=zero) / max(1, total)
+    total, weighted = 0, zero
+    for n, mean_of_client, _ in _of_class(clients, c):
+        total += n
+        weighted = weighted + n * mean_of_client
+    mean = weighted / max(1, total)
 
     scatter = zero.new_zeros(n_features, n_features)
-    for (of_client, i), n, m in zip(found, counts, means, strict=True):
-        own = torch.zeros_like(scatter)
-        own[upper_triangle(own)] = of_client["covariances"][i].double()
-        own = own + own.T - own.diag().diag()
-        scatter += (n - 1) * own + n * torch.outer(m - mean, m - mean)
+    for n, mean_of_client, upper in _of_class(clients, c):
+        off = mean_of_client - mean
+        scatter += (n - 1) * _symmetric(upper, n_features) + n * torch.outer(off, off)
     return total, mean, scatter / max(1, total - 1)
 
 
-def _positions(of_client: Statistics, c: int) -> list[int]:
-    """Where class ``c`` is among a client's classes: one position, or none."""
-    return (of_client["labels"] == c).nonzero().flatten().tolist()
+def _of_class(clients: list[Statistics], c: int) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Of each client that has class ``c``: the number of its samples, their mean (F,), and the
+    upper triangle of their covariance, in float64."""
+    for client in clients:
+        for i in (client["labels"] == c).nonzero().flatten().tolist():  # one position, or none
+            mean, upper = client["means"][i], client["covariances"][i]
+            yield int(client["counts"][i]), mean.double(), upper.double()
+
+
+def _symmetric(upper: Tensor, size: int) -> Tensor:
+    """The symmetric matrix (F, F) of an upper triangle."""
+    square = upper.new_zeros(size, size)
+    square[upper_triangle(square)] = upper
+    return square + square.T - square.diag().diag()
 
 
 def virtual_features(

@@ -1,8 +1,9 @@
 """Centralised: all data pooled at the server. The ceiling of every comparison.
 
 One model takes as many steps per round as all clients together. Where clients train for epochs, it
-trains for as many epochs, which are the same steps however the data are split. What crosses the
-network is the raw data, once.
+trains for as many epochs, which are the same steps however the data are split. Where only some
+clients take part in a round it still trains on the data of all, for the steps of all: it is then
+the ceiling of methods that compute less. What crosses the network is the raw data, once.
 """
 
 from collections.abc import Iterator

@@ -115,8 +115,8 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         # (2) The ensemble's weights take a step of fixed length for each batch of an earlier epoch,
         #     as in the code.
         step = config.ensemble_step * config.ensemble_decay**epoch
-        for of_batch, intended in zip(logits[:epoch], labels[:epoch], strict=True):
-            weights = reweighted(weights, of_batch, intended, step, config.mean)
+        for earlier, their_labels in zip(logits[:epoch], labels[:epoch], strict=True):
+            weights = reweighted(weights, earlier, their_labels, step, config.mean)
 
         # (3) The student learns from the ensemble, on images perturbed to be harder.
         rng = stream(task.seed, "lessons", epoch)

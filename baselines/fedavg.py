@@ -12,19 +12,20 @@ AISTATS 2017, arXiv:1602.05629, Algorithm 1:
 
 Differs from the paper:
 - BatchNorm's running statistics are averaged with the weights. FedBN leaves them at the clients.
-- Where clients' widths differ, all clients train the narrowest client's model: FedAvg has no other
-  way to include all of them.
+- Where clients' widths differ, all clients train the widest network of which no layer is wider than
+  the narrowest client's: FedAvg has no other way to include all of them.
 - ``weights="equal"`` is the plain mean, whatever the clients' sample counts. One-shot papers
   (DENSE, Co-Boosting) call this FedAvg.
 - ``local`` multiplies the local work, so that FedAvg can be compared with methods that compute more
   than it at the same number of rounds.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from mosaic.fl.contract import Snapshot, choice
+from mosaic.fl.models.registry import channel_groups, full_channels, share_of
+from mosaic.fl.models.spec import Spec
 from mosaic.fl.rounds import average_round, client_updates
 from mosaic.fl.stages import Waves, federated_model, waves_of_all_rounds, waves_of_one_shot
 from mosaic.fl.task import Task
@@ -88,9 +89,21 @@ def stages(task: Task, config: Config) -> Waves:
 
 
 def at_smallest_width(task: Task) -> Task:
-    """The task with the narrowest client's network for all clients and the server."""
-    width = min(task.widths, default=1)
-    return replace(task, base_width=math.ceil(width * task.base_width), widths=())
+    """The task with a network of the narrowest client's width for all clients and the server."""
+    width = min(task.widths, default=1.0)
+    base = share_of(task.base_width, width)
+    # A sub-model rounds each of its layers up, so that rounding the first one up may be too much
+    while base > 1 and not _fits(replace(task.spec, base_width=base), task.spec, width):
+        base -= 1
+    return replace(task, base_width=base, widths=())
+
+
+def _fits(spec: Spec, whole: Spec, width: float) -> bool:
+    """Whether no layer has more channels than in the sub-model of a width."""
+    for group in channel_groups(spec.model):
+        if full_channels(spec, group) > share_of(full_channels(whole, group), width):
+            return False
+    return True
 
 
 def with_local_work(task: Task, factor: int) -> Task:

@@ -27,7 +27,7 @@ from torch import nn
 
 from mosaic.fl.aggregation import average_parts
 from mosaic.fl.channel import download, upload
-from mosaic.fl.contract import Snapshot
+from mosaic.fl.contract import Skip, Snapshot
 from mosaic.fl.models.live_network import live_network
 from mosaic.fl.models.spec import Spec, State
 from mosaic.fl.rounds import participants
@@ -54,6 +54,8 @@ SPACE = {}
 def run(task: Task, config: Config) -> Iterator[Snapshot]:
     """Run T rounds of FedBN and yield all clients' personal models of each scored round."""
     private = batch_norms(task.spec)
+    if not private:
+        raise Skip(f"clients keep their BatchNorm, and the model {task.model} has no BatchNorm")
     channels = [window(task.spec_at(task.width(i))) for i in range(task.n_clients)]
     start = federated_model(task, 0)
     shared = only(start, start.keys() - private)

@@ -22,12 +22,15 @@ Differs from the paper and its code:
   over all classes is not sent: it is the sum over classes.
 - Every client sends sums, also where only some take part in a round, and computes features by the
   whole model, whatever its width.
+- Features are taken with running BatchNorm statistics. Where widths differ the model is tested with
+  those of a batch, as all are: the head then reads features of another kind (docs/decisions.md).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mosaic.fl.channel import upload
@@ -90,8 +93,8 @@ def sums_of(features: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tenso
         F (F + 1) / 2 values.
     """
     features = features.double()
-    sums = features.new_zeros(n_classes, features.shape[1])
-    sums.index_add_(0, labels, features)
+    # A product, because index_add_ adds in any order on a GPU
+    sums = F.one_hot(labels, n_classes).T.to(features) @ features
     squares = features.T @ features
     return {"sums": sums, "squares": squares[triangle(len(squares), squares.device)]}
 

@@ -61,7 +61,7 @@ from mosaic.fl.synthesis.cvae import (
 )
 from mosaic.fl.synthesis.decoders import Decoders
 from mosaic.fl.task import Task
-from mosaic.fl.training.distillation import distil, loss_curve_ends
+from mosaic.fl.training.distillation import BATCHES_PER_DRAW, distil, loss_curve_ends
 from mosaic.fl.training.prediction import predictor
 from mosaic.fl.training.sgd import shuffled_batches
 
@@ -143,16 +143,13 @@ def stages(task: Task, config: Config) -> Waves:
     return [[partial(cvae, client) for client in range(task.n_clients)]]
 
 
-def distil_decoders(
-    task: Task, config: Config, decoders: Decoders, batches_per_draw: int = 8
-) -> tuple[State, float]:
+def distil_decoders(task: Task, config: Config, decoders: Decoders) -> tuple[State, float]:
     """Train one decoder that imitates the clients' decoders, noise by noise and label by label.
 
     Args:
         task: gives the seed and the precision.
         config: gives the steps, the batch and the learning rate.
         decoders: the clients' decoders, which are drawn by the clients' label counts.
-        batches_per_draw: how many batches the clients' decoders draw at a time.
 
     Returns:
         The decoder's state, and the loss of its last batch.
@@ -161,13 +158,13 @@ def distil_decoders(
         FloatingPointError: the loss or a weight is not finite.
     """
     source = task.source
-    rng = stream(task.seed, "decoder")
+    rng = stream(task.seed, "decoder's lessons")  # "decoder" is what its weights start from
     shapes = flop_shapes(task, config, source.n_classes)
     server = new_decoder(task, config, source.n_classes)
     adam = torch.optim.Adam(server.parameters(), lr=config.kd_lr, fused=True)
     loss = torch.zeros(())
-    for first in range(0, config.kd_steps, batches_per_draw):
-        n_batches = min(batches_per_draw, config.kd_steps - first)
+    for first in range(0, config.kd_steps, BATCHES_PER_DRAW):
+        n_batches = min(BATCHES_PER_DRAW, config.kd_steps - first)
         noise, labels, clients = decoders.plan(config.kd_batch * n_batches, rng)
         images = decoders.decode(noise, labels, clients)
         targets = (images.flatten(1) + 1) / 2  # (n, P) in [0, 1]

@@ -14,6 +14,8 @@ Differs from the paper and from a port of it (Yuqin-G/FedCGS), whose numbers are
 - A fit stops by scikit-learn's defaults, after 100 iterations at most; in the port after 10,000.
 - Every client sends mixtures, also where only some take part in a round, and computes features by
   the whole model, whatever its width.
+- Features are taken with running BatchNorm statistics. Where widths differ the model is tested with
+  those of a batch, as all are: the head then reads features of another kind (docs/decisions.md).
 - Shares, means and variances are sent in float16, as in the port.
 """
 

@@ -24,6 +24,8 @@ Differs from the paper and its code:
 - The window goes once around in all rounds. In the paper it rolls by one channel per round, for
   thousands of rounds (``task.roll``).
 - BatchNorm follows the task's policy, as for all methods here.
+- No scaler: the BatchNorm layer right behind it would cancel any factor.
+- SGD is the task's, without the code's clipped gradients and falling learning rate.
 """
 
 from collections.abc import Iterator
@@ -36,7 +38,7 @@ from mosaic.fl.contract import Snapshot, choice
 from mosaic.fl.models.spec import State
 from mosaic.fl.rounds import participants
 from mosaic.fl.stages import Waves, federated_model, waves_of_all_rounds
-from mosaic.fl.submodel import cut, rolling_window
+from mosaic.fl.submodel import Window, cut, rolling_window
 from mosaic.fl.task import Task
 from mosaic.fl.training.prediction import predictor
 from mosaic.fl.training.sgd import train
@@ -66,13 +68,15 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     Without the two parts ``one_round`` is what the cached stage ``federated_model`` computes, to
     the bit. Other methods start from its models too, so it is computed once for all.
     """
-    server = federated_model(task, 0)
-    for t in range(1, task.rounds + 1):
-        if config != WITHOUT_PARTS:
-            server = one_round(task, config, server, t)
-        elif task.scored(t):
-            server = federated_model(task, t)
+    rounds = range(1, task.rounds + 1)
+    if config == WITHOUT_PARTS:
+        for t in filter(task.scored, rounds):
+            yield Snapshot(t, predictor(federated_model(task, t), task))
+        return
 
+    server = federated_model(task, 0)
+    for t in rounds:
+        server = one_round(task, config, server, t)
         if task.scored(t):
             yield Snapshot(t, predictor(server, task))
 
@@ -80,20 +84,21 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 def one_round(task: Task, config: Config, server: State, t: int) -> State:
     """Round ``t`` of Algorithm 1, from the server's model before it to the one after it."""
     shards = participants(task, t)
-    parts = []
-    for shard in shards:
-        # (1) The client downloads its sub-model, whose window moves in each round.
-        channels = rolling_window(task, shard.width, t)
-        received = download(cut(server, task.layout, channels))
 
-        # (2) It trains the sub-model on its own data and uploads it.
-        loss = local_loss(shard, config.mask)
-        trained = train(received, shard, task, round=t, width=shard.width, loss=loss)
-        parts.append(counted(upload(trained), shard, task, channels, config.rows))
+    def clients() -> Iterator[tuple[State, Window]]:
+        for shard in shards:
+            # (1) The client downloads its sub-model, whose window moves in each round.
+            channels = rolling_window(task, shard.width, t)
+            received = download(cut(server, task.layout, channels))
+
+            # (2) It trains the sub-model on its own data and uploads it.
+            loss = local_loss(shard, config.mask)
+            trained = train(received, shard, task, round=t, width=shard.width, loss=loss)
+            yield counted(upload(trained), shard, task, channels, config.rows)
 
     # (3) Each coordinate is averaged over the clients that hold it (Eq. 3); others keep their
     # value.
-    return average_parts(server, parts, [shard.size for shard in shards], task.layout)
+    return average_parts(server, clients(), [shard.size for shard in shards], task.layout)
 
 
 def stages(task: Task, config: Config) -> Waves:

@@ -16,6 +16,9 @@ Differs from the paper and its code:
 - Models are sent to the clients in float32. The code sends them in 8 bits, a quarter of the bytes.
 - The hidden layer has 2 N units, as in the scripts; the code's default is 4 N.
 - All clients take part in each of the aggregator's rounds, and in the last round of the models.
+- The aggregator learns from logits with the models' running BatchNorm statistics, and is tested
+  with those of the task's policy: of a batch, where widths differ.
+- In the models' averages clients weigh all of their samples, although they train on nine tenths.
 - The aggregator has all 500 rounds at every scale: they cost next to nothing.
 """
 
@@ -76,15 +79,11 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     models = client_models(task, [larger for larger, _ in parts])
 
     # (2) Each client gets all of them, and computes their logits for the rest of its data.
-    members = teachers_of(task, models)
-    samples = []
-    for _, rest in parts:
-        download(models)
-        images = normalise(rest.images[rest.indices])
-        samples.append((concatenated(members, task, images), rest.labels[rest.indices]))
+    samples = embedded(task, models, [rest for _, rest in parts])
 
     # (3) They train the aggregator, round by round.
     aggregator, losses = trained_aggregator(task, config, samples)
+    members = teachers_of(task, models)
     yield Snapshot(
         round=task.rounds,
         predict=partial(combined, aggregator, members, task),
@@ -101,9 +100,8 @@ def divided(shard: Shard, share: float, seed: int) -> tuple[Shard, Shard]:
     n_rest = min(max(1, round(share * shard.size)), max(1, shard.size - 1))
     order = torch.randperm(shard.size, generator=stream(seed, "held out", shard.client))
     order = order.to(shard.indices.device)
-    return part_of(shard, order[n_rest:] if shard.size > 1 else order), part_of(
-        shard, order[:n_rest]
-    )
+    larger = order[n_rest:] if shard.size > 1 else order
+    return part_of(shard, larger), part_of(shard, order[:n_rest])
 
 
 def part_of(shard: Shard, chosen: Tensor) -> Shard:
@@ -125,6 +123,23 @@ def client_models(task: Task, shards: list[Shard]) -> list[State]:
         clients = (client_update(task, server, t, shard, loss_of) for shard in present)
         server = average_round(task, server, clients, t)
     return [client_update(task, server, task.rounds, shard, loss_of) for shard in shards]
+
+
+def embedded(task: Task, models: list[State], shards: list[Shard]) -> list[tuple[Tensor, Tensor]]:
+    """All models' logits (n, N K) and the labels (n,) of each shard; its client gets the models.
+
+    BatchNorm uses the models' running statistics, whatever the task's policy: with those of a batch
+    an image's logits would depend on the client's other images, and many clients have a single one
+    here.
+    """
+    running = replace(task, batch_norm="average")
+    members = teachers_of(running, models)
+    samples = []
+    for shard in shards:
+        download(models)
+        images = normalise(shard.images[shard.indices])
+        samples.append((concatenated(members, running, images), shard.labels[shard.indices]))
+    return samples
 
 
 def concatenated(members: list[nn.Module], task: Task, images: Tensor) -> Tensor:

@@ -118,9 +118,10 @@ def one_round(
 
 def correct(shard: Shard, received: State, control: State, client_controls: list[State]) -> Loss:
     """The loss of a client, which downloads the server's control variate beside the model."""
-    control = download(control, "controls")
+    received_control = download(control, "controls")
     own = client_controls[shard.client]
-    return partial(corrected, correction={name: control[name] - own[name] for name in control})
+    correction = {name: c - own[name] for name, c in received_control.items()}
+    return partial(corrected, correction=correction)
 
 
 def corrected(model: nn.Module, images: Tensor, labels: Tensor, correction: State) -> Tensor:

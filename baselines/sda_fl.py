@@ -139,21 +139,20 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 
 def stages(task: Task, config: Config) -> Waves:
     """The cached stages that ``run`` calls, in waves."""
-    clients = range(task.n_clients)
     waves: Waves = []
     if config.generator in LABELLED:
         waves.append(labelled_stages(config.generator, task, config))
-    waves.append([partial(*image_stage(task, config, client)) for client in clients])
+    waves.append([image_stage(task, config, client) for client in range(task.n_clients)])
     return waves
 
 
-def image_stage(task: Task, config: Config, client: int) -> tuple:
-    """The stage of a client's images, and its arguments."""
+def image_stage(task: Task, config: Config, client: int) -> partial:
+    """The stage of a client's images, as a call without arguments."""
     n = max(1, config.images // task.n_clients)
     if config.generator in LABELLED:
         settings = LABELLED[config.generator].settings(config)
-        return IMAGES[config.generator], task, settings, client, n
-    return gan_images, task, gan_config(config), client, n
+        return partial(IMAGES[config.generator], task, settings, client, n)
+    return partial(gan_images, task, gan_config(config), client, n)
 
 
 def gan_config(config: GanConfig) -> GanConfig:
@@ -163,8 +162,7 @@ def gan_config(config: GanConfig) -> GanConfig:
 
 def images_of(task: Task, config: Config, client: int) -> Tensor:
     """The images that a client uploads, uint8 (n, C, S, S)."""
-    stage, *arguments = image_stage(task, config, client)
-    return stage(*arguments)
+    return image_stage(task, config, client)()
 
 
 def mixed(shards: Sequence[Shard], pool: Tensor, labels: Tensor) -> list[Shard]:

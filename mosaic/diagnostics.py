@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from mosaic.experts import predictions
 from mosaic.fl.contract import Predict
-from mosaic.fl.label_shares import label_agreement
 from mosaic.fl.models.spec import State
 from mosaic.fl.task import Task
 from mosaic.fl.training.distillation import loss_curve_ends
@@ -84,23 +83,19 @@ def cached_for_last_batch(predict: Predict) -> Predict:
 
 
 def diagnostics(
-    generators: Sequence[dict],
-    label_counts: Tensor,
-    curve: list[float],
-    used_counts: Tensor | None = None,
+    generators: Sequence[dict], label_counts: Tensor, curve: list[float]
 ) -> dict[str, float]:
     """The numbers by which Mosaic's known failures are recognised.
 
     Args:
         generators: what each client reports of its generator, with its ``losses``.
-        label_counts: samples per client and class (N, K).
+        label_counts: those that weighed the experts (N, K), which need not be whole.
         curve: the distillation's losses.
-        used_counts: those that weighed the experts (N, K), if they were others.
 
     Returns:
         The clients' mean of each loss of their generators; the mean entropy of the clients' shares
-        in an expert, which is 0 where each expert is one client's model; the distillation loss at
-        its start and at its end; and how other used counts agree with the clients' own.
+        in an expert, which is 0 where each expert is one client's model; and the distillation loss
+        at its start and at its end.
     """
     of_clients = [generator["losses"] for generator in generators]
     named: dict[str, float] = {}
@@ -108,11 +103,9 @@ def diagnostics(
         total = sum(of_client[name] for of_client in of_clients)
         named[f"generator_{name}"] = total / len(of_clients)
 
-    weighing = label_counts if used_counts is None else used_counts
-    shares = weighing / weighing.sum(0).clamp_min(1)  # (N, K)
+    totals = label_counts.sum(0)  # (K,), 0 for a class that no client has
+    shares = label_counts / totals.where(totals > 0, 1)  # (N, K)
     entropies = -torch.special.xlogy(shares, shares).sum(0)  # (K,)
     named["expert_weight_entropy"] = entropies.mean().item()
     named["distil_loss_start"], named["distil_loss_end"] = loss_curve_ends(curve)
-    if used_counts is not None:
-        named |= label_agreement(used_counts, label_counts.cpu())
     return named

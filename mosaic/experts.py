@@ -16,24 +16,24 @@ from mosaic.fl.task import Task
 from mosaic.fl.training.prediction import predictor
 from mosaic.starting_models import Clients
 
+EXPERTS_PER_PASS = 5
+"""Experts that are summed in one pass over the clients' models. Each pass reads all models; each
+expert's sum takes a model's memory in float64."""
 
-def class_experts(
-    task: Task, clients: Clients, label_counts: Tensor, experts_per_pass: int = 5
-) -> list[State]:
+
+def class_experts(task: Task, clients: Clients, label_counts: Tensor) -> list[State]:
     """The K experts, one per class.
 
     Args:
         task: gives the network's layout.
         clients: the server's model, and the clients' models with their channels.
         label_counts: samples per client and class (N, K).
-        experts_per_pass: how many experts are summed in one pass over the clients' models. Each
-            pass reads all models; each expert's sum takes a model's memory in float64.
 
     Returns:
         K models of the server's width.
     """
     experts: list[State] = []
-    for counts in label_counts.T.split(experts_per_pass):
+    for counts in label_counts.T.split(EXPERTS_PER_PASS):
         parts = zip(clients.models, clients.windows, strict=True)
         experts += averages_of_parts(clients.server, parts, counts.tolist(), task.layout)
     return experts

@@ -43,6 +43,7 @@ from mosaic.fl.channel import upload
 from mosaic.fl.contract import Snapshot, added_later, choice, scaled_steps
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.errors import InputError
+from mosaic.fl.label_shares import label_agreement
 from mosaic.fl.models.spec import State
 from mosaic.fl.rng import stream
 from mosaic.fl.rounds import average_round, client_updates
@@ -180,15 +181,18 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 
     # (2) One expert per class, and a meta model that learns from the prototypes to combine them.
     source = partial(source_predictions, clients.models, task)
-    generated = None
+    weighing, agreement = label_counts, {}
     if config.expert_counts == "generated":
-        generated = generated_counts(task, ensemble.draw, source, label_counts.sum(1))
-    experts = class_experts(task, clients, label_counts if generated is None else generated)
+        weighing = generated_counts(task, ensemble.draw, source, label_counts.sum(1))
+        agreement = label_agreement(weighing, label_counts.cpu())
+    experts = class_experts(task, clients, weighing)
     heads = [head(expert, prototypes["features"], config.meta_order) for expert in experts]
     drawn = partial(meta_examples, task, config.meta_data, experts, ensemble.draw, source)
+    logits, labelled = meta_data(config.meta_data, torch.stack(heads, 1), prototypes, drawn)
     meta, meta_numbers = train_meta(
         config.meta,
-        *meta_data(config.meta_data, torch.stack(heads, 1), prototypes, drawn),
+        logits,
+        labelled,
         stream(task.seed, "meta", config.meta_seed),
         config.meta_patience,
         config.meta_lr,
@@ -218,7 +222,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
         predict=predictor(student, task),
         synthesise=ensemble.draw,
         probes=probes(task, clients, experts, meta, config.teacher, config.mean),
-        diagnostics=meta_numbers | diagnostics(generators, label_counts, curve, generated),
+        diagnostics=meta_numbers | diagnostics(generators, weighing, curve) | agreement,
     )
     yield snapshot
     yield from fine_tuned(task, config, student, snapshot)

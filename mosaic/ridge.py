@@ -59,22 +59,16 @@ class Ridge:
     left_out: Tensor
 
 
-def fit_ridge(
-    experts: Tensor,
-    labels: Tensor,
-    counts: Tensor,
-    strengths: tuple[float, ...] = STRENGTHS,
-) -> Ridge:
+def fit_ridge(experts: Tensor, labels: Tensor, counts: Tensor) -> Ridge:
     """Fit the combination to the prototypes.
 
     Args:
         experts: the experts' logits (P, E, K) for P prototypes.
         labels: the prototypes' labels (P,).
         counts: how many samples each of them stands for (P,), in any unit.
-        strengths: what the leave-one-out error chooses from; all above 0.
 
     Returns:
-        The fit in float64. Of strengths with equal errors it has the greatest.
+        The fit in float64. Of :data:`STRENGTHS` with equal errors it has the greatest.
     """
     inputs = experts.double()
     mean = inputs.mean(1)
@@ -96,7 +90,7 @@ def fit_ridge(
     best_error = math.inf
     chosen = math.inf
     without_itself = targets
-    for strength in sorted(strengths, reverse=True):
+    for strength in sorted(STRENGTHS, reverse=True):
         kept = eigenvalues * inverse(eigenvalues, strength, unit)
         errors = targets - basis @ (kept.unsqueeze(1) * rotated)
         errors = errors / (1 - basis.square() @ kept).unsqueeze(1)

@@ -11,10 +11,12 @@ from benchmarks.planning.methods import METHODS
 from benchmarks.run import main
 from mosaic.fl.cache import use_cache
 from mosaic.fl.contract import Skip
+from mosaic.fl.costs import peak_memory, reset_peak_memory
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.loading import load
 from mosaic.fl.data.transforms import normalise
-from mosaic.fl.device import use_device
+from mosaic.fl.device import device, use_device
+from mosaic.fl.errors import InputError
 from mosaic.fl.models.live_network import initial_model
 from mosaic.fl.rng import stream
 from mosaic.fl.task import Task
@@ -143,3 +145,21 @@ def test_training_is_that_of_the_cpu_but_for_rounding():
         torch.testing.assert_close(
             trained["cuda"][name].cpu(), tensor, rtol=1e-4, atol=1e-5, msg=name
         )
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are no two GPUs")
+def test_of_several_gpus_the_one_that_computes_is_measured():
+    """Synchronisation and peak memory are those of PyTorch's current device."""
+    use_device("cuda:1")
+    reset_peak_memory()
+    before = peak_memory()
+    block = torch.ones(16 << 20, device=device())  # 64 MiB
+    assert torch.cuda.current_device() == 1 and peak_memory() >= before + (64 << 20)
+    del block
+    use_device("cuda")
+    assert torch.cuda.current_device() == 0
+
+
+def test_a_gpu_that_is_not_there_is_named_with_those_that_are():
+    with pytest.raises(InputError, match="cuda:99"):
+        use_device("cuda:99")

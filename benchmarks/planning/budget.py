@@ -192,36 +192,52 @@ def _steps_of_side(
     counted = _solved_fields(method, task, config, settings, side)
     if not counted:
         return {}
-    papers = {field.name: papers_steps(config, field) for field in counted}
 
-    def flops(steps: dict[str, float]) -> float:
+    def flops_at(steps: dict[str, float]) -> float:
         return _flops(method, task, replace(config, **steps), side)
 
-    def whole(share: float, rounded: Callable[[float], int] = round) -> dict[str, float]:
-        return {f.name: _whole(config, f, papers[f.name] * share, rounded) for f in counted}
-
-    full = whole(1.0)
-    if flops(full) <= limit:
-        papers = {field.name: most_steps(config, field, task) for field in counted}
-        full = whole(1.0)
-    if flops(full) <= limit:
+    # The paper's steps; more of them, in few rounds, only where the budget pays for those
+    at_most = {field.name: papers_steps(config, field) for field in counted}
+    if flops_at(_rounded(config, counted, at_most)) <= limit:
+        at_most = {field.name: most_steps(config, field, task) for field in counted}
+    full = _rounded(config, counted, at_most)
+    if flops_at(full) <= limit:
         return full
 
-    # The share of the paper's steps, before any of them is rounded
-    low, high = 0.0, 1.0
-    for _ in range(HALVINGS):
-        share = (low + high) / 2
-        if flops({name: steps * share for name, steps in papers.items()}) > limit:
-            high = share
-        else:
-            low = share
+    share = _share_within(flops_at, at_most, limit)
+    wanted = {name: steps * share for name, steps in at_most.items()}
 
     # The finest of the whole numbers takes up what rounding the others leaves over. Where that is
     # less than half of its own share, they are rounded down: an epoch too many can cost all of it.
-    steps, finest = _filled(whole(low), full, flops, limit)
-    if finest and steps[finest] < papers[finest] * low / 2:
-        steps, _ = _filled(whole(low, math.floor), full, flops, limit)
+    steps, finest = _filled(_rounded(config, counted, wanted), full, flops_at, limit)
+    if finest and steps[finest] < wanted[finest] / 2:
+        down = _rounded(config, counted, wanted, math.floor)
+        steps, _ = _filled(down, full, flops_at, limit)
     return steps
+
+
+def _share_within(
+    flops_at: Callable[[dict[str, float]], float], at_most: dict[str, float], limit: float
+) -> float:
+    """The share of the steps, before any of them is rounded, of which the FLOPs meet a limit."""
+    low, high = 0.0, 1.0
+    for _ in range(HALVINGS):
+        share = (low + high) / 2
+        if flops_at({name: steps * share for name, steps in at_most.items()}) > limit:
+            high = share
+        else:
+            low = share
+    return low
+
+
+def _rounded(
+    config: Any,
+    counted: list[Field],
+    steps: dict[str, float],
+    rounded: Callable[[float], int] = round,
+) -> dict[str, float]:
+    """A number of steps for each field, as the fields take it."""
+    return {field.name: _whole(config, field, steps[field.name], rounded) for field in counted}
 
 
 def _filled(

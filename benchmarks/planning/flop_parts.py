@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from benchmarks.planning.client_data import label_counts
+from benchmarks.planning.client_data import label_counts, n_images
 from benchmarks.planning.network_flops import classifier, cvae, dcgan, flow
-from mosaic.client_generators import GeneratorConfig
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.loading import is_here
 from mosaic.fl.synthesis.cvae import CvaeConfig, cvae_config
@@ -20,7 +20,8 @@ class Part(NamedTuple):
     """A part of what a method computes.
 
     Attributes:
-        name: cells whose parts have the same name share the work; None: it is one cell's.
+        name: cells whose parts have the same name share the work, the largest of them; None: it is
+            one cell's.
         flops: floating-point operations; a multiply-add counts as two.
         side: what it is for. "local": the local training, which FedAvg has too. "client": what
             clients compute beyond it. "server": what the server computes.
@@ -75,10 +76,17 @@ def server_training(task: Task, images: float) -> float:
 
 
 def local_training(task: Task) -> float:
-    """All clients' local steps of all rounds; NaN for epochs, which depend on the data."""
+    """All clients' local steps of all rounds.
+
+    Where the task counts epochs, the images are those of the data, each client's as many as any
+    other's, so that the number is the same for all splits; NaN if the data are not here.
+    """
+    images_per_round = task.steps * task.batch_size
     if task.epochs:
-        return math.nan
-    images_per_client = task.participation * task.rounds * task.steps * task.batch_size
+        if not is_here(task.dataset, "train"):
+            return math.nan
+        images_per_round = task.epochs * n_images(task) / task.n_clients
+    images_per_client = task.participation * task.rounds * images_per_round
     return images_per_client * all_clients(task, weights=True)
 
 
@@ -87,13 +95,26 @@ def federated_rounds(task: Task) -> Part:
     return Part(("warm_up", task), local_training(task), "local")
 
 
+def last_models(task: Task) -> Part:
+    """The last round of the clients that are absent from it, for all clients' models; cached.
+
+    Counted as local training: a method's budget does not pay for it.
+    """
+    of_all = local_training(replace(task, rounds=1, participation=1.0))
+    return Part(("last_model", task), (1 - task.participation) * of_all, "local")
+
+
 def independent_training(task: Task) -> Part:
-    """Each client alone, which is cached."""
-    return Part(("lone_model", task), local_training(task), "local")
+    """Each client alone in all rounds, however many take part in one; cached."""
+    flops = local_training(replace(task, participation=1.0))
+    return Part(("lone_model", task), flops, "local")
 
 
-def client_gans(task: Task, config: GeneratorConfig) -> Part:
-    """Mosaic's generators at the clients, which are cached."""
+def client_gans(task: Task, config: Any) -> Part:
+    """Mosaic's generators at the clients, which are cached.
+
+    All checkpoints of one chain of generators have the same name.
+    """
     source = task.source
     batch_norm = config.discriminator_norm == "batch"
     _, learnt, discriminated = dcgan(
@@ -102,7 +123,11 @@ def client_gans(task: Task, config: GeneratorConfig) -> Part:
 
     images = config.generator_steps * config.generator_batch
     per_image = task.n_clients * (learnt + discriminated) + all_clients(task, images=True)
-    return at_clients(images * per_image, ("client_generator", task, generator_config(config)))
+    trained = generator_config(config)
+    name = ("client_generator", task, trained)
+    if getattr(config, "generator_share", 0):
+        name = ("generator_checkpoint", task, replace(trained, generator_steps=0))
+    return at_clients(images * per_image, name)
 
 
 def client_cvaes(task: Task, config: CvaeConfig, n_classes: int) -> Part:

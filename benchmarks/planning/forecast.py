@@ -32,14 +32,15 @@ def total_flops(cells: Iterable[Cell]) -> float:
         cells: cells; those of methods without a forecast are left out.
 
     Returns:
-        The sum; NaN if local training is counted in epochs, whose steps depend on the data.
+        The sum; NaN if local training is counted in epochs of data that are not on this machine.
     """
     parts: dict[Hashable, float] = {}
     for cell in cells:
         if cell.method not in PARTS:
             continue
         for i, part in enumerate(PARTS[cell.method](cell.task, cell.config)):
-            parts[part.name or (cell.key, i)] = part.flops
+            name = part.name or (cell.key, i)
+            parts[name] = max(part.flops, parts.get(name, part.flops))
     return sum(parts.values())
 
 

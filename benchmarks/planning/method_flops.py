@@ -17,6 +17,7 @@ from benchmarks.planning.flop_parts import (
     cvae_drawn,
     federated_rounds,
     independent_training,
+    last_models,
     local_training,
     n_proxy,
     own_rounds,
@@ -44,8 +45,20 @@ def fedavg(task: Task, config: Any) -> Iterator[Part]:
 
 
 def only_rounds(task: Task, config: Any) -> Iterator[Part]:
-    """The cached rounds and nothing else that counts: the clients' ensemble, heads."""
+    """The cached rounds and nothing else that counts: new heads."""
     yield federated_rounds(task)
+
+
+def ensemble(task: Task, config: Any) -> Iterator[Part]:
+    """The cached rounds, and all clients' models of the last one."""
+    yield federated_rounds(task)
+    yield last_models(task)
+
+
+def fens(task: Task, config: Any) -> Iterator[Part]:
+    """Rounds of the method's own, with all clients in the last one; the aggregator is small."""
+    yield own_rounds(task)
+    yield last_models(task)._replace(name=None)
 
 
 def fedrolex(task: Task, config: Any) -> Iterator[Part]:
@@ -60,6 +73,7 @@ def prototype_head(task: Task, config: Any) -> Iterator[Part]:
     """The models that Mosaic starts from; the head's training does not count beside them."""
     if config.protocol == "rounds":
         yield federated_rounds(task)
+        yield last_models(task)
     else:
         yield independent_training(task)
 
@@ -89,6 +103,7 @@ def one_shot_synthesis(task: Task, config: Any, per_taught_image: float) -> Iter
         per_taught_image: FLOPs of an image of a pass before the student sees it.
     """
     yield federated_rounds(task)
+    yield last_models(task)
 
     source = task.source
     _, learnt = server_generator("upsampling", config.latent, 0, source.channels, source.size, 0)
@@ -179,6 +194,7 @@ def dfrd(task: Task, config: Any) -> Iterator[Part]:
 def dfdg(task: Task, config: Any) -> Iterator[Part]:
     """DFDG: two generators learn in turn; each batch of both is labelled once and learnt again."""
     yield federated_rounds(task)
+    yield last_models(task)
 
     drawn, learnt = _conditional(task, "multiply", config.latent, config.ngf)
     labelled = drawn + all_clients(task)
@@ -242,7 +258,8 @@ def federatedfactory(task: Task, config: Any) -> Iterator[Part]:
 def centralised(task: Task, config: Any) -> Iterator[Part]:
     """As many steps as all clients together, of the server's model; they are cached."""
     name = ("pooled_model", task.without_clients(), task.n_clients)
-    yield Part(name, local_training(replace(task, widths=())), "local")
+    of_all = replace(task, widths=(), participation=1.0)
+    yield Part(name, local_training(of_all), "local")
 
 
 PARTS: dict[str, Callable[[Task, Any], Iterable[Part]]] = {
@@ -257,8 +274,8 @@ PARTS: dict[str, Callable[[Task, Any], Iterable[Part]]] = {
     "moon": moon,
     "heterofl": rounds_of_its_own,
     "fedrolex": fedrolex,
-    "ensemble": only_rounds,
-    "fens": rounds_of_its_own,
+    "ensemble": ensemble,
+    "fens": fens,
     "prototype_head": prototype_head,
     "ccvr": only_rounds,
     "fedcgs": only_rounds,

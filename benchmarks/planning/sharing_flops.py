@@ -15,6 +15,7 @@ from benchmarks.planning.flop_parts import (
     at_server,
     client_generators,
     labelled_generators,
+    last_models,
     own_rounds,
     server_training,
 )
@@ -28,12 +29,15 @@ def mosaic_feedback(task: Task, config: Any) -> Iterator[Part]:
     """Mosaic with feedback: the rounds, the generators, and the images drawn with them."""
     yield own_rounds(task)
 
-    # GANs need the clients' models of the rounds before the exchange
-    before = task_before(task, config) if config.generator == "dcgan" else task
+    # GANs need the clients' models of the rounds before the exchange, and so do some labels. With
+    # one round there are none, and the method is skipped.
+    before = task_before(task, config) if task.rounds > 1 else task
     generators, per_image = client_generators(before, config)
     yield generators
+    if config.labels != "drawn":
+        yield last_models(before)
 
-    sent = config.images * exchanges(task, config)
+    sent = config.images * exchanges(task, before, config)
     if config.labels == "drawn":
         yield at_server(sent * per_image)
     else:
@@ -73,9 +77,9 @@ def sda_fl(task: Task, config: Any) -> Iterator[Part]:
         yield at_server(server_training(task, images))
 
 
-def exchanges(task: Task, config: Any) -> int:
-    """How many sets of images the server sends."""
+def exchanges(task: Task, before: Task, config: Any) -> int:
+    """How many sets of images the server sends; ``before`` is the task of the rounds until then."""
     if not config.refresh:
         return 1
-    before = task_before(task, config).rounds if config.begin else 0
-    return math.ceil((task.rounds - before) / config.refresh)
+    rounds = task.rounds - (before.rounds if config.begin else 0)
+    return max(1, math.ceil(rounds / config.refresh))

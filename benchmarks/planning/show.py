@@ -98,7 +98,10 @@ def print_forecast(cells: Sequence[Cell]) -> None:
     if rows.empty:
         return
     if rows["PFLOP"].isna().to_numpy().any():
-        console.print("no forecast of GPU-hours: with local epochs, FLOPs depend on the data")
+        console.print(
+            "no forecast of GPU-hours: with local epochs, FLOPs depend on the data, and some are "
+            "not on this machine"
+        )
         return
 
     table = Table(

@@ -60,6 +60,11 @@ def use_cache(folder: Path | None) -> None:
     _cache.folder = folder
 
 
+def in_use() -> bool:
+    """Whether results are stored."""
+    return _cache.folder is not None
+
+
 def watch_stages(watch: Callable[[str], None] | None) -> None:
     """Call ``watch`` with the name of each stage that starts to be computed; None: nothing more."""
     _cache.watch = watch
@@ -159,22 +164,24 @@ def stage(
     return decorate
 
 
+MODELS_IN_MEMORY = 10
+
+
 class LazyModels(Sequence):
-    """A sequence of a stage's results, one per client, of which only the last few are in memory.
+    """A sequence of a stage's results, one per client, of which the last ten are in memory.
 
     All are computed, and charged, when the sequence is made. Each is read from the cache when it is
     used: the large models of a hundred clients would not fit into memory. Without a cache all stay
     in memory.
     """
 
-    def __init__(self, call: Callable[[int], Any], n: int, in_memory: int = 10):
+    def __init__(self, call: Callable[[int], Any], n: int):
         """
         Args:
             call: The stage as a function of the index.
             n: The length of the sequence.
-            in_memory: How many results stay in memory, if there is a cache.
         """
-        limit = in_memory if _cache.folder is not None else None
+        limit = MODELS_IN_MEMORY if in_use() else None
 
         self._n = n
         self._read = functools.lru_cache(limit)(call)

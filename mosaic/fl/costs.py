@@ -25,7 +25,9 @@ class Cost:
     Attributes:
         seconds: Elapsed time.
         cpu_seconds: Processor time over all threads. Other work on the machine does not add to it.
-        pass_seconds: The part of ``seconds`` that was spent in forward and backward passes.
+        pass_seconds: The part of ``seconds`` that was spent in forward and backward passes. On a
+            GPU it is the time until they are queued: no step waits for its result, and what they
+            take longer is in ``seconds`` alone.
         steps: Batches that went through networks, by kind of work; "train" are the clients' local
             steps.
         step_flops: Floating-point operations of these steps, by kind of work. A multiply-add
@@ -150,6 +152,8 @@ _flops: dict[tuple, float] = {}
 @contextlib.contextmanager
 def metered(*what: object, items: int = 1) -> Iterator[None]:
     """Count a block as one step, with its FLOPs and its seconds, in the open account.
+
+    On a GPU the seconds are those until the block's work is queued (:attr:`Cost.pass_seconds`).
 
     PyTorch's FLOP counter is slow, so it runs only in the first block with the same ``what``. Later
     blocks are charged the same FLOPs per image, which is exact as long as ``what`` holds everything

@@ -29,10 +29,8 @@ def use_device(name: str) -> str:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     check_device_name(name)
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(
-            f"device {name!r} was given, but PyTorch sees no CUDA device; use --device cpu."
-        )
+    if name.startswith("cuda"):
+        _use_gpu(name)
     _device = name
 
     # Repeatable runs, in true float32: by default cuDNN's convolutions are neither
@@ -41,6 +39,22 @@ def use_device(name: str) -> str:
 
     keep_freed_memory()
     return name
+
+
+def _use_gpu(name: str) -> None:
+    """Make a GPU PyTorch's current one: what measures time and memory asks about that one."""
+    if not torch.cuda.is_available():
+        raise InputError(
+            f"device {name!r} was given, but PyTorch sees no CUDA device; use --device cpu."
+        )
+    n = torch.cuda.device_count()
+    index = torch.device(name).index or 0
+    if index >= n:
+        raise InputError(
+            f"device {name!r} was given, but PyTorch sees {n} CUDA devices; use one of cuda:0 to "
+            f"cuda:{n - 1}."
+        )
+    torch.cuda.set_device(index)
 
 
 def planned_device(name: str) -> str:

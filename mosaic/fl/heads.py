@@ -69,7 +69,7 @@ def retrained(
         optimiser: builds the optimiser from the head's parameters.
 
     Raises:
-        FloatingPointError: a weight is not finite.
+        FloatingPointError: a weight or a bias is not finite.
     """
     head = head_of(model)
     built_optimiser = optimiser(head.parameters())
@@ -80,6 +80,6 @@ def retrained(
             F.cross_entropy(head(features_of_batch), labels).backward()
         built_optimiser.step()
 
-    if not head.weight.isfinite().all():
+    if not all(values.isfinite().all() for values in head.parameters()):
         raise FloatingPointError("the head's training diverged: lower its learning rate")
     return with_head(model, head.weight, head.bias)

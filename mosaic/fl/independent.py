@@ -1,6 +1,7 @@
 """Models trained without federation: one per client on its own data, and one on all data pooled."""
 
 from mosaic.fl.cache import stage
+from mosaic.fl.checkpoints import in_order
 from mosaic.fl.data.federation import Shard, open_federation
 from mosaic.fl.models.live_network import initial_model
 from mosaic.fl.models.spec import State
@@ -76,7 +77,8 @@ def pooled_model(task: Task, t: int, steps: int) -> State:
 
     # Go on from the last scored round, whose model is in the cache
     start = (t - 1) - (t - 1) % task.score_every
-    state = pooled_model(task, start, steps)
+    scored = range(0, start + 1, task.score_every)
+    state = in_order(pooled_model, [(task, checkpoint, steps) for checkpoint in scored])
     pool = open_federation(task).pool
     for r in range(start + 1, t + 1):
         state = train(state, pool, task, "pool", r, steps=steps)

@@ -6,6 +6,11 @@ import json
 import math
 from typing import Any
 
+FLOAT = (float, "float")
+"""A field's type; a module that postpones its annotations has the text."""
+
+FLOATS = (tuple[float, ...], "tuple[float, ...]")
+
 
 def stage_key(name: str, version: int, arguments: dict[str, Any]) -> str:
     """The key of a stage's result.
@@ -25,8 +30,8 @@ def stage_key(name: str, version: int, arguments: dict[str, Any]) -> str:
 def canonical(value: Any) -> str:
     """JSON with sorted keys, and dataclasses as their class name and fields.
 
-    Equal values give equal text. A field declared with :func:`mosaic.fl.contract.added_later` is
-    left out at its default value.
+    Equal values give equal text: a field of floats may be given whole numbers. One declared with
+    :func:`mosaic.fl.contract.added_later` is left out at its default value.
 
     Raises:
         TypeError: If there is anything but dataclasses and plain values.
@@ -39,7 +44,7 @@ def _plain(value: Any) -> Any:
         plain = {"class": type(value).__name__}
         for field in dataclasses.fields(value):
             if not _is_left_out(value, field):
-                plain[field.name] = _plain(getattr(value, field.name))
+                plain[field.name] = _plain(_as_typed(getattr(value, field.name), field))
         return plain
 
     if isinstance(value, dict):
@@ -53,6 +58,15 @@ def _plain(value: Any) -> Any:
         return value
 
     raise TypeError(f"a stage's arguments are configs and plain values, not {type(value).__name__}")
+
+
+def _as_typed(value: Any, field: dataclasses.Field) -> Any:
+    """The value of a field, with whole numbers as floats where the field is one of floats."""
+    if field.type in FLOAT and isinstance(value, int):
+        return float(value)
+    if field.type in FLOATS and isinstance(value, (list, tuple)):
+        return [float(item) for item in value]
+    return value
 
 
 def _is_left_out(value: Any, field: dataclasses.Field) -> bool:

@@ -179,9 +179,12 @@ def turns_of_round(turns: float, n_rounds: int, t: int) -> list[float]:
         1 for each whole turn. If the turns of all rounds together are not whole, the last round
         ends with the share in (0, 1) that is left over: see :func:`part_of_turn`.
     """
-    before, after, total = (math.floor(turns * n + 1e-9) for n in (t - 1, t, n_rounds))
-    shares = [1.0] * (after - before)
-    rest = turns * n_rounds - total
+
+    def whole_until(n: int) -> int:
+        return math.floor(turns * n + 1e-9)  # rounding errors do not count
+
+    shares = [1.0] * (whole_until(t) - whole_until(t - 1))
+    rest = turns * n_rounds - whole_until(n_rounds)
     if t == n_rounds and rest > 1e-9:
         shares.append(rest)
     return shares

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from mosaic.fl.cache import LazyModels, stage
+from mosaic.fl.checkpoints import in_order
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.independent import independent_client_model, one_shot_shift
 from mosaic.fl.models.live_network import initial_model
@@ -30,9 +31,9 @@ def federated_model(task: Task, t: int) -> State:
     if t == 0:
         return initial_model(task.spec, task.seed)
 
-    start = last_checkpoint(task, t - 1)
-    server = federated_model(task, start)
-    for r in range(start + 1, t + 1):
+    checkpoints = checkpoints_before(task, t)
+    server = in_order(federated_model, [(task, checkpoint) for checkpoint in checkpoints])
+    for r in range(checkpoints[-1] + 1, t + 1):
         if r == task.rounds:
             # These are stages of their own, for methods that use the clients' models
             clients = (final_client_model(task, shard.client) for shard in participants(task, r))
@@ -60,6 +61,15 @@ def final_client_models(task: Task) -> Sequence[State]:
     models, not for the average.
     """
     return LazyModels(partial(final_client_model, task), task.n_clients)
+
+
+def checkpoints_before(task: Task, t: int) -> list[int]:
+    """The rounds before round ``t``, ascending from 0, whose server models are stored."""
+    checkpoints: list[int] = []
+    while t > 0:
+        t = last_checkpoint(task, t - 1)
+        checkpoints.insert(0, t)
+    return checkpoints
 
 
 def last_checkpoint(task: Task, t: int) -> int:

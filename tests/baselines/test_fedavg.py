@@ -102,3 +102,17 @@ def test_twice_the_local_work_is_a_task_with_twice_the_steps(weights, task, stor
 
     spends = spent("fedavg", task, config)
     assert spends["client"] == pytest.approx(1) and spends["server"] == 0
+
+
+@pytest.mark.parametrize("width", [0.4, 0.3, 0.49, 0.25, 0.1])
+@pytest.mark.parametrize("base", [20, 30, 32])
+def test_fedavg_is_never_wider_than_the_narrowest_client(width, base):
+    """Sub-models round each group up: 0.4 x 256 is 103, and eight times 13 is 104."""
+    task = Task(n_clients=2, widths=(1.0, width), base_width=base, model="resnet18")
+    of_all, of_narrowest = fedavg.at_smallest_width(task).spec, task.spec_at(width)
+    groups = [f"c{i}" for i in (1, 2, 3, 4)]
+    found = [scaled_channels(of_all, group) for group in groups]
+    most = [scaled_channels(of_narrowest, group) for group in groups]
+    assert all(n <= limit for n, limit in zip(found, most, strict=True))
+    next_base = dataclasses.replace(task, widths=(), base_width=found[0] + 1).spec
+    assert any(scaled_channels(next_base, g) > n for g, n in zip(groups, most, strict=True))

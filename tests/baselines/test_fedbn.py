@@ -12,6 +12,7 @@ from method_runs import (
 
 from baselines import fedbn
 from mosaic.fl.aggregation import average
+from mosaic.fl.contract import Skip
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.models.live_network import initial_model
 from mosaic.fl.models.spec import Spec, State
@@ -89,3 +90,9 @@ def test_fedbns_result_is_the_clients_personal_models(task, store):
     for client, width in enumerate(MIXED):
         model = cut(shared, parts, window(task.spec_at(width))) | own[client]
         assert torch.equal(found[client], predictor(model, task, width)(images()))
+
+
+@pytest.mark.parametrize("norm", ["group", "none"])
+def test_without_batch_norm_there_is_no_fedbn(norm, task, store):
+    with pytest.raises(Skip, match="no BatchNorm"):
+        next(fedbn.run(dataclasses.replace(task, norm=norm), fedbn.Config()))

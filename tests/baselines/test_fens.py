@@ -10,7 +10,9 @@ from method_runs import MIXED, cost_of, images, run
 from baselines import fens
 from mosaic.fl.channel import n_bytes
 from mosaic.fl.data.federation import open_federation
+from mosaic.fl.data.transforms import normalise
 from mosaic.fl.models.live_network import initial_model
+from mosaic.fl.training.prediction import predictor
 from mosaic.fl.training.teachers import mean_logits, teachers_of
 
 run_short = partial(run, "fens", aggregator_rounds=3)
@@ -89,3 +91,27 @@ def test_the_models_never_see_the_rest_of_the_data(task, store):
 )
 def test_mixed_widths_one_client_and_clients_without_some_classes(changes, task, store):
     assert run_short(dataclasses.replace(task, **changes))[-1].isfinite().all()
+
+
+def test_an_embedding_does_not_depend_on_the_clients_other_images(task, store, monkeypatch):
+    """At mixed widths too, where models are scored with the statistics of a batch."""
+    task = dataclasses.replace(task, widths=MIXED, batch_norm="batch")
+    shards = open_federation(task).shards
+    models = fens.client_models(task, [fens.divided(s, 0.1, task.seed)[0] for s in shards])
+    found = []
+
+    def keep(task, config, samples):
+        found.extend(samples)
+        return fens.new_aggregator(task, config), [0.0]
+
+    monkeypatch.setattr(fens, "trained_aggregator", keep)
+    list(fens.run(task, fens.Config()))
+    for shard, (logits, _) in zip(shards, found, strict=True):
+        _, rest = fens.divided(shard, 0.1, task.seed)
+        for image, wanted in zip(rest.images[rest.indices], logits, strict=True):
+            running = dataclasses.replace(task, batch_norm="average")
+            of_all = [
+                predictor(model, running, width)(normalise(image[None]))[0]
+                for model, width in zip(models, MIXED, strict=True)
+            ]
+            torch.testing.assert_close(wanted, torch.cat(of_all))

@@ -79,3 +79,15 @@ def test_labels_are_those_of_the_shard(task, store):
     for shard, _, labels in features_of_clients(task):
         assert labels.bincount(minlength=10).tolist() == shard.label_counts.tolist()
     assert len(open_federation(task).shards) == task.n_clients
+
+
+def test_biases_that_are_not_finite_are_an_error():
+    model = model_of([[0.0], [0.0]], [0.0, 0.0])
+    batches = [(torch.tensor([[2.0]]), torch.tensor([0]))]
+
+    def of_biases_alone(parameters):
+        _, bias = parameters
+        return torch.optim.SGD([bias], lr=float("inf"))
+
+    with pytest.raises(FloatingPointError, match="lower its learning rate"):
+        retrained(model, batches, of_biases_alone)

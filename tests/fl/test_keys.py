@@ -7,6 +7,7 @@ import torch
 
 from mosaic.fl.contract import added_later, choice, scaled_steps
 from mosaic.fl.keys import canonical, stage_key
+from mosaic.fl.task import Task
 
 
 @dataclass(frozen=True)
@@ -56,3 +57,11 @@ def test_a_choice_and_a_number_of_steps_are_in_the_key_at_their_defaults_too():
         steps: int = scaled_steps(10, "server")
 
     assert canonical(Config()) == '{"class":"Config","steps":10,"student":"average"}'
+
+
+def test_a_whole_number_in_a_field_of_floats_has_the_key_of_the_float():
+    assert canonical(Recipe(scale=1)) == canonical(Recipe(scale=1.0))
+    assert canonical(Recipe(size=1)) != canonical(Recipe(size=1.0))  # type: ignore
+    whole = Task(omega=1, n_clients=2, widths=(1, 0.5))
+    assert whole == Task(omega=1.0, n_clients=2, widths=(1.0, 0.5))
+    assert canonical(whole) == canonical(Task(omega=1.0, n_clients=2, widths=(1.0, 0.5)))

@@ -1,11 +1,17 @@
 """The stages that methods share: they can be resumed, are charged once, and fit into memory."""
 
+import dataclasses
+import inspect
+import sys
+from functools import partial
+
 import pytest
 import torch
 from helpers import same
 
 from mosaic.fl.cache import LazyModels, use_cache
 from mosaic.fl.costs import Account, opened
+from mosaic.fl.independent import pooled_model
 from mosaic.fl.stages import federated_model, final_client_models
 
 
@@ -34,14 +40,15 @@ def test_two_ways_to_the_same_model_are_charged_the_same(store, task):
     assert clients_first.stages == server_only.stages
 
 
-def test_of_many_models_the_last_few_stay_in_memory_and_each_is_computed_once(store):
+def test_of_many_models_the_last_few_stay_in_memory_and_each_is_computed_once(store, monkeypatch):
+    monkeypatch.setattr("mosaic.fl.cache.MODELS_IN_MEMORY", 2)
     calls = []
 
     def constant(i: int) -> dict:
         calls.append(i)
         return {"w": torch.full((1,), i)}
 
-    models = LazyModels(constant, 5, in_memory=2)
+    models = LazyModels(constant, 5)
     assert calls == [0, 1, 2, 3, 4] and len(models) == 5
     assert [int(model["w"]) for model in models] == [0, 1, 2, 3, 4] and len(calls) == 10
     assert int(models[4]["w"]) == 4 and len(calls) == 10  # one of the last two
@@ -52,5 +59,22 @@ def test_of_many_models_the_last_few_stay_in_memory_and_each_is_computed_once(st
 def test_without_a_cache_all_models_stay_in_memory():
     use_cache(None)
     calls = []
-    models = LazyModels(calls.append, 30, in_memory=2)
+    models = LazyModels(calls.append, 30)
     assert list(models) == [None] * 30 and calls == list(range(30))
+
+
+@pytest.mark.parametrize("of", ["clients", "pool"])
+def test_a_model_after_many_checkpoints_needs_no_deep_stack(of, store, task):
+    """Each checkpoint called the one before it: some hundreds overflowed Python's stack."""
+    task = dataclasses.replace(task, n_clients=1, rounds=60, steps=1, batch_size=2)
+    if of == "clients":
+        model_after = partial(federated_model, task)
+    else:
+        model_after = partial(pooled_model, task, steps=1)
+    model_after(2)  # whatever is imported or built at first
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 110)  # 3 frames per checkpoint would be 180
+    try:
+        model_after(task.rounds)
+    finally:
+        sys.setrecursionlimit(limit)

@@ -36,3 +36,10 @@ def test_a_batch_is_computed_once_in_a_row_and_another_one_again():
     a, b = torch.ones(1), torch.zeros(1)
     assert [cached(images).item() for images in (a, a, b, a)] == [2.0, 2.0, 0.0, 2.0]
     assert len(calls) == 3
+
+
+def test_shares_of_counts_that_are_not_whole_sum_to_1():
+    """Class 0: 0.1 and 0.3 samples are a quarter and three quarters. Nobody has class 1."""
+    numbers = diagnostics(LOSSES, torch.tensor([[0.1, 0.0], [0.3, 0.0]]), [3.0, 2.0])
+    entropy = -(log(1 / 4) / 4 + 3 / 4 * log(3 / 4))
+    assert numbers["expert_weight_entropy"] == pytest.approx(entropy / 2)

@@ -46,9 +46,10 @@ def normal_equations(logits: Tensor, labels: Tensor, counts: Tensor, added: floa
 
 @pytest.mark.parametrize("n", [5, 30])  # fewer prototypes than weights per class, and more
 @pytest.mark.parametrize("strength", [0.056, 1.0, 100.0])
-def test_the_weights_and_leave_one_out_are_those_of_brute_force_refits(n, strength):
+def test_the_weights_and_leave_one_out_are_those_of_brute_force_refits(n, strength, monkeypatch):
+    monkeypatch.setattr("mosaic.ridge.STRENGTHS", (strength,))
     logits, labels, counts = experts(n)
-    ridge = fit_ridge(logits, labels, counts, (strength,))
+    ridge = fit_ridge(logits, labels, counts)
     weights = counts.double() / counts.double().mean()
     added = penalty(logits, counts, strength)
 
@@ -61,13 +62,14 @@ def test_the_weights_and_leave_one_out_are_those_of_brute_force_refits(n, streng
         assert torch.allclose(ridge.left_out[i], expected, rtol=1e-8, atol=1e-10)
 
 
-def test_the_strength_is_the_one_with_the_least_leave_one_out_error():
+def test_the_strength_is_the_one_with_the_least_leave_one_out_error(monkeypatch):
     logits, labels, counts = experts()
     mean = logits.double().mean(1)
     targets = mean + 4 * (torch.nn.functional.one_hot(labels, 4) - mean.softmax(1))
 
     def error(strength: float) -> float:
-        left_out = fit_ridge(logits, labels, counts, (strength,)).left_out
+        monkeypatch.setattr("mosaic.ridge.STRENGTHS", (strength,))
+        left_out = fit_ridge(logits, labels, counts).left_out
         return (counts[:, None] * (targets - left_out) ** 2).sum().item()
 
     chosen = fit_ridge(logits, labels, counts).strength
@@ -76,12 +78,12 @@ def test_the_strength_is_the_one_with_the_least_leave_one_out_error():
 
 
 def test_infinite_strength_is_the_experts_mean(monkeypatch):
+    monkeypatch.setattr("mosaic.ridge.STRENGTHS", (math.inf,))
     logits, labels, counts = experts()
-    ridge = fit_ridge(logits, labels, counts, (math.inf,))
+    ridge = fit_ridge(logits, labels, counts)
     assert torch.equal(ridge.weights, torch.zeros(12, 4, dtype=torch.float64))
     assert torch.allclose(ridge.left_out, logits.double().mean(1))
 
-    monkeypatch.setattr("mosaic.ridge.fit_ridge.__defaults__", ((math.inf,),))
     meta, numbers = train_meta("ridge", logits, prototypes(labels, counts), rng(), 20)
     assert torch.allclose(meta(logits), logits.mean(1), atol=1e-6)
     assert numbers["meta_strength"] == math.inf

@@ -184,3 +184,15 @@ def test_steps_of_a_later_kind_stay_out_of_the_keys_of_other_kinds(method):
     assert config.flow_steps == METHODS[method].Config().flow_steps
     assert "flow" not in canonical(config)
     assert "flow_steps" in canonical(budgeted(method, generator="flow"))
+
+
+def test_fine_tuning_in_epochs_is_paid_from_the_clients_budget():
+    """Its images were not counted, no comparison was true, and Mosaic had all of its steps."""
+    task = dataclasses.replace(TASK, epochs=2)
+    settings = {"finetune_rounds": 4}  # a fifth of the rounds
+    steps = steps_within("mosaic", task, settings, Budget(0.5, 0.5))
+    config = METHODS["mosaic"].Config(**settings, **steps)
+    assert steps["generator_steps"] < METHODS["mosaic"].Config().generator_steps
+    assert spent("mosaic", task, config)["client"] == pytest.approx(0.5, rel=0.05)
+    only_tuning = dataclasses.replace(config, generator_steps=0)
+    assert spent("mosaic", task, only_tuning)["client"] == pytest.approx(0.2)

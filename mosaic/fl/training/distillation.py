@@ -14,6 +14,13 @@ from mosaic.fl.models.live_network import LiveNetwork, live_network
 from mosaic.fl.models.spec import State
 from mosaic.fl.task import Task
 
+BATCHES_PER_DRAW = 8
+"""Batches that are drawn and labelled at a time, so that models which draw or label are loaded once
+for all of them."""
+
+MOST_EMPTY_DRAWS = 10
+"""Draws in a row of which a source may leave all images out."""
+
 
 class Judged:
     """Keeps the best of the models that a student is on its way.
@@ -72,9 +79,8 @@ def distil(
     Raises:
         FloatingPointError: A loss is not finite.
     """
-    spec = task.spec
     # A copy, because teachers may load the process's network of that shape between two steps.
-    live = LiveNetwork(copy.deepcopy(live_network(spec, device()).network))
+    live = LiveNetwork(copy.deepcopy(live_network(task.spec, device()).network))
     live.load(student)
     network = live.evaluating(task.batch_norm) if frozen_norms else live.training()
     built_optimiser = optimiser(network.parameters())
@@ -84,18 +90,11 @@ def distil(
     values = []
     for images, targets in labelled:
         built_optimiser.zero_grad(set_to_none=True)
-        with (
-            torch.enable_grad(),
-            metered("distil", spec, images.shape[1:], frozen_norms, items=len(images)),
-        ):
-            with autocast(task.precision):
-                logits = network(images)
-            value = loss(logits.float(), targets)
-            value.backward()
+        with metered("distil", task.spec, images.shape[1:], frozen_norms, items=len(images)):
+            values.append(_backward(network, images, targets, task, loss))
         if clip < math.inf:
             nn.utils.clip_grad_norm_(network.parameters(), clip)
         built_optimiser.step()
-        values.append(value.detach())
         if judged is not None and len(values) in judged.after:
             judged.look(live.save())
 
@@ -106,24 +105,60 @@ def distil(
     return live.save() if judged is None else judged.best, losses
 
 
+@torch.enable_grad()
+def _backward(
+    network: nn.Module,
+    images: Tensor,
+    targets: Any,
+    task: Task,
+    loss: Callable[[Tensor, Any], Tensor],
+) -> Tensor:
+    """The loss of a batch, whose gradients the network's parameters get."""
+    with autocast(task.precision):
+        logits = network(images)
+    value = loss(logits.float(), targets)
+    value.backward()
+    return value.detach()
+
+
 def drawn_batches(
-    draw: Callable[[int], tuple[Tensor, Tensor]],
-    steps: int,
-    batch: int,
-    batches_per_draw: int = 8,
+    draw: Callable[[int], tuple[Tensor, Tensor]], steps: int, batch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The student's batches from a source of labelled images.
 
     Args:
-        draw: A number of images, to images (n, C, H, W) and their targets (n, ...).
+        draw: A number of images, to images (n, C, H, W) and their targets (n, ...). It may leave
+            images out; then it is asked again.
         steps: Number of batches.
         batch: Images per batch.
-        batches_per_draw: How many batches are drawn and labelled at a time, so that models which
-            draw or label are loaded once for all of them.
+
+    Raises:
+        RuntimeError: The source leaves all images out.
     """
-    for first in range(0, steps, batches_per_draw):
-        images, targets = draw(batch * min(batches_per_draw, steps - first))
-        yield from zip(images.split(batch), targets.split(batch), strict=True)
+    left: tuple[Tensor, Tensor] | None = None  # fewer than a batch
+    while steps:
+        images, targets = _drawn(draw, batch * min(BATCHES_PER_DRAW, steps))
+        if left is not None:
+            images, targets = torch.cat([left[0], images]), torch.cat([left[1], targets])
+
+        whole = min(len(images) // batch, steps)
+        for first in range(0, whole * batch, batch):
+            yield images[first : first + batch], targets[first : first + batch]
+        steps -= whole
+        rest = slice(whole * batch, None)
+        left = (images[rest], targets[rest]) if len(images) > whole * batch else None
+
+
+def _drawn(draw: Callable[[int], tuple[Tensor, Tensor]], n: int) -> tuple[Tensor, Tensor]:
+    """At least one image and its target, of ``n`` that are asked for."""
+    for _ in range(MOST_EMPTY_DRAWS):
+        images, targets = draw(n)
+        if len(images):
+            return images, targets
+    raise RuntimeError(
+        f"{MOST_EMPTY_DRAWS} draws of {n} images had no image with a label that is agreed on; "
+        "train the generators for longer, or let someone else label the images."
+    )
 
 
 def loss_curve_ends(losses: Sequence[float]) -> tuple[float, float]:

@@ -47,17 +47,15 @@ def predictor(state: State, task: Task, width: float = 1.0) -> Predict:
     return predict
 
 
-def features(
-    state: State, task: Task, images: Tensor, width: float = 1.0, batch_size: int = 512
-) -> Tensor:
+def features(state: State, task: Task, images: Tensor, width: float = 1.0) -> Tensor:
     """A model's penultimate features of images that are not normalised.
 
     Args:
         state: The model's values.
-        task: The model's shape, the BatchNorm policy and the precision.
+        task: The model's shape, the BatchNorm policy and the precision. With the policy "batch"
+            the statistics are those of :data:`IMAGES_PER_PASS` images, or of the rest.
         images: (n, C, H, W), uint8.
         width: The model's width in (0, 1].
-        batch_size: Images per batch, whose statistics the BatchNorm policy "batch" uses.
 
     Returns:
         Features (n, F), float32.
@@ -65,7 +63,7 @@ def features(
     spec = task.spec_at(width)
     outputs = [
         _outputs(state, spec, task, normalise(part), of_features=True)
-        for part in images.split(batch_size)
+        for part in images.split(IMAGES_PER_PASS)
     ]
     return torch.cat(outputs)
 

@@ -12,6 +12,7 @@ from mosaic.fl.costs import Account, opened
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.loading import load
 from mosaic.fl.data.transforms import normalise
+from mosaic.fl.rng import seed_of
 from mosaic.fl.stages import federated_model
 from mosaic.fl.synthesis.decoders import Decoders
 from mosaic.fl.task import Task
@@ -159,3 +160,18 @@ def test_flops_do_not_depend_on_earlier_runs(method, store, monkeypatch):
             list(method.run(task, config))
         flops.append(account.total().flops)
     assert flops[0] == flops[1] > 0
+
+
+def test_the_servers_decoder_learns_from_other_numbers_than_it_starts_with(task):
+    """One stream once gave both its first weights and its noise."""
+
+    class Stop(Exception):
+        pass
+
+    class Source:
+        def plan(self, n, rng):
+            assert rng.initial_seed() != seed_of(task.seed, "decoder")
+            raise Stop
+
+    with pytest.raises(Stop):
+        fedcvae.distil_decoders(task, fedcvae.Config(), Source())  # type: ignore

@@ -8,7 +8,7 @@ import torch
 from mosaic.fl.data.transforms import normalise
 from mosaic.fl.models.live_network import initial_model
 from mosaic.fl.training import losses
-from mosaic.fl.training.distillation import distil, loss_curve_ends
+from mosaic.fl.training.distillation import distil, drawn_batches, loss_curve_ends
 from mosaic.fl.training.prediction import predictor
 from mosaic.fl.training.sgd import train
 
@@ -72,3 +72,25 @@ def test_the_ends_of_a_loss_curve_are_means_of_a_tenth_of_its_steps_by_hand():
     assert loss_curve_ends([float(i) for i in range(25)]) == (0.5, 23.5)
     assert loss_curve_ends([4.0, 1.0, 2.0]) == (4.0, 2.0)
     assert loss_curve_ends([3.0]) == (3.0, 3.0)
+
+
+@pytest.mark.parametrize("kept", [1.0, 0.5, 0.2])
+def test_a_source_that_leaves_images_out_is_asked_until_all_steps_have_their_batch(kept):
+    asked = []
+
+    def draw(n):
+        first = sum(asked)
+        asked.append(n)
+        images = torch.arange(first, first + round(kept * n))
+        return images, 10 * images
+
+    found = list(drawn_batches(draw, 11, 4))
+    assert [len(images) for images, _ in found] == [4] * 11
+    assert all(torch.equal(targets, 10 * images) for images, targets in found)
+    assert torch.cat([images for images, _ in found]).unique().numel() == 44
+    assert kept < 1 or asked == [32, 12]
+
+
+def test_a_source_that_leaves_all_images_out_is_an_error():
+    with pytest.raises(RuntimeError, match="no image"):
+        list(drawn_batches(lambda n: (torch.zeros(0), torch.zeros(0)), 2, 4))

@@ -136,9 +136,10 @@ def test_a_narrow_client_trains_alone_and_in_rounds(store, task):
 # prediction
 
 
-def test_the_classifier_reads_the_features(task, start, shard):
+def test_the_classifier_reads_the_features(task, start, shard, monkeypatch):
+    monkeypatch.setattr("mosaic.fl.training.prediction.IMAGES_PER_PASS", 7)
     images = shard.images[:20]
-    embedded = features(start, task, images, batch_size=7)
+    embedded = features(start, task, images)
     logits = embedded @ start["linear.weight"].T + start["linear.bias"]
     assert torch.allclose(logits, predictor(start, task)(normalise(images)), atol=1e-5)
 
