@@ -227,11 +227,12 @@ def _explain(problem: Any) -> str:
 
 def _keys_beside(location: tuple[Any, ...]) -> list[str]:
     """The keys that are possible at a place of a suite's file."""
+    table, depth = location[0], len(location)
     model: type[BaseModel] = Suite
-    if location[0] == "method" and len(location) > 2:
+    if table == "method" and depth > 2:
         model = Entry
-    if location[0] == "scale" and len(location) == 3:
+    if table == "scale" and depth == 3:
         model = OwnScale
-    if location[0] == "scale" and len(location) == 4:
+    if table == "scale" and depth == 4:
         model = OwnBudget
     return list(model.model_fields)
