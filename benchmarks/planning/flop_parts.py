@@ -5,7 +5,7 @@ from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from benchmarks.planning.client_data import label_counts, n_images
+from benchmarks.planning.client_data import are_here, label_counts, n_images
 from benchmarks.planning.network_flops import classifier, cvae, dcgan, flow
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.loading import is_here
@@ -58,7 +58,7 @@ def all_clients(task: Task, **gradients: bool) -> float:
 
 def classes_of_clients(task: Task) -> int:
     """How many classes the clients have, added up; all of them where the data are not here."""
-    if not is_here(task.dataset, "train"):
+    if not are_here(task):
         return task.n_clients * task.source.n_classes
     return int((label_counts(task) > 0).sum())
 
@@ -83,7 +83,7 @@ def local_training(task: Task) -> float:
     """
     images_per_round = task.steps * task.batch_size
     if task.epochs:
-        if not is_here(task.dataset, "train"):
+        if not are_here(task):
             return math.nan
         images_per_round = task.epochs * n_images(task) / task.n_clients
     images_per_client = task.participation * task.rounds * images_per_round

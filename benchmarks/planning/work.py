@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.planning.budget import shares_of_papers, spent, steps_by_factor, steps_within
 from benchmarks.planning.cell import Work
+from benchmarks.planning.client_data import with_fingerprint
 from benchmarks.planning.method_flops import PARTS
 from benchmarks.planning.scales import Budget, Scale
 from benchmarks.planning.settings import configure
@@ -46,8 +47,7 @@ def planned(
     needs_data = task.epochs > 0 or _counts_modules(given)
     if needs_data and not download and not is_here(task.dataset, "train"):
         return given, work
-    if not needs_data:
-        task = _without_split(task)
+    task = with_fingerprint(task) if needs_data else _without_split(task)
     if method not in PARTS:
         outside = steps_by_factor(method, task, dict(read), limits)
         config = configure(method, settings | outside)
