@@ -93,7 +93,7 @@ def fitted_batch(
         # Selected on the device: reading the loss each step would stall an accelerator
         images = images.detach().float()
         best = images if best is None else torch.where(loss.detach() < best_loss, images, best)
-        best_loss = torch.fmin(best_loss, loss.detach())  # a NaN is not the lowest
+        best_loss = torch.minimum(best_loss, loss.detach())
 
     if best is None or not torch.isfinite(best_loss):
         raise FloatingPointError(
