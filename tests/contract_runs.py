@@ -59,7 +59,7 @@ SMALL = {
     "mosaic": mosaic.Config(
         latent=8, ngf=4, generator_steps=4, generator_batch=16, k=3, distil_steps=4, distil_batch=32
     ),
-    "mosaic_feedback": feedback.Config(cvae_latent=4, cvae_hidden=32, cvae_steps=40, images=100),
+    "mosaic_feedback": feedback.Config(flow_hidden=32, flow_steps=40, images=100),
 }
 
 

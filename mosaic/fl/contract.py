@@ -65,7 +65,6 @@ class Skip(Exception):
 
 NEEDS = {
     "label counts": True,
-    "BatchNorm statistics": True,
     "generators": True,
     "prototypes": True,
     "feature statistics": True,

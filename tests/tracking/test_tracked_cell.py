@@ -17,10 +17,11 @@ def test_parameters_tags_and_metrics_are_told_apart(suite, tmp_path, unrendered)
     assert cell.parameters["label"] == "fed/avg ü" and cell.parameters["config.lr"] == 0.5
     assert cell.parameters["task.rounds"] == 2 and cell.parameters["seed"] == 4
     assert cell.tags["torch"] == "2.9" and "torch" not in cell.parameters
+    seconds = {"method_s": 2.5, "stage_s": 60.0}
     # infinities are left out: not every tracker has them
     assert cell.points == [
         (1, {"accuracy": 0.25, "upload_bytes": 8.0}),
-        (2, {"accuracy": 0.5, "upload_bytes": 16.0, "fid_domain": 7.5}),
+        (2, {"accuracy": 0.5, "upload_bytes": 16.0, "fid_domain": 7.5} | seconds),
     ]
     assert cell.summary["accuracy"] == 0.5
 
