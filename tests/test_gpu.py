@@ -7,6 +7,7 @@ import pytest
 import torch
 from contract_runs import SMALL
 
+from benchmarks.metrics.domain import references
 from benchmarks.planning.methods import METHODS
 from benchmarks.run import main
 from mosaic.fl.cache import use_cache
@@ -163,3 +164,11 @@ def test_of_several_gpus_the_one_that_computes_is_measured():
 def test_a_gpu_that_is_not_there_is_named_with_those_that_are():
     with pytest.raises(InputError, match="cuda:99"):
         use_device("cuda:99")
+
+
+def test_images_are_scored_where_the_process_computes_now():
+    """A notebook may run cells on the CPU, and then on the GPU."""
+    for where in ("cpu", "cuda"):
+        use_device(where)
+        [(extractor, _), *_] = references(TASK, "", "auto", 20)
+        assert extractor.device == where

@@ -35,23 +35,26 @@ def references(task: Task, test_data: str, weights: str, n: int) -> list[Scored]
     Returns:
         The domain classifier's features, and Inception's if its weights are there.
     """
-    scored = [domain_reference(domain_task(task), test_data, n)]
-    over_inception = inception_reference(task.dataset, test_data, weights, n)
+    where = device()  # a process may use one after the other
+    scored = [domain_reference(domain_task(task), test_data, n, where)]
+    over_inception = inception_reference(task.dataset, test_data, weights, n, where)
     if over_inception is not None:
         scored.append(over_inception)
     return scored
 
 
 @functools.lru_cache(maxsize=4)
-def domain_reference(task: Task, test_data: str, n: int) -> Scored:
-    """Return the data set's domain classifier and what real test images score over it."""
+def domain_reference(task: Task, test_data: str, n: int, where: str) -> Scored:
+    """Return the data set's domain classifier, on that device, and what real test images score."""
     return _with_reference(domain_extractor(task), task.dataset, test_data, n)
 
 
 @functools.lru_cache(maxsize=4)
-def inception_reference(dataset: str, test_data: str, weights: str, n: int) -> Scored | None:
+def inception_reference(
+    dataset: str, test_data: str, weights: str, n: int, where: str
+) -> Scored | None:
     """Return the same over Inception; None if its weights are not there."""
-    extractor = inception(weights, device())
+    extractor = inception(weights, where)
     if extractor is None:
         return None
     return _with_reference(extractor, dataset, test_data, n)
