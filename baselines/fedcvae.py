@@ -35,7 +35,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -50,16 +49,15 @@ from mosaic.fl.models.live_network import LiveNetwork
 from mosaic.fl.models.spec import State
 from mosaic.fl.rng import stream
 from mosaic.fl.stages import Waves, federated_model
-from mosaic.fl.synthesis.client_cvaes import client_cvae, uploaded_cvae
 from mosaic.fl.synthesis.cvae import (
     CvaeConfig,
-    cvae_config,
     flop_shapes,
     new_decoder,
     reconstruction,
     with_label,
 )
 from mosaic.fl.synthesis.decoders import Decoders
+from mosaic.fl.synthesis.labelled import labelled_stages, uploaded_generators
 from mosaic.fl.task import Task
 from mosaic.fl.training.distillation import BATCHES_PER_DRAW, distil, loss_curve_ends
 from mosaic.fl.training.prediction import predictor
@@ -107,7 +105,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
     # sends.
     shards = open_federation(task).shards
     label_counts = torch.stack([upload(shard.label_counts, "counts") for shard in shards])
-    cvaes: list[Any] = [uploaded_cvae(task, cvae_config(config), shard.client) for shard in shards]
+    cvaes = uploaded_generators("cvae", task, config)
     decoders = Decoders(task, config, [cvae["state"] for cvae in cvaes], label_counts)
     draw = decoders.draw
     diagnostics = {}
@@ -139,8 +137,7 @@ def run(task: Task, config: Config) -> Iterator[Snapshot]:
 
 def stages(task: Task, config: Config) -> Waves:
     """The cached stages that ``run`` calls, in waves."""
-    cvae = partial(client_cvae, task, cvae_config(config))
-    return [[partial(cvae, client) for client in range(task.n_clients)]]
+    return [labelled_stages("cvae", task, config)]
 
 
 def distil_decoders(task: Task, config: Config, decoders: Decoders) -> tuple[State, float]:

@@ -25,12 +25,6 @@ def client_cvae(task: Task, config: CvaeConfig, client: int) -> dict[str, Any]:
     return {"state": decoder, "losses": losses}
 
 
-def uploaded_cvae(task: Task, config: CvaeConfig, client: int) -> dict[str, Any]:
-    """One client's conditional VAE, as :func:`client_cvae`, with the decoder uploaded."""
-    cvae = client_cvae(task, config, client)
-    return cvae | {"state": upload(cvae["state"], "generator")}
-
-
 @stage(version=1, sees=Task.without_models)
 def client_modules(
     task: Task, config: CvaeConfig, client: int, together: bool = True

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from mosaic.fl.channel import n_bytes
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.transforms import normalise
-from mosaic.fl.synthesis.client_cvaes import client_cvae, client_modules, uploaded_cvae
+from mosaic.fl.synthesis.client_cvaes import client_cvae, client_modules
 from mosaic.fl.synthesis.cvae import (
     CvaeConfig,
     cvae_config,
@@ -21,6 +22,7 @@ from mosaic.fl.synthesis.cvae import (
     reconstruction,
 )
 from mosaic.fl.synthesis.decoders import Decoders
+from mosaic.fl.synthesis.labelled import uploaded_generators
 from mosaic.fl.task import Task
 
 
@@ -148,19 +150,24 @@ def test_settings_of_models_do_not_train_a_clients_generators_again(make, task, 
         assert make.key_of(replace(task, **{name: value}), small, 0) != key
 
 
-@pytest.mark.parametrize("make", [uploaded_cvae, client_modules])
+@pytest.mark.parametrize(
+    "make",
+    [partial(uploaded_generators, "cvae"), lambda *given: [client_modules(*given, client=1)]],
+    ids=["all clients' CVAEs", "one client's modules"],
+)
 def test_a_hit_equals_a_miss_and_bytes_are_counted(make, task, small, store):
     with opened(Account()) as account:
-        first = make(task, small, 1)
+        first = make(task, small)
     with opened(Account()) as again:
-        hit = make(task, small, 1)
+        hit = make(task, small)
     use_cache(None)
-    miss = make(task, small, 1)
+    miss = make(task, small)
     for other in (hit, miss):
-        assert first["losses"] == other["losses"]
-        for a, b in zip(states_of(first), states_of(other), strict=True):
-            assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-    sent = n_bytes(first.get("state", first.get("states")))
+        for one, same in zip(first, other, strict=True):
+            assert one["losses"] == same["losses"]
+            for a, b in zip(states_of(one), states_of(same), strict=True):
+                assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+    sent = n_bytes([one.get("state", one.get("states")) for one in first])
     assert account.total().upload == again.total().upload == {"generator": sent}
     assert account.total().flops == again.total().flops > 0
 
