@@ -68,18 +68,30 @@ def cells_on_ray(
         InputError: Ray is not installed, or no cluster answers.
     """
     with connected(address) as ray:
-        yield from cells_on_cluster(cells, session, ray, watch, gpu_share)
+        gpus = gpus_of_task(session, gpu_share)
+        n_at_once = room(ray, max((cell.task.threads for cell in cells), default=1), gpus)
+        yield from cells_on_cluster(cells, session, ray, gpus, n_at_once, watch)
 
 
 def cells_on_cluster(
-    cells: Sequence[Cell], session: Session, ray: ModuleType, watch: Watch, gpu_share: float = 1.0
+    cells: Sequence[Cell],
+    session: Session,
+    ray: ModuleType,
+    gpus: float,
+    n_at_once: int,
+    watch: Watch,
 ) -> Generator[Outcome]:
-    """As :func:`cells_on_ray`, on a cluster that ``ray`` is connected to."""
+    """As :func:`cells_on_ray`, on a cluster that is connected.
+
+    Args:
+        cells, session, watch: as there.
+        ray: connected to the cluster.
+        gpus: GPU fraction of a task.
+        n_at_once: how many tasks the cluster has room for.
+    """
     with token_in(session.out / "cache") as token:
         prepare(session)  # stages that are in its cache are not scheduled
         schedule = Schedule(cells)
-        gpus = gpu_share if session.device.startswith("cuda") else 0
-        n_at_once = room(ray, max((cell.task.threads for cell in cells), default=1), gpus)
         needs = {
             "num_gpus": gpus,
             "memory": MEMORY,
@@ -114,6 +126,11 @@ def connected(address: str) -> Iterator[ModuleType]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def gpus_of_task(session: Session, gpu_share: float) -> float:
+    """The GPU fraction that a task needs: none on a CPU."""
+    return gpu_share if session.device.startswith("cuda") else 0
 
 
 def room(ray: ModuleType, threads: int, gpus: float) -> int:

@@ -33,7 +33,7 @@ from benchmarks.running.live_page import shown_live
 from benchmarks.running.other_data import on_other_data
 from benchmarks.running.processes import Watch, run_cells
 from benchmarks.running.progress import Estimate
-from benchmarks.running.ray_cluster import cells_on_cluster, connected, room
+from benchmarks.running.ray_cluster import cells_on_cluster, connected, gpus_of_task, room
 from benchmarks.running.records import all_records, done_file, key_of, path_of, take_over
 from benchmarks.running.request import Request
 from benchmarks.running.requested_cells import requested_cells
@@ -206,10 +206,9 @@ class SuiteRun:
             yield partial(run_cells, missing, self.session, jobs), self.jobs
             return
         with connected(self.request.ray) as ray:
-            gpu_share = self.request.gpu_share
-            start = partial(cells_on_cluster, missing, self.session, ray, gpu_share=gpu_share)
-            gpus = gpu_share if self.session.device.startswith("cuda") else 0
-            yield start, room(ray, self.request.threads, gpus)
+            gpus = gpus_of_task(self.session, self.request.gpu_share)
+            jobs = room(ray, self.request.threads, gpus)
+            yield partial(cells_on_cluster, missing, self.session, ray, gpus, jobs), jobs
 
 
 def open_run(request: Request, dry: bool = False) -> SuiteRun:

@@ -5,7 +5,7 @@ import argparse
 import optuna
 
 from benchmarks.cli import console
-from benchmarks.running.ray_cluster import connected, room
+from benchmarks.running.ray_cluster import connected, gpus_of_task, room
 from benchmarks.tuning.board import board
 from benchmarks.tuning.on_ray import work_on_ray
 from benchmarks.tuning.plan import Plan
@@ -24,7 +24,7 @@ def run_trials(study: optuna.Study, plan: Plan, jobs: int, options: argparse.Nam
     """
     if options.ray:
         with connected(options.ray) as ray:
-            gpus = options.gpu_share if plan.session.device.startswith("cuda") else 0
+            gpus = gpus_of_task(plan.session, options.gpu_share)
             # not jobs: the default is what the cluster has room for
             n_tasks = min(options.jobs or room(ray, plan.threads, gpus), plan.trials)
             with board(study, plan, n_tasks, console) as (announce, refresh):

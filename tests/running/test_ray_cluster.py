@@ -212,12 +212,11 @@ def test_of_the_cells_that_wait_on_a_cluster_only_those_that_it_has_room_for_are
         remote=lambda _: task,
         wait=lambda running, num_returns: (running[:1], running[1:]),
         get=lambda number: (Outcome(cells[number], "done"), {}),
-        cluster_resources=lambda: {"CPU": 2.0},
         exceptions=SimpleNamespace(RayError=RuntimeError),
     )
     shown = []
     outcomes = cells_on_cluster(
-        cells, Session(tmp_path), cluster, lambda key, *_: shown.append(key)
+        cells, Session(tmp_path), cluster, 0, 2, lambda key, *_: shown.append(key)
     )
     counts = [len(shown) for _ in outcomes]
     assert counts == [2, 3, 4, 5, 5] and shown == [each.key for each in cells]
