@@ -1,4 +1,4 @@
-"""What several test files use: test images, a snapshot's logits, equality to the last bit.
+"""What several test files use: test images, a model's file, logits, equality to the last bit.
 
 pytest puts the folder of the top conftest.py on the path, so every test file can import this one:
 ``from helpers import images, logits_of, same``.
@@ -13,6 +13,30 @@ from torch import Tensor
 from mosaic.fl.contract import Snapshot
 from mosaic.fl.data.loading import load
 from mosaic.fl.data.transforms import normalise
+
+LINEAR_MODEL = '''
+"""A linear model."""
+
+from torch import nn
+
+from mosaic.fl.models.registry import Model
+
+
+class Linear(nn.Module):
+    def __init__(self, spec, channels):
+        super().__init__()
+        self.linear = nn.Linear(spec.channels * spec.size**2, spec.n_classes)
+
+    def features(self, x):
+        return x.flatten(1)
+
+    def forward(self, x):
+        return self.linear(self.features(x))
+
+
+MODEL = Model(network=Linear, narrows=False)
+'''
+"""The file of a user's model."""
 
 
 def images(n: int | None = 40) -> Tensor:

@@ -1,6 +1,7 @@
 """Settings at every entrance: --set, --params, a suite, a grid, the tuner and the Python API."""
 
 import pytest
+from helpers import LINEAR_MODEL
 
 from benchmarks.api import request_of
 from benchmarks.planning.expand import expand_cells
@@ -230,12 +231,9 @@ def test_a_label_is_not_that_of_the_tasks_settings(tmp_path):
         ("grid = {mu = [0.1]}\nset = {mu = 0.3}", "fedprox: mu is both in set and in grid"),
     ],
 )
-def test_an_entry_that_would_be_left_out_or_has_two_values_is_refused(line, message, tmp_path):
-    file = tmp_path / "own.toml"
-    file.write_text(HEAD + f'[[method]]\nname = "fedprox"\n{line}\n')
+def test_an_entry_that_would_be_left_out_or_has_two_values_is_refused(line, message, written):
     with pytest.raises(InputError, match=message):
-        name, suite = read_suite(str(file))
-        expand_cells(name, suite, "quick")
+        expand_cells(*written(HEAD + f'[[method]]\nname = "fedprox"\n{line}\n'), "quick")
 
 
 @pytest.mark.parametrize("name", ["methods", "datasets", "metrics"])
@@ -244,35 +242,11 @@ def test_a_name_in_the_python_api_is_a_text(name):
         request_of("heterogeneity", "quick", {name: 3})
 
 
-NET = """
-'''A linear classifier.'''
-
-from torch import nn
-
-from mosaic.fl.models.registry import Model
-
-
-class Net(nn.Module):
-    def __init__(self, spec, channels):
-        super().__init__()
-        self.linear = nn.Linear(spec.channels * spec.size**2, spec.n_classes)
-
-    def features(self, x):
-        return x.flatten(1)
-
-    def forward(self, x):
-        return self.linear(self.features(x))
-
-
-MODEL = Model(network=Net, narrows=False)
-"""
-
-
 @pytest.mark.parametrize("table", ["[task]\nmodel =", "[scale.quick]\ntask.model ="])
 def test_a_suite_names_a_file_of_a_model_beside_it_for_all_scales_or_one(
     table, tmp_path, no_methods_left
 ):
-    (tmp_path / "net.py").write_text(NET)
+    (tmp_path / "net.py").write_text(LINEAR_MODEL)
     file = tmp_path / "own.toml"
     file.write_text(HEAD + f'methods = ["local"]\n{table} "net.py"\n')
     request = request_of(str(file), "quick", {"out": tmp_path / "out", "device": "cpu"})
@@ -289,8 +263,7 @@ def test_a_suite_names_a_file_of_a_model_beside_it_for_all_scales_or_one(
         ("omega = 1", "scale.laptop.task.omega is no setting: give the suite's or"),
     ],
 )
-def test_a_wrong_setting_of_another_scale_is_found(task, message, tmp_path):
-    file = tmp_path / "own.toml"
-    file.write_text(HEAD + f'methods = ["local"]\n[scale.laptop]\ntask = {{ {task} }}\n')
+def test_a_wrong_setting_of_another_scale_is_found(task, message, written):
+    suite = written(HEAD + f'methods = ["local"]\n[scale.laptop]\ntask = {{ {task} }}\n')
     with pytest.raises(InputError, match=message):
-        expand_cells(*read_suite(str(file)), "quick")
+        expand_cells(*suite, "quick")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from helpers import LINEAR_MODEL
 from optuna.distributions import CategoricalDistribution
 from oracle import ON_CPU, study_folder
 
@@ -27,29 +28,6 @@ from mosaic.fl.errors import InputError
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fedavgm.py"
 
 pytestmark = pytest.mark.usefixtures("no_methods_left")
-
-MODEL = '''
-"""A linear model."""
-
-from torch import nn
-
-from mosaic.fl.models.registry import Model
-
-
-class Linear(nn.Module):
-    def __init__(self, spec, channels):
-        super().__init__()
-        self.linear = nn.Linear(spec.channels * spec.size**2, spec.n_classes)
-
-    def features(self, x):
-        return x.flatten(1)
-
-    def forward(self, x):
-        return self.linear(self.features(x))
-
-
-MODEL = Model(network=Linear, narrows=False)
-'''
 
 
 def plan_for(out: Path, *given: str) -> Plan:
@@ -161,7 +139,7 @@ def test_given_back_it_has_the_trials_model_and_data_from_files(tmp_path, monkey
         "test_labels": digits.target[1200:],
     }
     np.savez(tmp_path / "my digits.npz", **arrays)
-    (tmp_path / "linear.py").write_text(MODEL.lstrip())
+    (tmp_path / "linear.py").write_text(LINEAR_MODEL.lstrip())
     monkeypatch.chdir(tmp_path)
     plan = plan_for(
         tmp_path,
