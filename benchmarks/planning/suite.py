@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from benchmarks.planning.axes import check_clients, check_omega, check_widths, seeds_of
-from benchmarks.planning.scales import SCALES, Budget, Scale
+from benchmarks.planning.scales import Budget, Scale, known_scale
 from benchmarks.planning.toml_files import read_toml
 from mosaic.fl.errors import InputError, did_you_mean
 
@@ -104,10 +104,9 @@ def check_scale(name: str) -> str:
     """A scale's name.
 
     Raises:
-        ValueError: there is none of that name.
+        InputError: there is none of that name.
     """
-    if name not in SCALES:
-        raise ValueError(str(did_you_mean("scale", name, SCALES)))
+    known_scale(name)
     return name
 
 
