@@ -50,9 +50,8 @@ class Config:
     """Settings of data sharing."""
 
     share: float = 0.05  # of the clients' images that all receive; the paper: 5 % and more
-    mix: str = choice(
-        "everything", "complement", "half"
-    )  # what a client adds; the paper: everything
+    # What a client adds; the paper: everything
+    mix: str = choice("everything", "complement", "half")
     rare: float = 0.0  # a class is lacking up to this share of the largest; not with "everything"
     count: int = added_later(0)  # images that all receive, in place of the share; 0: the share
 

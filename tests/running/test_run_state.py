@@ -1,4 +1,4 @@
-"""What a run says of its time: what is left gets less, and what is not known is not said."""
+"""The time that a run shows: what is left gets less, and what is not known is not shown."""
 
 import dataclasses
 

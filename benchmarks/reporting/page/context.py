@@ -164,12 +164,13 @@ class Context:
         found: dict[tuple, np.ndarray] = {}
         for (folder,), rows in groups(self.records, [FOLDER]):
             with tempfile.TemporaryDirectory() as copy, warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what is absent is said on the page
+                warnings.simplefilter("ignore")  # the page names what is absent
                 place = Path(folder)
                 if (place / ARCHIVE).exists() and not (place / "partitions").is_dir():
                     place = Path(copy)
                     unpack(Path(folder), into=place)
-                found |= shown_partitions(rows, place) | found
+                for key, table in shown_partitions(rows, place).items():
+                    found.setdefault(key, table)  # the first folder's
         return found
 
     @cached_property
