@@ -66,6 +66,15 @@ def test_a_method_that_is_gone_is_in_no_other_methods_settings():
     assert settings == "[task]\nlr = 0.2\n[mosaic]\nlr = 0.1\n"
 
 
+def test_a_label_has_no_command_in_a_setting_where_it_has_no_cell():
+    full = made_records({"fedavg": [0.5], "mosaic": [0.6]}, **{"task.lr": 0.2})
+    mixed = made_records({"mosaic": [0.6]}, **{"task.lr": 0.2}).assign(widths="mixed")
+    mixed["cell"] += "m"
+    blocks = commands(Context(pd.concat([full, mixed], ignore_index=True), "mosaic"))["blocks"]
+    names = [[line["name"] for line in block["lines"]] for block in blocks]
+    assert names == [["fedavg", "mosaic"], ["mosaic"]]
+
+
 def test_two_labels_of_one_method_have_each_its_own_settings():
     frames = []
     for folder, lr in {"a": 0.1, "b": 0.2}.items():

@@ -118,6 +118,8 @@ def alike(rows: pd.DataFrame) -> list[pd.DataFrame]:
     Returns:
         One row per cell.
     """
+    if rows.empty:  # pandas has no key per row then
+        return []
     cells = rows.drop_duplicates("cell", keep="last")
     columns = [name for name in map(str, cells.columns) if _is_setting(name) or name in GIVEN]
     values = cells.reindex(columns=columns).astype(object).fillna("").astype(str)
