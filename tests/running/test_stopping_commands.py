@@ -93,7 +93,8 @@ def test_from_python_an_interrupt_reaches_the_caller_after_the_processes_are_gon
     assert command.process.wait(timeout=5) == 0
     printed, err = command.printed
     assert printed.splitlines()[-1] == "interrupted 0 True" and err == ""
-    assert not command.left()
+    # The interpreter's own resource tracker ends a moment after its parent.
+    wait_for(lambda: not command.left(), 5)
 
 
 def test_a_killed_worker_fails_its_cell_with_a_reason_and_the_run_goes_on(tmp_path):
