@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mosaic.client_generators import GeneratorConfig, client_generator
-from mosaic.fl.cache import LazyModels
+from mosaic.fl.lazy_models import LazyModels
 from mosaic.fl.stages import Waves
 from mosaic.fl.synthesis.decoders import Decoders
 from mosaic.fl.synthesis.labelled import LABELLED, labelled_stages, uploaded_generators

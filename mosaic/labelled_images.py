@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mosaic.client_generators import GeneratorConfig, client_generator
-from mosaic.fl.cache import LazyModels
+from mosaic.fl.lazy_models import LazyModels
 from mosaic.fl.stages import final_client_models
 from mosaic.fl.synthesis.decoders import Decoders
 from mosaic.fl.synthesis.labelled import LABELLED, uploaded_generators

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from mosaic.fl.cache import LazyModels
 from mosaic.fl.channel import upload
 from mosaic.fl.independent import independent_client_model
+from mosaic.fl.lazy_models import LazyModels
 from mosaic.fl.models.live_network import initial_model
 from mosaic.fl.models.spec import State
 from mosaic.fl.rounds import average_round, client_windows

@@ -7,10 +7,11 @@ models that FedAvg averages. Models trained without federation are in ``independ
 from collections.abc import Sequence
 from functools import partial
 
-from mosaic.fl.cache import LazyModels, stage
+from mosaic.fl.cache import stage
 from mosaic.fl.checkpoints import in_order
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.independent import independent_client_model, one_shot_shift
+from mosaic.fl.lazy_models import LazyModels
 from mosaic.fl.models.live_network import initial_model
 from mosaic.fl.models.spec import State
 from mosaic.fl.rounds import average_round, client_update, client_updates, participants

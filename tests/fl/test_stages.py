@@ -9,9 +9,10 @@ import pytest
 import torch
 from helpers import same
 
-from mosaic.fl.cache import LazyModels, use_cache
+from mosaic.fl.cache import use_cache
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.independent import pooled_model
+from mosaic.fl.lazy_models import LazyModels
 from mosaic.fl.stages import federated_model, final_client_models
 
 
@@ -41,7 +42,7 @@ def test_two_ways_to_the_same_model_are_charged_the_same(store, task):
 
 
 def test_of_many_models_the_last_few_stay_in_memory_and_each_is_computed_once(store, monkeypatch):
-    monkeypatch.setattr("mosaic.fl.cache.MODELS_IN_MEMORY", 2)
+    monkeypatch.setattr("mosaic.fl.lazy_models.MODELS_IN_MEMORY", 2)
     calls = []
 
     def constant(i: int) -> dict:
