@@ -13,6 +13,9 @@ from mosaic.fl.task import Task
 
 torch.set_num_threads(1)  # as Task.threads: it fixes the order of sums, and so the last bits
 
+# A test that computes something twice must not read the second result from a temporary cache.
+use_cache(None)
+
 
 @pytest.fixture
 def task() -> Task:

@@ -10,11 +10,14 @@ written to hidden files and renamed. A lock lets one process compute a result wh
 it. A damaged file is noticed by its checksum and set aside, and the result is computed again.
 """
 
+import atexit
 import contextlib
 import dataclasses
 import functools
 import inspect
 import json
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,12 +45,14 @@ class _Cache:
 
     Attributes:
         folder: Where results are stored; None: nowhere.
+        chosen: Whether :func:`use_cache` has set the folder.
         watch: Called with the name of each stage that starts to be computed.
         computed: The "name/key" of each stage computed in a block of :func:`computed_stages`;
             None outside.
     """
 
     folder: Path | None = None
+    chosen: bool = False
     watch: Callable[[str], None] | None = None
     computed: set[str] | None = None
 
@@ -56,13 +61,30 @@ _cache = _Cache()
 
 
 def use_cache(folder: Path | None) -> None:
-    """Store results under ``folder``; with None, every stage is computed each time it is called."""
+    """Store results under ``folder``; with None, every stage is computed each time it is called.
+
+    Before the first call results are stored in a temporary folder, which goes with the process.
+    """
     _cache.folder = folder
+    _cache.chosen = True
 
 
 def in_use() -> bool:
     """Whether results are stored."""
-    return _cache.folder is not None
+    return _folder() is not None
+
+
+def _folder() -> Path | None:
+    """Where results are stored; a temporary folder if nobody has chosen one.
+
+    Without any, each client's last model would train the server's model of all earlier rounds
+    again.
+    """
+    if not _cache.chosen:
+        temporary = tempfile.mkdtemp(prefix="mosaic-")
+        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+        use_cache(Path(temporary))
+    return _cache.folder
 
 
 def watch_stages(watch: Callable[[str], None] | None) -> None:
@@ -166,7 +188,8 @@ def stage(
 
 def is_cached(name: str, key: str) -> bool:
     """Whether the result of the stage ``name`` with this key is in the cache."""
-    return _cache.folder is not None and (_cache.folder / name / f"{key}.json").exists()
+    folder = _folder()
+    return folder is not None and (folder / name / f"{key}.json").exists()
 
 
 def _compute(name: str, key: str, compute: Callable[[], Any]) -> tuple[Any, dict[str, Cost]]:
@@ -199,13 +222,13 @@ def _compute(name: str, key: str, compute: Callable[[], Any]) -> tuple[Any, dict
 @contextlib.contextmanager
 def _locked(name: str, key: str) -> Iterator[None]:
     """Hold the result's lock, so that processes that need the same result compute it once."""
-    if _cache.folder is None:
+    folder = _folder()
+    if folder is None:
         yield
         return
 
-    folder = _cache.folder / name
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"{key}.lock"):
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / name / f"{key}.lock"):
         yield
 
 
@@ -215,10 +238,11 @@ def _read(name: str, key: str, locked: bool = False) -> tuple[Any, dict[str, Cos
     A damaged one is set aside if this process holds the result's lock: without it, another one
     might have computed the result again meanwhile.
     """
-    if _cache.folder is None or not is_cached(name, key):
+    folder = _folder()
+    if folder is None or not is_cached(name, key):
         return None
 
-    stem = _cache.folder / name / key
+    stem = folder / name / key
     notes_file = stem.with_suffix(".json")
     tensors_file = stem.with_suffix(".safetensors")
     try:
@@ -245,7 +269,8 @@ def _cost(stored: dict[str, Any]) -> Cost:
 
 
 def _write(name: str, key: str, artifact: Any, costs: dict[str, Cost]) -> None:
-    if _cache.folder is None:
+    folder = _folder()
+    if folder is None:
         return
 
     tensors: dict[str, Tensor] = {}
@@ -260,6 +285,5 @@ def _write(name: str, key: str, artifact: Any, costs: dict[str, Cost]) -> None:
     }
 
     # The JSON file comes last: a result is in the cache if it exists
-    folder = _cache.folder / name
-    write_whole(folder / f"{key}.safetensors", data)
-    write_whole(folder / f"{key}.json", json.dumps(note).encode())
+    write_whole(folder / name / f"{key}.safetensors", data)
+    write_whole(folder / name / f"{key}.json", json.dumps(note).encode())

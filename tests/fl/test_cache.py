@@ -3,7 +3,10 @@
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -26,6 +29,35 @@ def test_without_a_cache_a_stage_is_computed_each_time_to_the_same_result(store,
     use_cache(None)
     assert identical(model(Config()), stored)
     assert computed == ["model", "weights"] * 2
+
+
+SCRIPT = """
+import tempfile, sys
+tempfile.tempdir = sys.argv[1]
+from mosaic.fl.cache import watch_stages
+from mosaic.fl.stages import final_client_models
+from mosaic.fl.task import Task
+
+started = []
+watch_stages(started.append)
+task = Task(n_clients=3, rounds=4, score_every=1, steps=1, base_width=4)
+final_client_models(task)
+final_client_models(task)
+print(started.count("warm_up"), started.count("last_model"))
+"""
+
+
+def test_a_script_that_chooses_no_cache_trains_each_round_once_and_leaves_no_file(tmp_path):
+    printed = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    ).stdout
+    # The initial model and those after rounds 1 to 3; the last round of three clients
+    assert printed.split() == ["4", "3"]
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_callers_random_state_is_left_alone_whether_a_stage_is_computed_or_read(store):
