@@ -69,10 +69,10 @@ SCALES = {
         task={
             "rounds": 10,
             "score_every": 5,
-            "steps": 10,
+            "steps": 5,
             "base_width": 16,
             "batch_size": 32,
-            "lr": 0.05,
+            "lr": 0.1,
         },
         methods={
             # 8x8 images need no 3.57 M parameters
@@ -93,15 +93,15 @@ SCALES = {
         client_work=0.03,
         server_work=0.04,
         fidelity_n=2048,
-        # rounds x steps x rate is a third of the papers' 300 x 10 x 0.01: few rounds, at five times
-        # their learning rate
+        # rounds x steps x rate is a third of the papers' 300 x 10 x 0.01: few rounds and steps, at
+        # ten times their learning rate
         task={
             "rounds": 20,
             "score_every": 10,
-            "steps": 10,
+            "steps": 5,
             "base_width": 16,
             "batch_size": 32,
-            "lr": 0.05,
+            "lr": 0.1,
         },
         methods={
             "mosaic": {"ngf": 16, "generator_batch": 32},
