@@ -169,7 +169,7 @@ def test_what_a_suite_has_of_its_own_at_a_scale_holds_there_alone(written):
     given = {"seeds": [0], "methods": ["mosaic"]}
 
     (quick,) = expand_cells(*suite, "quick", **given)
-    assert (quick.task.steps, quick.work.client_budget, quick.work.server_budget) == (10, 6, 3)
+    assert (quick.task.steps, quick.work.client_budget, quick.work.server_budget) == (5, 6, 3)
 
     (laptop,) = expand_cells(*suite, "laptop", **given)
     assert (laptop.task.steps, laptop.work.client_budget, laptop.work.server_budget) == (7, 2, 0.5)
