@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 from stops import Command, wait_for
 
@@ -68,6 +69,17 @@ def test_a_command_stops_at_once(arguments, processes, number, group, tmp_path):
     assert not list(out.rglob("*.failed.json"))
 
 
+def command_lines(processes: list[psutil.Process]) -> list[str]:
+    """Of each process that still lives, its command line."""
+    lines = []
+    for process in processes:
+        try:
+            lines.append(" ".join(process.cmdline()))
+        except psutil.NoSuchProcess:
+            continue
+    return [line for line in lines if line]  # a process that has just ended has an empty one
+
+
 SCRIPT = """
 import signal, sys
 import psutil
@@ -93,7 +105,8 @@ def test_from_python_an_interrupt_reaches_the_caller_after_the_processes_are_gon
     assert command.process.wait(timeout=5) == 0
     printed, err = command.printed
     assert printed.splitlines()[-1] == "interrupted 0 True" and err == ""
-    # The interpreter's own resource tracker ends a moment after its parent.
+    # Python's own resource tracker ends when it sees that its parent has ended; nobody else is left
+    assert all("resource_tracker" in line for line in command_lines(command.left()))
     wait_for(lambda: not command.left(), 5)
 
 
