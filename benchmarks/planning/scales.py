@@ -67,8 +67,8 @@ SCALES = {
         server_work=0.04,
         fidelity_n=180,  # the test set's 360 images are two halves of 180
         task={
-            "rounds": 10,
-            "score_every": 5,
+            "rounds": 8,
+            "score_every": 4,
             "steps": 5,
             "base_width": 16,
             "batch_size": 32,

@@ -111,7 +111,8 @@ def test_a_number_of_steps_that_is_set_stays():
         widths=["full"],
         settings={"mosaic": {"distil_steps": "7"}},
     )
-    assert cell.config.distil_steps == 7 and cell.work.server_spent < 1
+    assert cell.config.distil_steps == 7
+    assert cell.work.server_spent < cell.work.server_budget / 2
     assert cell.work.client_spent == pytest.approx(6, rel=0.05)
 
 
