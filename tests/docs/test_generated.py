@@ -35,11 +35,11 @@ def test_the_list_of_methods_is_the_codes():
 
 def test_what_each_method_was_given_is_the_records():
     records, page = generated(
-        METHODS_PAGE, "benchmarks.reporting.pages.budget", "what each method was given"
+        METHODS_PAGE, "benchmarks.reporting.print_budget", "what each method was given"
     )
     frame = pd.read_csv(ROOT / records.strip(), low_memory=False)
     assert page == markdown(budget_page(frame)), (
-        f"run python -m benchmarks.reporting.pages.budget{records} and put its output into "
+        f"run python -m benchmarks.reporting.print_budget{records} and put its output into "
         "docs/methods.md"
     )
 

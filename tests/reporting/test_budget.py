@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from benchmarks.planning.methods import METHODS, facts_of
-from benchmarks.reporting.pages.budget import budget_page, main
+from benchmarks.reporting.pages.budget import budget_page
+from benchmarks.reporting.print_budget import main
 
 
 def record(method: str, seed: int = 0, **facts) -> dict:

@@ -8,7 +8,7 @@ import pytest
 from stops import Command, wait_for
 
 ARCHIVE = ["-m", "benchmarks.running.archive", "pack"]
-BUDGET = ["-m", "benchmarks.reporting.pages.budget"]
+BUDGET = ["-m", "benchmarks.reporting.print_budget"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)

@@ -1,30 +1,19 @@
 """What each method was given: rounds, steps, the start of the server's student, what was sent.
 
 All of it is measured (steps that the cost account counted, kinds of payload that were sent) or read
-from the methods' modules. To print it as Markdown::
-
-    python -m benchmarks.reporting.pages.budget results/.../records.csv
+from the methods' modules. ``benchmarks/reporting/print_budget.py`` prints it as Markdown.
 """
 
-from benchmarks.running.stopping import hear_signals, stops_cleanly
-
-if __name__ == "__main__":
-    hear_signals()
-
-import argparse
 import math
-import sys
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 
 import pandas as pd
 
-from benchmarks.cli import exit_code_of
 from benchmarks.reporting import comparison
-from benchmarks.reporting.frames import has_values, of_label, read_csv, values_of
+from benchmarks.reporting.frames import has_values, of_label, values_of
 from benchmarks.reporting.names import method_order, setting_name, widths_name
 from benchmarks.reporting.pages.tuned_over import NOTE, tuned_over
-from benchmarks.reporting.table import NOTHING, Page, markdown, span
+from benchmarks.reporting.table import NOTHING, Page, span
 
 AT_CLIENTS = ("generator", "cvae", "flow")
 """Kinds of steps that clients take beside their local training."""
@@ -179,28 +168,3 @@ def _number(value: float) -> str:
     if value >= 10:
         return f"{round(value):,}"
     return f"{value:.3g}"
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the page of the records in a CSV file as Markdown."""
-    with stops_cleanly(ends_after=argv is None):
-        options = _parse(argv)
-        return exit_code_of(lambda: _print(options.records))
-
-
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.reporting.pages.budget",
-        description="Print what each method was given as Markdown.",
-    )
-    parser.add_argument("records", metavar="FILE", help="a suite's records.csv")
-    return parser.parse_args(argv)
-
-
-def _print(path: str) -> int:
-    print(markdown(budget_page(read_csv(Path(path)))))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
