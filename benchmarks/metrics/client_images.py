@@ -1,4 +1,4 @@
-"""What each client's generator draws, beside the client's own data: coverage and label shares.
+"""What each client's generator draws, beside the client's own labels: coverage and label shares.
 
 An image's class is what the domain classifier takes it for. Methods whose generator is the
 server's have none of these columns.

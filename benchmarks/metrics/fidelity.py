@@ -223,10 +223,15 @@ def collapse(features: Tensor, logits: Tensor, duplicate_distance: float) -> dic
     counts = logits.argmax(1).bincount(minlength=k)  # (K,)
     mean = logits.softmax(1).mean(0)  # (K,)
     return {
-        "duplicate_ratio": (nearest(features) <= duplicate_distance).double().mean().item(),
+        "duplicate_ratio": near_duplicates(features, duplicate_distance),
         "classes_covered": (counts >= max(n / (10 * k), 1)).double().mean().item(),
         "class_entropy": torch.special.entr(mean).sum().item() / math.log(k),
     }
+
+
+def near_duplicates(features: Tensor, distance: float) -> float:
+    """Return the share of images (N, D) whose nearest other one is at most ``distance`` away."""
+    return (nearest(features) <= distance).double().mean().item()
 
 
 def nearest(rows: Tensor, block: int = 1024) -> Tensor:

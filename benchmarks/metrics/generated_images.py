@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from benchmarks.metrics.client_images import client_scores
+from benchmarks.metrics.client_neighbours import neighbour_scores
 from benchmarks.metrics.fidelity import DOMAIN, Extractor, Reference, extract, scores_of
+from mosaic.fl.data.federation import Shard
 from mosaic.fl.rng import stream
 
 DRAWN = 2
@@ -37,7 +40,7 @@ def score_generated(
     seed: int,
     asked: int,
     references: Callable[[int], Sequence[Scored]],
-    label_counts: Tensor | None = None,
+    shards: Sequence[Shard] = (),
 ) -> Generated:
     """Draw a method's images and score them over each extractor.
 
@@ -52,8 +55,8 @@ def score_generated(
         seed: the task's, which fixes the draws.
         asked: images that the scale wants on each side.
         references: what real images score, at most this many on each side.
-        label_counts: the clients' samples per class (N, K), which their generators' images are
-            compared with; None: they are not.
+        shards: the clients' data, which their generators' images are compared with; none: they
+            are not.
     """
     scored_over = references(asked)
     n = max(real.n for _, real in scored_over)
@@ -67,7 +70,10 @@ def score_generated(
         is_domain = extractor.name == DOMAIN
         features, logits = extract(extractor, images if is_domain else images[:n])
         scores |= scores_of(extractor.name, features, logits, real, seed=0)
-        if is_domain and label_counts is not None:
-            scores |= client_scores(logits.argmax(1), drawn_by, label_counts)
+        if is_domain and shards:
+            counts = torch.stack([shard.label_counts for shard in shards])
+            scores |= client_scores(logits.argmax(1), drawn_by, counts)
+            distance = real.duplicate_distance
+            scores |= neighbour_scores(features, images, drawn_by, shards, distance)
     warnings = [real.warning for _, real in scored_over if real.warning]
     return Generated(scores, warnings, images[:n], drawn_by[:n])

@@ -32,6 +32,10 @@ OTHER_COLUMNS = {
     "class_accuracy": "test accuracy per class, separated by spaces; nan: no images of the class",
     "client_coverage": "per client, share of its classes that its generator draws; with spaces",
     "client_own_share": "per client, share of its generator's images in its classes; with spaces",
+    "client_duplicates": "per client, share of near-duplicates among its generator's images; with "
+    "spaces",
+    "client_nearest_real": "per client, median distance in pixels of its generator's images to the "
+    "nearest of its own; 1: as its own to each other, 0: copies; with spaces",
     "collapsed_clients": "clients with a coverage below 0.9 or a share below 0.5; with spaces",
     "notes": "remarks on how the generated images were scored, joined as warnings are",
     "data": "fingerprint of the training images and labels; part of the cell's key",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from benchmarks.running.archive import ARCHIVE, unpack
-from benchmarks.verifying.folder import Damage, read_content
+from benchmarks.running.folder_content import Damage, read_content
 from mosaic.fl.files import problem_of
 
 CELLS = ("cells/*.jsonl", "cells/*.failed.json", "partitions/*.json", "pictures/*.npz")

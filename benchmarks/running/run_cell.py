@@ -213,8 +213,7 @@ def _fidelity(cell: Cell, session: Session, synthesise: Callable) -> Row:
     """Score generated images, and keep some of them for the report's figure."""
     over = partial(references, cell.task, cell.test_data, session.inception)
     shards = open_federation(cell.task).shards
-    counts = torch.stack([shard.label_counts for shard in shards])
-    generated = score_generated(synthesise, cell.task.seed, cell.fidelity_n, over, counts)
+    generated = score_generated(synthesise, cell.task.seed, cell.fidelity_n, over, shards)
     keep_pictures(cell, session, generated.images, generated.drawn_by)
     return {**generated.scores, "notes": join_warnings(generated.warnings)}
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.planning.cell import Cell
+from benchmarks.running.folder_content import Content, copy_pictures, read_content
 from benchmarks.texts import file_names
 from benchmarks.verifying.figures import check_figures
-from benchmarks.verifying.folder import Content, copy_pictures, read_content
 from benchmarks.verifying.integrity import check_partitions, check_records, known_cells
 from benchmarks.verifying.pages import check_pages, write_again
 from benchmarks.verifying.planned import Question, planned_cells, question_of

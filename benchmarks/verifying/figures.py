@@ -17,8 +17,8 @@ from PIL import Image
 from benchmarks.reporting.frames import groups, with_status
 from benchmarks.reporting.names import number
 from benchmarks.reporting.shown import SUBJECT
+from benchmarks.running.folder_content import Content
 from benchmarks.texts import file_names
-from benchmarks.verifying.folder import Content
 from benchmarks.verifying.pages import TABLES, Report
 from benchmarks.verifying.verdict import Verdict
 

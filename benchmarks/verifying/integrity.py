@@ -10,10 +10,10 @@ from typing import Any
 
 from benchmarks.planning.cell import Cell
 from benchmarks.running.certificates import read_label_counts, write_certificate
+from benchmarks.running.folder_content import Content
 from benchmarks.running.record import environment
 from benchmarks.running.record_file import Row
 from benchmarks.running.run_cell import HETEROGENEITY
-from benchmarks.verifying.folder import Content
 from benchmarks.verifying.record_cells import OtherKey, cell_of, version_of
 from benchmarks.verifying.verdict import Verdict
 from mosaic.fl.data.loading import fingerprint, is_here, load

@@ -16,9 +16,9 @@ from benchmarks.reporting.page.write import page_of
 from benchmarks.reporting.pages.order import OtherBudget
 from benchmarks.reporting.report import with_other_budget, write_report
 from benchmarks.reporting.tables import write_tables
+from benchmarks.running.folder_content import Content
 from benchmarks.running.record import version
 from benchmarks.running.record_tables import PARQUET, parquet_of
-from benchmarks.verifying.folder import Content
 from benchmarks.verifying.parquet_file import parquet_differences
 from benchmarks.verifying.planned import Question, as_recorded, frames
 from benchmarks.verifying.texts import TextDifference, differences

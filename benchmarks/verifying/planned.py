@@ -18,10 +18,10 @@ from benchmarks.planning.scales import SCALES
 from benchmarks.planning.suite import Suite, read_suite, suite_names
 from benchmarks.reporting.frames import read_csv
 from benchmarks.reporting.report import with_missing
+from benchmarks.running.folder_content import Content
 from benchmarks.running.record_file import Row
 from benchmarks.running.records import current_names, in_order
 from benchmarks.running.suite_folder import ENDING, budget_of
-from benchmarks.verifying.folder import Content
 from mosaic.fl.data.datasets import display_name
 from mosaic.fl.data.loading import fingerprint, is_here, load
 from mosaic.fl.errors import InputError

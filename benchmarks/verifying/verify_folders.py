@@ -21,11 +21,11 @@ from benchmarks.planning.outside import (
     resolve_partition,
 )
 from benchmarks.planning.plugins import resolve_method
+from benchmarks.running.folder_content import suite_folders
 from benchmarks.running.record_file import Row
 from benchmarks.running.stopping import removed_on_stop
 from benchmarks.verifying.check_folder import Checked, check_folder
 from benchmarks.verifying.draw import drawn
-from benchmarks.verifying.folder import suite_folders
 from benchmarks.verifying.run_again import Machine, Recorded, run_again, without_data
 from benchmarks.verifying.shared_archive import is_archive, unpack_shared
 from benchmarks.verifying.verdict import Verdict

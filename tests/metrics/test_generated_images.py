@@ -7,6 +7,7 @@ import torch
 
 from benchmarks.metrics.fidelity import reference
 from benchmarks.metrics.generated_images import score_generated
+from mosaic.fl.data.federation import Shard
 from mosaic.fl.data.transforms import normalise
 from mosaic.fl.training.teachers import drawn_from
 
@@ -38,6 +39,26 @@ def test_images_of_a_fixed_set_are_scored_once_each(pool, references, asked, use
     assert scored.scores["duplicate_ratio"] < 0.05
     assert scored.scores["fid_domain_floor"] == references(used)[0][1].fid_floor
     assert len(scored.images.flatten(1).unique(dim=0)) == len(scored.drawn_by) == used
+
+
+def test_clients_have_scores_of_their_own_where_their_data_are_given(references, digits):
+    """Both clients' generators draw the first one's very images."""
+    images, labels = digits
+    halves = (torch.arange(0, 900), torch.arange(900, 1797))
+    counts = [labels[half].bincount(minlength=10) for half in halves]
+    clients = [Shard(i, 1.0, images, labels, halves[i], counts[i]) for i in range(2)]
+
+    def synthesise(n, rng):
+        drawn = torch.randperm(900, generator=rng)[:n]
+        return normalise(images[drawn]), torch.arange(n) % 2
+
+    scores = score_generated(synthesise, 0, 200, references, clients).scores
+    copies, others = (float(text) for text in scores["client_nearest_real"].split())
+    assert copies == 0 and 0.8 < others < 1.3
+    assert all(float(text) < 0.1 for text in scores["client_duplicates"].split())
+    assert "client_coverage" in scores
+    without = score_generated(synthesise, 0, 200, references).scores
+    assert not [column for column in without if column.startswith("client_")]
 
 
 def test_the_tasks_seed_fixes_what_is_drawn(pool, references):

@@ -47,6 +47,8 @@ def address(tmp_path_factory):
     }
     full = made_records(accuracies, omegas=(0.1, 1.0), data_free=True, needs="")
     full["client_coverage"] = "0.500 nan nan 1.000"
+    full["client_duplicates"] = "0.250 nan nan nan"
+    full["client_nearest_real"] = "0.071 nan nan 1.204"
     mixed = made_records(accuracies, omegas=(0.1,), widths="mixed")
     write_folder(full, folder / "a")
     write_pictures(folder / "a", key_of("mosaic", 0.1, 0))
@@ -157,9 +159,11 @@ def test_generated_and_real_images_are_shown_client_by_client(page):
     images = page.locator("#pictures img")
     assert images.count() == 4
     assert page.locator("#pictures figcaption").all_inner_texts() == [
-        "client 0; draws 50% of its classes",
-        "client 3; draws 100% of its classes",
+        "client 0; draws 50% of its classes; 25% near-duplicates; nearest real image at 0.07",
+        "client 3; draws 100% of its classes; nearest real image at 1.20",
     ]
+    note = page.locator("#pictures .note").inner_text()
+    assert "where 1 is how far its own images are from each other" in note
     widths = images.evaluate_all("all => all.map(image => image.naturalWidth)")
     assert widths == [64, 64, 64, 64]
 

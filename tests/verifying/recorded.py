@@ -8,10 +8,10 @@ from pathlib import Path
 from benchmarks.planning.cell import Cell
 from benchmarks.planning.data import fingerprints, splits_of, with_data
 from benchmarks.planning.settings import configure
+from benchmarks.running.folder_content import read_content
 from benchmarks.running.record_file import CHECKSUM, write_rows
 from benchmarks.running.run_cell import run_cell
 from benchmarks.running.session import Session, prepare
-from benchmarks.verifying.folder import read_content
 from benchmarks.verifying.integrity import check_partitions, check_records, known_cells
 from benchmarks.verifying.verdict import Verdict
 from mosaic.fl.task import Task

@@ -101,7 +101,7 @@ def test_mosaic_varies_more_than_fedavg_and_the_unmeasured_as_the_most_variable(
     assert tolerance_of("mosaic").points > 5 * tolerance_of("fedavg").points
     unknown = tolerance_of("mine")
     assert unknown.points >= tolerance_of("mosaic").points
-    assert "not measured" in unknown.method
+    assert "not measured" in unknown.method and "proves little" in unknown.source
 
 
 def test_the_draw_is_spread_over_methods_and_depends_on_the_seed_alone():

@@ -8,7 +8,7 @@ import recorded
 from recorded import integrity, record, rewrite, rows_of
 
 from benchmarks.running.archive import ARCHIVE, pack
-from benchmarks.verifying.folder import read_content, suite_folders
+from benchmarks.running.folder_content import read_content, suite_folders
 from mosaic.fl.errors import InputError
 
 

@@ -7,11 +7,11 @@ import pytest
 from benchmarks.reporting.frames import with_infinities
 from benchmarks.reporting.page.sources import read_folders
 from benchmarks.reporting.page.write import page_of
+from benchmarks.running.folder_content import read_content
 from benchmarks.running.record import version
 from benchmarks.running.record_file import write_rows
 from benchmarks.running.record_tables import parquet_of
 from benchmarks.running.records import load_records
-from benchmarks.verifying.folder import read_content
 from benchmarks.verifying.pages import Report, check_pages
 from benchmarks.verifying.planned import question_of
 from benchmarks.verifying.verdict import Verdict

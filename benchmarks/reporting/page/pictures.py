@@ -39,6 +39,8 @@ FACTS = {
 CLIENT_FACTS = {
     "client_coverage": "draws {:.0%} of its classes",
     "client_own_share": "{:.0%} of its images are of its classes",
+    "client_duplicates": "{:.0%} near-duplicates",
+    "client_nearest_real": "nearest real image at {:.2f}",
 }
 """Columns with a value per client, separated by spaces, and their texts."""
 

@@ -1,7 +1,7 @@
 """What a suite's folder has, read without changing anything in it.
 
-A run sets damaged files aside. A verification must not: it may be of somebody else's folder. So all
-further work is on a copy.
+A run sets damaged files aside. Verifying, sharing and merging must not: a folder may be somebody
+else's. So all further work is on a copy.
 """
 
 import json
