@@ -3,6 +3,7 @@ client's model that is asked in some steps only."""
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -58,7 +59,8 @@ def test_the_uploaded_weights_are_the_moving_average_of_the_live_ones(task, stor
     last ones."""
     w0, w1, w2 = (weights_after(task, SMALL, steps) for steps in range(3))
     averaged = replace(SMALL, ema=0.5, generator_steps=2)
-    state = chained_generator(task, averaged, 1)["state"]
+    made: Any = chained_generator(task, averaged, 1)
+    state = made["state"]
     assert state.keys() == w2.keys()
     for name, value in state.items():
         wanted = w0[name] / 4 + w1[name] / 4 + w2[name] / 2
@@ -71,8 +73,8 @@ def test_the_uploaded_weights_are_the_moving_average_of_the_live_ones(task, stor
 def test_so_they_are_without_checkpoints(task, store):
     one_step = replace(SMALL, generator_steps=1)
     start = LiveNetwork(new_training(task, one_step, 0).generator).save()
-    live = client_generator(task, one_step, 0)["state"]
-    state = client_generator(task, replace(one_step, ema=0.75), 0)["state"]
+    live: Any = client_generator(task, one_step, 0)["state"]
+    state: Any = client_generator(task, replace(one_step, ema=0.75), 0)["state"]
     name = "layers.0.weight"
     assert torch.allclose(state[name], 0.75 * start[name] + 0.25 * live[name], atol=1e-7)
     assert torch.equal(state["layers.1.running_mean"], live["layers.1.running_mean"])

@@ -57,6 +57,7 @@ def test_the_gradient_is_that_of_the_quotient():
     x = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)
     network(x).sum().backward()
     (raw,) = network.parameters()
+    assert raw.grad is not None
     assert torch.allclose(raw.grad.flatten(), torch.tensor([16.0, -12.0]) / 125, atol=1e-6)
 
 
