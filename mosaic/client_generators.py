@@ -29,6 +29,9 @@ Differs from the paper, or takes a side where its text and its code differ:
   of 64 for an average client of 5,400 images), which is 100 times more for a large client than for
   a small one.
 - All classes are used; the code's filter drops class 0.
+- ``judge_every=k``, ours, asks f_i in every k-th step only. The lambdas are not multiplied by k: a
+  gradient k times as large in one step of k would raise Adam's mean of squares, and so shorten the
+  other steps. Who wants it multiplies the lambdas.
 """
 
 import math
@@ -39,29 +42,33 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from mosaic.classifier_losses import classifier_losses, no_losses
 from mosaic.fl.cache import stage
 from mosaic.fl.channel import upload
-from mosaic.fl.contract import choice
+from mosaic.fl.contract import added_later, choice
 from mosaic.fl.costs import metered
 from mosaic.fl.data.federation import Shard, open_federation
 from mosaic.fl.device import autocast, device
-from mosaic.fl.models.live_network import LiveNetwork
 from mosaic.fl.models.spec import Spec, State
 from mosaic.fl.rng import stream
 from mosaic.fl.synthesis.gan_training import (
     GanConfig,
     discriminator_step,
-    new_adam,
+    new_adams,
     new_networks,
     real_images,
 )
+from mosaic.fl.synthesis.weight_average import WeightAverage
 from mosaic.fl.task import Task
 from mosaic.fl.training import losses
 from mosaic.fl.training.prediction import frozen_network
 from mosaic.fl.training.sgd import batches
 from mosaic.starting_models import own_model
 
-LOSSES = ("discriminator", "adversarial", "entropy", "diversity", "inversion")
+JUDGED = ("entropy", "diversity", "inversion")
+"""The losses that come from the client's model."""
+
+LOSSES = ("discriminator", "adversarial", *JUDGED)
 """The losses that a client reports of its generator's training."""
 
 
@@ -75,6 +82,7 @@ class GeneratorConfig(GanConfig):
     lambda_i: float = 10.0  # weight of the inversion; the text's range 5-15, the code 10 but unused
     diversity: str = choice("shares", "uniform")  # wanted frequency of classes; the code: uniform
     tau: int = 500  # inversion for clients with fewer samples; the text gives no number
+    judge_every: int = added_later(1)  # f_i is asked in the steps 0, k, 2k, ...; see above
 
 
 @stage(version=4)
@@ -90,7 +98,7 @@ def client_generator(
 
     Returns:
         The generator's ``state``, and its ``losses``: the means of :data:`LOSSES` over the last
-        tenth of the steps.
+        tenth of the steps. See :func:`mean_losses`.
 
     Raises:
         FloatingPointError: a loss is not finite.
@@ -106,13 +114,13 @@ def client_generator(
     for step, batch in enumerate(order):
         real = real_images(task, shard, batch, rng)
         noise = torch.randn(len(batch), config.latent, generator=rng)
-        of_step = training_step(training, task, config, real, noise)
+        of_step = training_step(training, task, config, real, noise, step)
         if step >= last_tenth:
             totals += of_step
 
     return {
-        "state": upload(LiveNetwork(training.generator).save(), "generator"),
-        "losses": mean_losses(totals, config.generator_steps - last_tenth, client),
+        "state": upload(training.average.save(), "generator"),
+        "losses": mean_losses(totals, config, client, last_tenth, config.generator_steps),
     }
 
 
@@ -123,6 +131,7 @@ class Training:
     Attributes:
         generator, discriminator: the networks, in training mode.
         of_generator, of_discriminator: their optimisers.
+        average: the moving average of the generator's weights.
         spec: the network of the client's own model.
         inverts: whether the inversion loss is computed.
         other_losses: the entropy, diversity and inversion losses of generated images.
@@ -132,6 +141,7 @@ class Training:
     discriminator: nn.Sequential
     of_generator: torch.optim.Optimizer
     of_discriminator: torch.optim.Optimizer
+    average: WeightAverage
     spec: Spec
     inverts: bool
     other_losses: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
@@ -141,6 +151,7 @@ def new_training(task: Task, config: GeneratorConfig, client: int) -> Training:
     """A client's GAN before its first step, with the client's frozen model beside it."""
     shard = open_federation(task).shards[client]
     generator, discriminator = new_networks(task, config, client)
+    of_generator, of_discriminator = new_adams(generator, discriminator, config)
     spec = task.spec_at(shard.width)
     own = own_model(task, config.protocol, client)
     classifier = frozen_network(own, spec, task.batch_norm)
@@ -154,8 +165,9 @@ def new_training(task: Task, config: GeneratorConfig, client: int) -> Training:
     return Training(
         generator=generator,
         discriminator=discriminator,
-        of_generator=new_adam(generator, config),
-        of_discriminator=new_adam(discriminator, config),
+        of_generator=of_generator,
+        of_discriminator=of_discriminator,
+        average=WeightAverage(generator, config.ema),
         spec=spec,
         inverts=inverts,
         other_losses=other_losses,
@@ -163,7 +175,7 @@ def new_training(task: Task, config: GeneratorConfig, client: int) -> Training:
 
 
 def training_step(
-    training: Training, task: Task, config: GeneratorConfig, real: Tensor, noise: Tensor
+    training: Training, task: Task, config: GeneratorConfig, real: Tensor, noise: Tensor, step: int
 ) -> Tensor:
     """One step of the discriminator and one of the generator.
 
@@ -172,12 +184,15 @@ def training_step(
         task, config: the federated problem and the generator's settings.
         real: the client's images (B, C, S, S).
         noise: (B, Z), on any device.
+        step: the number of steps before it.
 
     Returns:
-        The :data:`LOSSES` (5,) before the step.
+        The :data:`LOSSES` (5,) before the step; 0 for those that are not computed in it.
     """
     noise = noise.to(device(), non_blocking=True)
-    what = ("generator", config, training.inverts, real.shape[1:], training.spec)
+    judged = is_judged(step, config)
+    other_losses = training.other_losses if judged else no_losses
+    what = ("generator", config, judged, training.inverts, real.shape[1:], training.spec)
     with metered(*what, items=len(real)):
         with autocast(task.precision):
             fake = training.generator(noise)
@@ -188,11 +203,17 @@ def training_step(
             training.of_generator,
             fake,
             training.discriminator,
-            partial(training.other_losses, fake),
+            partial(other_losses, fake),
             task,
             config,
         )
+        training.average.update()
     return torch.stack([discriminator_loss, *terms]).detach()
+
+
+def is_judged(step: int, config: GeneratorConfig) -> bool:
+    """Whether the client's model is asked in the step with this number; the first is 0."""
+    return step % config.judge_every == 0
 
 
 def first_of_last_tenth(steps: int) -> int:
@@ -237,8 +258,20 @@ def generator_step(
     return adversarial, entropy, diversity, inversion
 
 
-def mean_losses(totals: Tensor, steps: int, client: int) -> dict[str, float]:
-    """The means of :data:`LOSSES` over so many steps, from their sums.
+def mean_losses(
+    totals: Tensor, config: GeneratorConfig, client: int, first: int, stop: int
+) -> dict[str, float]:
+    """The means of :data:`LOSSES` over some steps; of :data:`JUDGED`, over those with f_i.
+
+    Args:
+        totals: their sums (5,) over these steps.
+        config: the generator's settings.
+        client: the client's number.
+        first: the number of the first of these steps.
+        stop: the number after the last.
+
+    Returns:
+        The means; NaN where no step had f_i.
 
     Raises:
         FloatingPointError: one of them is not finite.
@@ -248,7 +281,10 @@ def mean_losses(totals: Tensor, steps: int, client: int) -> dict[str, float]:
         raise FloatingPointError(
             f"client {client}'s generator diverged: {sums}; lower generator_lr or the lambdas"
         )
-    return {name: total / steps for name, total in sums.items()}
+    counts = dict.fromkeys(LOSSES, stop - first)
+    judged = sum(is_judged(step, config) for step in range(first, stop))
+    counts |= dict.fromkeys(JUDGED, judged)
+    return {name: sums[name] / counts[name] if counts[name] else math.nan for name in LOSSES}
 
 
 def wanted_shares(shard: Shard, config: GeneratorConfig) -> Tensor:
@@ -258,31 +294,3 @@ def wanted_shares(shard: Shard, config: GeneratorConfig) -> Tensor:
     if config.diversity == "uniform":
         counts = torch.ones_like(counts)
     return counts / counts.sum()
-
-
-def classifier_losses(
-    classifier: nn.Module, fake: Tensor, classes: Tensor, shares: Tensor, inverts: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The three losses that come from the client's frozen model.
-
-    Args:
-        classifier: f_i, frozen.
-        fake: generated images (B, C, S, S).
-        classes: the classes that the client holds, which entropy and diversity are taken over.
-        shares: the wanted frequency of each of these classes, summing to 1.
-        inverts: whether the inversion loss is computed; it is 0 otherwise.
-
-    Returns:
-        L_entropy, L_diversity and L_inversion.
-    """
-    if inverts:
-        with losses.StatisticsMatch(classifier) as match:
-            logits = classifier(fake)
-        inversion = match.squares()
-    else:
-        logits = classifier(fake)
-        inversion = fake.new_zeros(())
-    logits = logits.float()[:, classes]
-    entropy = losses.prediction_entropy(logits)
-    diversity = losses.class_imbalance(logits, shares)
-    return entropy, diversity, inversion

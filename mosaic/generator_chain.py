@@ -1,8 +1,8 @@
 """The clients' generators at several budgets: one training that leaves checkpoints on its way.
 
-A checkpoint holds the networks and the optimisers' states, and random numbers are drawn per step
-and per pass, from named parts. So going on from a checkpoint is, bit by bit, the same as never
-stopping, and all budgets together cost what the largest costs.
+A checkpoint holds the networks, the optimisers' states and the average weights. Random numbers are
+drawn per step and per pass, from named parts. So going on from a checkpoint is, bit by bit, the
+same as never stopping, and all budgets together cost what the largest costs.
 
 The training is that of ``client_generators.py``, on other random numbers: there all are drawn from
 one stream, which depends on the number of steps.
@@ -42,7 +42,8 @@ SHARES = (0.015, 0.03, 0.1, 0.3, 1.0)
 
 Checkpoint = dict[str, Any]
 """``generator`` and ``discriminator`` (states), ``of_generator`` and ``of_discriminator`` (a dict
-of Adam's tensors per parameter) and ``losses`` (see ``client_generator``)."""
+of Adam's tensors per parameter), ``average`` (the generator's average weights; older ones without
+an average lack it) and ``losses`` (see ``client_generator``)."""
 
 
 def steps_at(share: float, generator_batch: int) -> int:
@@ -74,7 +75,10 @@ def chained_generator(
         As ``client_generator``.
     """
     trained = generator_checkpoint(task, config, client)
-    return {"state": upload(trained["generator"], "generator"), "losses": trained["losses"]}
+    state = trained["generator"]
+    if config.ema:
+        state = state | trained["average"]
+    return {"state": upload(state, "generator"), "losses": trained["losses"]}
 
 
 @stage(version=1)
@@ -126,7 +130,7 @@ def go_on(
         rng = stream(task.seed, "generator", client, "step", step)
         real = real_images(task, shard, batch, rng)
         noise = torch.randn(len(batch), config.latent, generator=rng)
-        of_step = training_step(training, task, config, real, noise)
+        of_step = training_step(training, task, config, real, noise, step)
         if step >= first_counted:
             totals += of_step
 
@@ -135,7 +139,8 @@ def go_on(
         "discriminator": LiveNetwork(training.discriminator).save(),
         "of_generator": adam_state(training.generator, training.of_generator),
         "of_discriminator": adam_state(training.discriminator, training.of_discriminator),
-        "losses": mean_losses(totals, stop - first_counted, client),
+        "average": training.average.copied(),
+        "losses": mean_losses(totals, config, client, first_counted, stop),
     }
 
 
@@ -184,3 +189,5 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
                 "exp_avg": torch.empty_like(parameter).copy_(state["exp_avg"]),
                 "exp_avg_sq": torch.empty_like(parameter).copy_(state["exp_avg_sq"]),
             }
+    if training.average.weights:
+        training.average.load(checkpoint["average"])

@@ -87,12 +87,15 @@ class Config(GeneratorConfig, CvaeConfig, FlowConfig):
         generator_steps: steps of a client's GAN; scaled.
         generator_batch: images per step.
         generator_lr: Adam's learning rate, for generator and discriminator.
-        discriminator_norm: "none" or "batch".
+        discriminator_norm: "none", "batch" or "spectral".
+        discriminator_lr: the discriminator's own learning rate; 0: generator_lr.
+        ema: the past's weight in the average of the GAN's weights that is uploaded; 0: the last.
         lambda_e: weight of the entropy loss.
         lambda_d: weight of the diversity loss.
         lambda_i: weight of the inversion loss.
         diversity: wanted frequency of classes, the client's "shares" or "uniform".
         tau: the inversion loss is for clients with fewer samples than this.
+        judge_every: the losses of the client's model are computed in every so many-th step.
 
     From ``CvaeConfig`` (``fl/synthesis/cvae.py``), in use with ``generator="cvae"`` only:
         cvae_latent: values of the noise vector.
@@ -161,6 +164,9 @@ SPACE = {
     "generator_lr": (1e-5, 1e-2),
     "distil_lr": (1e-5, 1e-2),
     "meta": ["linear", "gate", "ridge"],
+    "discriminator_norm": ["none", "spectral"],
+    "ema": [0.0, 0.9, 0.99],
+    "judge_every": [1, 2, 4],
 }
 TUNED = ("generator_lr", "distil_lr", "meta")
 

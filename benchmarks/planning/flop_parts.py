@@ -113,6 +113,9 @@ def independent_training(task: Task) -> Part:
 def client_gans(task: Task, config: Any) -> Part:
     """Mosaic's generators at the clients, which are cached.
 
+    Not counted: the discriminator's spectral norms, a few products with a vector per pass, and the
+    moving average of the weights. Neither grows with the batch.
+
     All checkpoints of one chain of generators have the same name.
     """
     source = task.source
@@ -122,12 +125,14 @@ def client_gans(task: Task, config: Any) -> Part:
     )
 
     images = config.generator_steps * config.generator_batch
-    per_image = task.n_clients * (learnt + discriminated) + all_clients(task, images=True)
+    flops = images * task.n_clients * (learnt + discriminated)
+    judged_steps = math.ceil(config.generator_steps / config.judge_every)
+    flops += judged_steps * config.generator_batch * all_clients(task, images=True)
     trained = generator_config(config)
     name = ("client_generator", task, trained)
     if getattr(config, "generator_share", 0):
         name = ("generator_checkpoint", task, replace(trained, generator_steps=0))
-    return at_clients(images * per_image, name)
+    return at_clients(flops, name)
 
 
 def client_cvaes(task: Task, config: CvaeConfig, n_classes: int) -> Part:

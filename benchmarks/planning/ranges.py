@@ -12,14 +12,18 @@ from mosaic.fl.errors import InputError
 METHODS_OF_THIS_PACKAGE = ("baselines.", "mosaic.method", "mosaic.feedback")
 """How the names of their modules begin."""
 
-SIZES = ("batch", "latent", "ngf", "hidden", "images", "size", "euler", "k")
+SIZES = ("batch", "latent", "ngf", "hidden", "images", "size", "euler", "k", "every")
 """Last words of settings that count what there must be one of: of no images nothing is learned."""
 
 POSITIVE = ("temperature",)
 """Last words of settings that something is divided by."""
 
-SHARES = ("ema", "begin", "rare", "share", "threshold")
-"""Last words of settings that are shares or weights of a mean, in [0, 1]."""
+SHARES = ("begin", "rare", "share", "threshold")
+"""Last words of settings that are shares, in [0, 1]."""
+
+DECAYS = ("ema",)
+"""Last words of settings that are the past's weight in a moving average, in [0, 1): with 1 the
+average stays what it was at the start."""
 
 
 def check_range(what: str, config: type, name: str, value: Any) -> None:
@@ -46,3 +50,5 @@ def check_range(what: str, config: type, name: str, value: Any) -> None:
         raise InputError(f"{what} is {value}; it must be at least 0.")
     if word in SHARES and value > 1:
         raise InputError(f"{what} is {value}; it is a share, in [0, 1].")
+    if word in DECAYS and value >= 1:
+        raise InputError(f"{what} is {value}; it is the weight of the past, in [0, 1).")

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mosaic.client_generators import GeneratorConfig, classifier_losses, client_generator
+from mosaic.classifier_losses import classifier_losses
+from mosaic.client_generators import GeneratorConfig, client_generator
 from mosaic.fl.channel import n_bytes
 from mosaic.fl.costs import Account, opened
 from mosaic.fl.data.federation import open_federation

@@ -37,7 +37,11 @@ def test_every_default_can_be_given():
         ("dense", "latent", 0, "at least 1"),
         ("fedcvae", "cvae_hidden", 0, "at least 1"),
         ("coboosting", "perturb_temperature", 0, "perturb_temperature is 0.0; it must be above 0"),
-        ("dfrd", "ema", 1.5, r"it is a share, in \[0, 1\]"),
+        ("mosaic_feedback", "rare", 1.5, r"it is a share, in \[0, 1\]"),
+        ("dfrd", "ema", 1.5, r"it is the weight of the past, in \[0, 1\)"),
+        ("mosaic", "ema", 1, r"mosaic.ema is 1.0; it is the weight of the past, in \[0, 1\)"),
+        ("sda_fl", "ema", 1, "it is the weight of the past"),
+        ("mosaic", "judge_every", 0, "mosaic.judge_every is 0; it must be at least 1"),
     ],
 )
 def test_sizes_divisors_and_shares_have_their_ranges(method, name, value, message):

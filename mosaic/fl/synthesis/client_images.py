@@ -14,6 +14,7 @@ from mosaic.fl.costs import metered
 from mosaic.fl.data.federation import open_federation
 from mosaic.fl.data.transforms import to_uint8
 from mosaic.fl.device import autocast, device
+from mosaic.fl.models.live_network import LiveNetwork
 from mosaic.fl.models.spec import State
 from mosaic.fl.rng import stream
 from mosaic.fl.synthesis.client_cvaes import client_cvae
@@ -25,10 +26,11 @@ from mosaic.fl.synthesis.flow import FlowConfig
 from mosaic.fl.synthesis.gan_training import (
     GanConfig,
     discriminator_step,
-    new_adam,
+    new_adams,
     new_networks,
     real_images,
 )
+from mosaic.fl.synthesis.weight_average import WeightAverage
 from mosaic.fl.task import Task
 from mosaic.fl.training import losses
 from mosaic.fl.training.sgd import batches
@@ -48,8 +50,8 @@ def gan_images(task: Task, config: GanConfig, client: int, n: int) -> Tensor:
     """
     shard = open_federation(task).shards[client]
     generator, discriminator = new_networks(task, config, client)
-    of_generator = new_adam(generator, config)
-    of_discriminator = new_adam(discriminator, config)
+    of_generator, of_discriminator = new_adams(generator, discriminator, config)
+    average = WeightAverage(generator, config.ema)
     rng = stream(task.seed, "gan", client)
     order = batches(shard.size, config.generator_batch, config.generator_steps, rng)
     order = shard.indices[order.to(device())]
@@ -71,11 +73,13 @@ def gan_images(task: Task, config: GanConfig, client: int, n: int) -> Tensor:
             of_generator.zero_grad(set_to_none=True)
             loss.backward()
             of_generator.step()
+            average.update()
             discriminator.requires_grad_(True)
         total += loss.detach()
 
     if not math.isfinite(float(total)):
         raise FloatingPointError(f"client {client}'s GAN diverged: lower generator_lr")
+    LiveNetwork(generator).load(average.save())
     return upload(to_uint8(_drawn(generator, task, n, rng)).contiguous(), "images")
 
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mosaic.fl.contract import choice, scaled_steps
+from mosaic.fl.contract import added_later, choice, scaled_steps
 from mosaic.fl.data.federation import Shard
 from mosaic.fl.data.transforms import augment, normalise
 from mosaic.fl.device import autocast, device
 from mosaic.fl.rng import seed_of
 from mosaic.fl.synthesis import dcgan
+from mosaic.fl.synthesis.spectral_norm import normalise_spectra
 from mosaic.fl.task import Task
 from mosaic.fl.training import losses
 
@@ -29,7 +30,13 @@ class GanConfig:
     generator_steps: int = scaled_steps(17_000, "client", batch="generator_batch")
     generator_batch: int = 64
     generator_lr: float = 2e-4  # Adam, beta1 0.5: DCGAN's, and the code's
-    discriminator_norm: str = choice("none", "batch")  # the code: batch
+    # The code: batch. "spectral" is Miyato et al.'s, ICLR 2018 (spectral_norm.py)
+    discriminator_norm: str = choice("none", "batch", "spectral")
+    # Of the discriminator's Adam; 0: generator_lr. Two rates are Heusel et al.'s, NeurIPS 2017
+    discriminator_lr: float = added_later(0.0)
+    # Weight of the past in the moving average of the generator's weights, which is uploaded in
+    # their place; 0: no average. Yazici et al., ICLR 2019 (weight_average.py)
+    ema: float = added_later(0.0)
 
 
 def new_networks(
@@ -43,15 +50,23 @@ def new_networks(
     discriminator = dcgan.discriminator(config.ngf, source.channels, source.size, batch_norm)
     for network in (generator, discriminator):
         dcgan.dcgan_init(network)
+    if config.discriminator_norm == "spectral":
+        normalise_spectra(discriminator)
+    for network in (generator, discriminator):
         network.to(device()).to(memory_format=torch.channels_last).train()
     return generator, discriminator
 
 
-def new_adam(network: nn.Module, config: GanConfig) -> torch.optim.Adam:
-    """DCGAN's optimiser."""
-    return torch.optim.Adam(
-        network.parameters(), lr=config.generator_lr, betas=(0.5, 0.999), fused=True
-    )
+def new_adams(
+    generator: nn.Module, discriminator: nn.Module, config: GanConfig
+) -> tuple[torch.optim.Adam, torch.optim.Adam]:
+    """DCGAN's optimisers of both networks, each with its own rate."""
+    of_discriminator = config.discriminator_lr or config.generator_lr
+    return _adam(generator, config.generator_lr), _adam(discriminator, of_discriminator)
+
+
+def _adam(network: nn.Module, lr: float) -> torch.optim.Adam:
+    return torch.optim.Adam(network.parameters(), lr=lr, betas=(0.5, 0.999), fused=True)
 
 
 def real_images(task: Task, shard: Shard, batch: Tensor, rng: torch.Generator) -> Tensor:
