@@ -87,11 +87,10 @@ def facts_of(method: str, config: Any = None) -> dict[str, Any]:
         config = module.Config()
 
     start, norms = _student_of(module, config)
-    of_setting = PROTOCOL_OF_SETTING.get(method, {})
     return {
         "idea": idea_of(module),
         "paper": module.PAPER,
-        "protocol": of_setting.get(getattr(config, "protocol", ""), module.PROTOCOL),
+        "protocol": _protocol_of(method, module, config),
         "needs": ", ".join(module.NEEDS),
         "data_free": all(NEEDS[need] for need in module.NEEDS),
         "student": start,
@@ -107,6 +106,18 @@ def tunable_of(module: ModuleType) -> tuple[str, ...]:
     from mosaic.fl.contract import MOST_TUNED
 
     return getattr(module, "TUNED", tuple(module.SPACE)[:MOST_TUNED])
+
+
+def _protocol_of(method: str, module: ModuleType, config: Any) -> str:
+    """When the method sends what it adds to FedAvg: its PROTOCOL, if no setting makes it untrue."""
+    of_setting = PROTOCOL_OF_SETTING.get(method, {})
+    if getattr(config, "protocol", "") in of_setting:
+        return of_setting[config.protocol]
+    if method == "mosaic_feedback" and config.refresh:
+        return "every few rounds"
+    if method == "mosaic_feedback" and config.begin:
+        return "once, between the rounds"
+    return module.PROTOCOL
 
 
 def _student_of(module: ModuleType, config: Any) -> tuple[str, str]:

@@ -132,6 +132,8 @@ def test_settings_of_one_table_are_named_with_what_batchnorm_does_in_each():
         ("mosaic", {"protocol": "oneshot"}, "one upload", ("average", "kept")),
         ("prototype_head", {"protocol": "oneshot"}, "one upload", ("average", "kept")),
         ("mosaic_feedback", {"protocol": "oneshot"}, "two uploads", ("", "")),  # images between
+        ("mosaic_feedback", {"begin": 0.5}, "once, between the rounds", ("", "")),
+        ("mosaic_feedback", {"begin": 0.5, "refresh": 2}, "every few rounds", ("", "")),
         ("fedavg", {}, "every round", ("", "")),
     ],
 )
