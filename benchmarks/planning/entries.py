@@ -68,6 +68,7 @@ def _check_entries(suite: Suite, by_label: dict[str, Entry]) -> None:
     """
     for entry in by_label.values():
         configure(entry.name, entry.set)
+        _check_tuned(entry)
         for widths in entry.widths or ():
             if widths not in suite.widths:
                 raise not_a_choice(f"{entry.title}: widths", widths, suite.widths)
@@ -75,6 +76,29 @@ def _check_entries(suite: Suite, by_label: dict[str, Entry]) -> None:
     named = "reference" in suite.model_fields_set
     if named and suite.reference not in by_label:
         raise did_you_mean("reference", suite.reference, by_label)
+
+
+def _check_tuned(entry: Entry) -> None:
+    """Check the settings that an entry wants to have tuned by itself.
+
+    Raises:
+        InputError: the entry has no label of its own, or a setting is given or cannot be tuned.
+    """
+    if not entry.tune:
+        return
+    if entry.title == entry.name or entry.grid_of:
+        raise InputError(
+            f"{entry.title} has settings to tune by itself; it needs a label of its own and no "
+            "grid: the tuned values are written under its label."
+        )
+    space = METHODS[entry.name].SPACE
+    for name in entry.tune:
+        if name not in space:
+            raise did_you_mean(f"setting of {entry.title} that can be tuned", name, space)
+        if name in entry.set:
+            raise InputError(
+                f"{entry.title}: {name} is both in set and in tune; write it in one of them."
+            )
 
 
 def _written_entries(suite: Suite, folder: Path | None) -> list[Entry]:

@@ -267,7 +267,7 @@ def _cell(
         **given.settings.get(entry.title, {}),
     }
     tuned = NOT_TUNED if given.from_papers else read_tuned(scale_name, task.dataset)
-    chosen = tuned.values_for(METHODS[entry.name].Config, entry.name, own)
+    chosen = tuned.values_for(METHODS[entry.name].Config, tuned.name_of(entry), own)
     settings = {**scale.methods.get(entry.name, {}), **chosen, **own}
     config, work = planned(entry.name, task, settings, given.budget, scale, given.download)
     return Cell(

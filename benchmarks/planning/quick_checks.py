@@ -33,7 +33,7 @@ def check_names(
     _, suite = read_suite(suite_name)
 
     files = [method for method in methods or () if method.endswith(".py")]
-    known = [*_names_in(suite), *(Path(file).stem for file in files)]
+    known = [*names_in(suite), *(Path(file).stem for file in files)]
     for method in methods or ():
         if method not in files and not _is_grid_point(method, suite):
             check_method_name(method, known)
@@ -78,7 +78,7 @@ def check_method_name(name: str, others: Iterable[str] = ()) -> None:
         raise did_you_mean("method", name, known)
 
 
-def _names_in(suite: Suite) -> list[str]:
+def names_in(suite: Suite) -> list[str]:
     """The labels of a suite, and the names of its methods, which may be files."""
     names = [entry.title for entry in suite.method]
     files = [entry.name for entry in suite.method]

@@ -45,6 +45,8 @@ class Entry(BaseModel):
         set: settings by name.
         grid: lists of values by setting; the entry stands for one line per combination of them.
         widths: those of the suite's widths at which it is run; by default all.
+        tune: settings that are tuned for this entry by itself (``benchmarks.tune --all``); by
+            default it has the values that were tuned for its method.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -53,6 +55,7 @@ class Entry(BaseModel):
     set: dict[str, Any] = {}
     grid: dict[str, NonEmpty[Any]] = {}
     widths: NonEmpty[str] | None = None
+    tune: list[str] = []
     _grid_of: str = PrivateAttr("")
     _grid_settings: tuple[str, ...] = PrivateAttr(())
 

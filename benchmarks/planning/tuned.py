@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.planning.suite import Entry
 from benchmarks.planning.toml_files import read_toml
 from mosaic.fl.errors import InputError
 
@@ -28,10 +29,11 @@ class Tuned:
 
     Attributes:
         trials: the number of trials of each method; 0 if nothing was tuned.
-        settings: the best values by setting, by method.
+        settings: the best values by setting, by method, and by the label of each entry that was
+            tuned by itself.
         study: how they were found, see ``benchmarks/tuning/all_report.py``.
-        validation: by method, the mean accuracy on validation images with the ``default`` settings,
-            in [0, 1], with the ``best``, and the ``trial`` that has these.
+        validation: by the same names, the mean accuracy on validation images with the ``default``
+            settings, in [0, 1], with the ``best``, and the ``trial`` that has these.
     """
 
     trials: int = 0
@@ -39,15 +41,15 @@ class Tuned:
     study: dict[str, Any] = field(default_factory=dict)
     validation: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def values_for(self, config: type, method: str, own: dict[str, Any]) -> dict[str, Any]:
+    def values_for(self, config: type, name: str, own: dict[str, Any]) -> dict[str, Any]:
         """The tuned values of an entry of a suite.
 
         Args:
             config: the method's Config.
-            method: its name.
+            name: the name of what was tuned, see :meth:`name_of`.
             own: settings that the entry or the command gives; they keep their values.
         """
-        values = dict(self.settings.get(method, {}))
+        values = dict(self.settings.get(name, {}))
         chosen = {**values, **own}
         if chosen.get("generator", getattr(config, "generator", "")) == "cvae":
             for key, source in SHARED.items():
@@ -55,6 +57,12 @@ class Tuned:
                 if key in shared:
                     values.setdefault(key, shared[key])
         return {key: value for key, value in values.items() if key not in own}
+
+    def name_of(self, entry: Entry) -> str:
+        """Under which name the values of an entry are: its label, if it was tuned by itself."""
+        if entry.tune and entry.title in self.settings:
+            return entry.title
+        return entry.name
 
 
 NOT_TUNED = Tuned()

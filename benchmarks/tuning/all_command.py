@@ -14,7 +14,7 @@ from benchmarks.reporting.parts import Failures, failure_lines, part, write_trac
 from benchmarks.running.session import prepare
 from benchmarks.texts import utf8
 from benchmarks.tuning.all_board import Studies, board_of_all, finished_of_all, mean_seconds
-from benchmarks.tuning.all_plans import folder_name, plans_of_all, split_methods
+from benchmarks.tuning.all_plans import folder_name, plans_of_all, targets_of
 from benchmarks.tuning.all_report import best_of, missing_in, table_of_all, toml_of_all
 from benchmarks.tuning.all_run import run_all
 from benchmarks.tuning.board import short
@@ -40,16 +40,16 @@ def tune_all(options: argparse.Namespace) -> int:
     prepare(session)
     start_on_machine(session.out, folder)
     plans = [with_checked_data(plan) for plan in plans]
-    chosen = {plan.method for plan in to_run}
-    to_run = [plan for plan in plans if plan.method in chosen]
+    chosen = {plan.name for plan in to_run}
+    to_run = [plan for plan in plans if plan.name in chosen]
 
     with printed_warnings():
-        studies: Studies = {plan.method: (open_study(plan), plan) for plan in to_run}
+        studies: Studies = {plan.name: (open_study(plan), plan) for plan in to_run}
     _print_rule(to_run, options.suite)
     with safe_path(), board_of_all(studies, jobs, console) as (announce, refresh):
         run_all(to_run, jobs, announce, refresh)
 
-    studies = {plan.method: (open_study(plan), plan) for plan in plans if _is_there(plan)}
+    studies = {plan.name: (open_study(plan), plan) for plan in plans if _is_there(plan)}
     failures: Failures = []
     _print_results(studies)
     # Of two commands on these studies, the one that writes last must have read last
@@ -106,10 +106,10 @@ def _obstacle(studies: Studies, plans: Sequence[Plan], options: argparse.Namespa
     finished = finished_of_all(studies)
     unfinished = []
     for plan in plans:
-        trials = finished.get(plan.method, [])
-        failed = len(trials) > 0 and best_of(studies, plan.method) is None
+        trials = finished.get(plan.name, [])
+        failed = len(trials) > 0 and best_of(studies, plan.name) is None
         if len(trials) < plan.trials and not failed:
-            unfinished.append(plan.method)
+            unfinished.append(plan.name)
     if not unfinished:
         return ""
     return f"trials of {', '.join(unfinished)} are missing"
@@ -124,8 +124,8 @@ def _print_rule(plans: Sequence[Plan], suites: str) -> None:
         shared = ""
         if each.costly and not all_choices(each):
             shared = f"; {plan.hold} trials share {', '.join(each.costly)}"
-        _print(f"{each.method}: {', '.join(ranges)}{shared}")
-    _, nothing = split_methods(suites)
+        _print(f"{each.name}: {', '.join(ranges)}{shared}")
+    _, nothing = targets_of(suites)
     if nothing:
         _print(f"nothing to tune: {', '.join(nothing)}; the task's learning rate is all methods'")
     seeds = ", ".join(map(str, plan.seeds))

@@ -46,16 +46,16 @@ def missing_in(studies: Studies, plans: Sequence[Plan]) -> dict[str, str]:
     """
     reasons = {}
     for plan in plans:
-        if plan.method not in studies:
-            reasons[plan.method] = "not run"
+        if plan.name not in studies:
+            reasons[plan.name] = "not run"
             continue
-        trials = trials_of(studies, plan.method)
+        trials = trials_of(studies, plan.name)
         n_ended = sum(trial.state.is_finished() for trial in trials)
         failed = [trial for trial in trials if trial.state == TrialState.FAIL]
-        if best_of(studies, plan.method) is None and failed:
-            reasons[plan.method] = failed[0].user_attrs.get("reason") or "all trials failed"
+        if best_of(studies, plan.name) is None and failed:
+            reasons[plan.name] = failed[0].user_attrs.get("reason") or "all trials failed"
         elif n_ended < plan.trials:
-            reasons[plan.method] = f"{n_ended} of {plan.trials} trials are done"
+            reasons[plan.name] = f"{n_ended} of {plan.trials} trials are done"
     return reasons
 
 

@@ -45,13 +45,13 @@ def work_on_all(
     """
     impossible = set()
     for plan in _in_turn([*plans[first:], *plans[:first]]):
-        if plan.method in impossible:
+        if plan.name in impossible:
             continue
         try:
-            work(open_study(plan), plan, partial(_announce, announce, plan.method), process)
+            work(open_study(plan), plan, partial(_announce, announce, plan.name), process)
         except CannotBeTuned as error:
             # The trial keeps the reason; the report has it.
-            impossible.add(plan.method)
+            impossible.add(plan.name)
             announce("warning", str(error))
 
 

@@ -8,10 +8,10 @@ from typing import Any
 from benchmarks.cli import add_machine_options, check_machine_options, count, listed, read_options
 from benchmarks.metrics.columns import objectives
 from benchmarks.planning.axes import check_omega
-from benchmarks.planning.quick_checks import check_dataset_name, check_method_name
+from benchmarks.planning.quick_checks import check_dataset_name, check_method_name, names_in
 from benchmarks.planning.scales import known_scale
 from benchmarks.planning.settings import read_settings
-from benchmarks.planning.suite import suite_path
+from benchmarks.planning.suite import read_suite
 from benchmarks.planning.values import different
 from mosaic.fl.errors import InputError, did_you_mean
 
@@ -121,11 +121,12 @@ def check(options: argparse.Namespace) -> None:
         raise InputError(f"--omega is {options.omega}; a method's own study has one value.")
     count("--clients", options.clients)
     read_settings(options.set)
+    labels = []
     for suite in listed(options.suite, "--suite") or []:
-        suite_path(suite)
+        labels += names_in(read_suite(suite)[1])
     for method in listed(options.methods, "--methods") or [options.method]:
         if not method.endswith(".py"):
-            check_method_name(method)
+            check_method_name(method, labels)
     if options.dataset:
         check_dataset_name(options.dataset)
 
@@ -139,7 +140,11 @@ def _add_all(parser: argparse.ArgumentParser) -> None:
         help="tune every method of a suite by one rule, for benchmarks/tuned/SCALE/DATASET.toml",
     )
     group.add_argument("--suite", help="a suite's name or TOML file (default: heterogeneity)")
-    group.add_argument("--methods", help="only these of its methods, e.g. fedprox,mosaic")
+    group.add_argument(
+        "--methods",
+        help="only these of its methods, and of its entries that are tuned by themselves, "
+        "e.g. fedprox,mosaic-cvae",
+    )
 
 
 def _add_task(parser: argparse.ArgumentParser) -> None:

@@ -61,6 +61,12 @@ class Plan:
     session: Session
     data: dict[Split, str] = field(default_factory=dict)  # fingerprints of training images
     from_papers: bool = False  # start from the papers' values, not from the scale's tuned ones
+    entry: str = ""  # the label of the suite's entry that is tuned by itself; empty: the method
+
+    @property
+    def name(self) -> str:
+        """What is tuned: the method's name, or the entry's label."""
+        return self.entry or self.method
 
     @property
     def folder(self) -> Path:

@@ -229,6 +229,9 @@ def test_a_label_is_not_that_of_the_tasks_settings(tmp_path):
     [
         ("widths = []", "method.0.widths is an empty list"),
         ("grid = {mu = [0.1]}\nset = {mu = 0.3}", "fedprox: mu is both in set and in grid"),
+        ('tune = ["mu"]', "fedprox has settings to tune by itself; it needs a label of its own"),
+        ('label = "x"\ntune = ["nu"]', "unknown setting of x that can be tuned 'nu'"),
+        ('label = "x"\nset = {mu = 0.3}\ntune = ["mu"]', "x: mu is both in set and in tune"),
     ],
 )
 def test_an_entry_that_would_be_left_out_or_has_two_values_is_refused(line, message, written):

@@ -22,10 +22,11 @@ from benchmarks.planning import tuned
 from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.methods import METHODS, tunable_of
 from benchmarks.planning.suite import Entry, Suite
-from benchmarks.tuning.all_plans import plans_of_all
+from benchmarks.tuning.all_plans import plans_of_all, targets_of
 from benchmarks.tuning.options import parse
 from benchmarks.tuning.sobol import sobol_point, value_at
 from benchmarks.tuning.space import space_of
+from mosaic.fl.errors import InputError
 
 SUITE = """
 question = "Which oracle?"
@@ -91,6 +92,31 @@ def test_each_method_gets_the_same_trials_and_the_best_is_written(all_of, tmp_pa
     # With other points it would be another study.
     assert all_of("--hold=3") == 2
     assert "points is sobol, --hold 2" in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_entry_with_settings_to_tune_has_a_study_of_its_own(all_of, tmp_path):
+    """Its own settings are fixed; trial 0 has the papers' value of what is tuned."""
+    own = '[[method]]\nname = "oracle"\nlabel = "oracle-2"\nset = { b = 2.0 }\ntune = ["a"]\n'
+    (tmp_path / "two.toml").write_text(SUITE + own)
+    assert all_of(trials=2) == 0
+    rows = pd.read_csv(tmp_path / "tuning" / "all-quick-digits" / "trials.csv")
+    assert set(rows["method"]) == {"oracle", "oracle-2", "seer"}
+    of_entry = rows[rows["method"] == "oracle-2"]
+    settings = [json.loads(text) for text in of_entry["settings"]]
+    assert [set(values) for values in settings] == [{"a"}, {"a"}] and settings[0]["a"] == 0
+    best = of_entry.loc[of_entry["accuracy"].idxmax()]
+    assert written(tmp_path)["settings"]["oracle-2"] == json.loads(best["settings"])
+
+    # One of its own is run anew alone
+    assert all_of("--methods=oracle-2", trials=2) == 0
+
+
+def test_two_suites_may_not_tune_different_entries_of_one_label(tmp_path):
+    for name, b in (("one", 1.0), ("other", 2.0)):
+        own = f'[[method]]\nname = "oracle"\nlabel = "x"\nset = {{ b = {b} }}\ntune = ["a"]\n'
+        (tmp_path / f"{name}.toml").write_text(SUITE.replace(', "seer"', "") + own)
+    with pytest.raises(InputError, match="the entry x with different settings"):
+        targets_of(f"{tmp_path / 'one.toml'},{tmp_path / 'other.toml'}")
 
 
 def test_a_part_of_the_methods_is_not_the_scales_file_until_the_others_are_there(all_of, tmp_path):

@@ -8,10 +8,13 @@ import pandas as pd
 import pytest
 
 from benchmarks.planning import tuned
+from benchmarks.planning.expand import expand_cells
 from benchmarks.planning.methods import METHODS, tunable_of
 from benchmarks.planning.scales import SCALES, TUNING_SEEDS_FROM
+from benchmarks.planning.suite import Entry, Suite
 from benchmarks.planning.toml_files import toml_of
 from benchmarks.planning.tuned import Tuned, read_tuned
+from benchmarks.tuning.all_plans import targets_of
 
 STUDIES = Path(__file__).parents[2] / "results" / "tuning"
 FILES = sorted(tuned.FOLDER.glob("*/*.toml"))
@@ -52,8 +55,9 @@ def test_every_tuned_value_is_the_best_of_its_study(path):
     trials = pd.read_csv(STUDIES / f"all-{scale}-{dataset}" / "trials.csv")
     found = read_tuned(scale, dataset)
     assert problems(found, trials) == []
-    for method, settings in found.settings.items():
-        assert tuple(settings) == tunable_of(METHODS[method]), method
+    keys = {target.name: target.keys for target in targets_of("heterogeneity")[0]}
+    for name, settings in found.settings.items():
+        assert tuple(settings) == keys[name], name
 
 
 def test_scales_set_no_learning_rate_and_no_weight():
@@ -133,9 +137,6 @@ def write(folder: Path, mu: float = 0.1) -> None:
 
 
 def test_the_file_comes_after_the_scale_and_before_the_entry_and_the_command(folder):
-    from benchmarks.planning.expand import expand_cells
-    from benchmarks.planning.suite import Entry, Suite
-
     entries = [
         Entry(name="fedprox"),
         Entry(name="fedprox", label="own", set={"mu": 0.3}),
@@ -181,6 +182,28 @@ def test_the_generator_that_was_tuned_decides_whether_there_are_vaes(folder, gen
     found = values.values_for(config, "mosaic", {})
     assert found == {"generator": generator} | ({"cvae_lr": 0.005} if has_rate else {})
     assert "cvae_lr" in values.values_for(config, "mosaic", {"generator": "cvae"})
+
+
+def test_an_entry_that_was_tuned_by_itself_has_none_of_its_methods_values(folder):
+    """Before its study has run it has them."""
+    own = Entry(name="mosaic", label="own", tune=["distil_lr"])
+    shared = Entry(name="mosaic", label="own")
+    values = {"mosaic": {"distil_lr": 0.002, "generator_lr": 0.01}}
+    assert Tuned(3, values).name_of(own) == "mosaic"
+    both = Tuned(3, values | {"own": {"distil_lr": 0.5}})
+    assert (both.name_of(own), both.name_of(shared)) == ("own", "mosaic")
+
+    suite = Suite(question="", omega=[0.1], clients=[2], seeds=[0], method=[own])
+    tables = {
+        "study": {"trials": 3, "seeds": [1000]},
+        ("settings", "mosaic"): values["mosaic"],
+        ("settings", "own"): {"distil_lr": 0.5},
+        ("validation", "own"): {"best": 0.625},
+    }
+    (folder / "digits.toml").write_text(toml_of(tables))
+    [cell] = expand_cells("s", suite, "quick")
+    assert (cell.config.distil_lr, cell.config.generator_lr) == (0.5, 2e-4)
+    assert cell.tuned_settings == ("distil_lr",)
 
 
 def test_another_data_set_has_the_papers_values(folder):
