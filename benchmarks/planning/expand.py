@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -104,6 +104,8 @@ def expand_cells(name: str, suite: Suite, scale_name: str, **overrides: Any) -> 
     for other, own in suite.scale.items():
         _checked_task(own.task, f"scale.{other}.task")
     suite, scale = at_scale(suite, scale_name, known_scale(scale_name))
+    if not suite.tuned:
+        given = replace(given, from_papers=True)
     check_budget(given.budget)
     entries = entries_of(suite, given.methods, given.settings, given.folder)
 

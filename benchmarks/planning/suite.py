@@ -129,6 +129,7 @@ class Suite(BaseModel):
         scale: what is different at a scale, by its name.
         pages: pages of the report beside the standard ones.
         reference: the label that all others are compared with.
+        tuned: whether the scale's tuned values are used; else all methods have their papers'.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -144,6 +145,7 @@ class Suite(BaseModel):
     scale: dict[Annotated[str, BeforeValidator(check_scale)], OwnScale] = {}
     pages: list[PageName] = []
     reference: str = "mosaic"
+    tuned: bool = True
 
 
 def at_scale(suite: Suite, scale_name: str, scale: Scale) -> tuple[Suite, Scale]:

@@ -159,6 +159,9 @@ def test_the_file_comes_after_the_scale_and_before_the_entry_and_the_command(fol
     assert after["mosaic"].config.ngf == 8  # the scale's is 32
     assert after["mosaic-source"].config.distil_lr == 0.002
     assert cells(from_papers=True) == before
+    suite = suite.model_copy(update={"tuned": False})
+    assert cells() == before
+    suite = suite.model_copy(update={"tuned": True})
 
     given = cells(settings={"fedprox": {"mu": "0.7"}}, methods=["fedprox"])["fedprox"]
     assert given.config.mu == 0.7 and given.tuned_settings == () and given.tuned_trials == 0
