@@ -49,7 +49,8 @@ SMALL = {
     "dense": dense.Config(epochs=2, synthesis_steps=2, distil_steps=3, batch=32, latent=8),
     "feddf": feddf.Config(steps=3, batch=16),
     "fedcvae": fedcvae.Config(**SMALL_CVAE, kd_steps=8),
-    "federatedfactory": federatedfactory.Config(**SMALL_CVAE),
+    # Its steps are of each client and class: a quarter of those of a VAE for all classes
+    "federatedfactory": federatedfactory.Config(**SMALL_CVAE | {"cvae_steps": 30}),
     "fens": fens.Config(hidden=10, aggregator_rounds=60, server_lr=0.02),
     "fedftg": fedftg.Config(turns=2, batch=16, latent=8, ngf=4),
     "sda_fl": sda_fl.Config(
