@@ -5,10 +5,10 @@ the method: ``tolerances.toml`` has what was measured of each, and how.
 
 All methods that were not measured have the largest tolerance, within which a run proves little. A
 smaller one by kind would be a guess: of methods without generators only FedAvg and the ensemble of
-local models were measured, a cell or two each. What a method is said to need does not tell how it
-trains: SCAFFOLD needs nothing, and neither does DENSE, whose server trains a generator against its
-student. And the two errors are not alike: too large a tolerance is a weak test, which says so; too
-small a one calls an honest record wrong. Only measuring a method makes its tolerance smaller.
+local models were measured, a cell or two each. What a method needs does not tell how it trains:
+SCAFFOLD needs nothing, and neither does DENSE, whose server trains a generator against its student.
+And the two errors are not alike: too large a tolerance is a weak test, which says so; too small a
+one calls an honest record wrong. Only measuring a method makes its tolerance smaller.
 """
 
 import functools
